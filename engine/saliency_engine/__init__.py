@@ -1,0 +1,1 @@
+"""Saliency features for very large tables of video clips."""

@@ -1,0 +1,141 @@
+"""What crosses the borders between stages. All frozen; none knows any stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+PayloadT = TypeVar("PayloadT")
+
+
+class Status(StrEnum):
+    """What became of a row (the value of its status column)."""
+
+    OK = "ok"
+    SKIPPED_EXISTING = "skipped-existing"
+    MISSING_SOURCE = "missing-source"
+    MISSING_GEOMETRY = "missing-geometry"
+    DECODE_FAILED = "decode-failed"
+    MODEL_FAILED = "model-failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a row says about its clip, as written there; equal sources share one computation.
+
+    ``path`` is empty where the row has none. ``width`` and ``height`` are pixels, ``None`` where the row has
+    none or has no positive whole number; ``pixel_format`` is an FFmpeg name or ``None``.
+    """
+
+    path: str
+    width: int | None = None
+    height: int | None = None
+    pixel_format: str | None = None
+
+
+@dataclass(frozen=True)
+class RowBatch(Generic[PayloadT]):
+    """Consecutive rows of the table.
+
+    ``codes``, int32 ``[rows]``, gives each row's index into ``sources`` (the distinct sources among the rows
+    that must be computed), or -1 for a row that already has a finite mean and variance (``skipped-existing``).
+    ``payload`` is the rows themselves: a ``pyarrow.RecordBatch`` or ``jsonl.Lines``.
+    """
+
+    first_row: int
+    codes: NDArray[np.int32]
+    sources: tuple[Source, ...]
+    payload: PayloadT
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return len(self.codes)
+
+
+@dataclass(frozen=True, slots=True)
+class RawFormat:
+    """Layout of a headerless ``.yuv`` file: coded size in pixels and FFmpeg pixel format name."""
+
+    width: int
+    height: int
+    pixel_format: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClipRequest:
+    """One clip to compute: a regular file, as it was when planned.
+
+    ``path`` is absolute with links resolved; ``size`` is in bytes; ``raw`` is set for headerless video only.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    raw: RawFormat | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeSpec:
+    """How every clip of a run is sampled and turned into frames of ``height`` × ``width``.
+
+    ``sampling`` is ``head`` or ``uniform``; ``color`` is ``auto`` or ``bt709``.
+    """
+
+    width: int
+    height: int
+    sampling: str
+    max_frames: int
+    frame_samples: int
+    color: str
+
+    @property
+    def slots(self) -> int:
+        """The most frames a clip can yield (K)."""
+        return min(self.frame_samples, self.max_frames) if self.sampling == "head" else self.frame_samples
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedClip:
+    """What a decode worker reports; the frames themselves lie in shared memory.
+
+    ``motion[t]`` is mean|Y_t − Y_(t−1)| / 255 between consecutive sampled frames (Y: 8-bit luma at the clip's
+    own size), in [0, 1]; ``motion[0]`` is 0. ``len(motion)`` is the number of frames. ``seconds`` is the
+    worker's time on this clip.
+    """
+
+    motion: tuple[float, ...]
+    seconds: float
+
+    @property
+    def frames(self) -> int:
+        """Number of frames written, at least 1."""
+        return len(self.motion)
+
+
+@dataclass(frozen=True)
+class ClipStatistics:
+    """All that any aggregator's mean and variance follow from, for one clip of K frames.
+
+    float64 throughout: ``means`` ``[K]`` are the maps' means; ``motion`` ``[K]`` as in ``DecodedClip``; ``gram``
+    ``[K, K]`` is mean(s_i · s_j) over the pixels; ``maximum`` is (mean, variance) of the pixelwise maximum.
+    """
+
+    means: NDArray[np.float64]
+    motion: NDArray[np.float64]
+    gram: NDArray[np.float64]
+    maximum: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ClipResult:
+    """A source's outcome: ``mean`` and ``var`` when ``status`` is ``ok``, a ``reason`` when it is a failure."""
+
+    status: Status
+    mean: float | None = None
+    var: float | None = None
+    reason: str | None = None

@@ -1,0 +1,1 @@
+"""Builds and checks the ONNX models that saliency-batch runs."""
