@@ -1,1 +1,30 @@
-"""Saliency features for very large tables of video clips."""
+"""Saliency features for very large tables of video clips.
+
+::
+
+    from saliency_engine import Engine, RunConfig
+
+    with Engine(RunConfig(model="frequency_tuned_v1")) as engine:
+        for batch in engine.process(batches):  # Arrow RecordBatches in, the same with saliency columns out
+            ...
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from saliency_engine.config import RunConfig
+
+if TYPE_CHECKING:
+    from saliency_engine.engine import Engine
+
+__all__ = ["Engine", "RunConfig"]
+
+
+def __getattr__(name: str) -> Any:
+    # The engine loads numba and ONNX Runtime; the command line's help, workers and the exporter must not.
+    if name == "Engine":
+        from saliency_engine.engine import Engine  # noqa: PLC0415
+
+        return Engine
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -76,7 +76,7 @@ class RunConfig:
             raise ConfigError(
                 f"give exactly one of --model and --model-path (to try the tool: --model {BUILT_IN_MODEL})"
             )
-        if not 0.0 < self.ema_alpha <= 1.0:
+        if not 0.0 < self.ema_alpha <= 1.0:  # also refuses NaN
             raise ConfigError(f"--ema-alpha {self.ema_alpha}: must be greater than 0 and at most 1")
         if not self.path_column:
             raise ConfigError("--path-column is empty: without it no row names a clip")
@@ -163,7 +163,10 @@ def load_options(path: str | Path) -> dict[str, Any]:
             table = tomllib.load(file)
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
-    options = {key.replace("-", "_"): value for key, value in table.items()}
+    options: dict[str, Any] = {}
+    for key, value in table.items():
+        if options.setdefault(key.replace("-", "_"), value) is not value:
+            raise ConfigError(f"{path}: {key!r} is given twice, with hyphens and with underscores")
     known = option_names()
     for key in options:
         if key not in known:

@@ -9,6 +9,7 @@
     ├── MemoError                 the memo file is not one of ours, of another version, or unusable
     ├── ModelError                the model cannot be loaded or is not a saliency model
     │   └── ProviderError         the execution provider asked for cannot run here
+    ├── WorkerError               the decoding processes cannot start at all
     └── ClipError                 one clip failed: becomes that row's status and reason, never an exit
         ├── MissingSourceError    missing-source
         ├── MissingGeometryError  missing-geometry
@@ -45,6 +46,10 @@ class ModelError(SaliencyError):
 
 class ProviderError(ModelError):
     """The execution provider that was asked for cannot run here."""
+
+
+class WorkerError(SaliencyError):
+    """The decoding processes cannot start at all."""
 
 
 class ClipError(SaliencyError):

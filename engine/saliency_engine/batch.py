@@ -1,0 +1,100 @@
+"""Fixed-shape batches filled with frames of whatever clips are ready.
+
+A ``Batch`` owns the model's input and output arrays; two of them alternate, one being filled and its maps taken out
+while the other is with the model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saliency_engine.infer import Session
+from saliency_engine.kernels import kernel
+from saliency_engine.reference import IMAGENET_MEAN, IMAGENET_STD
+from saliency_engine.types import ClipRequest, DecodedClip
+
+# value[channel, level]: the normalised float of each 8-bit level, so that the kernel only looks up.
+_LEVELS = np.asarray(
+    (np.arange(256)[None, :] / 255.0 - np.array(IMAGENET_MEAN)[:, None]) / np.array(IMAGENET_STD)[:, None], np.float32
+)
+
+
+@kernel
+def _normalize(frame: NDArray[np.uint8], levels: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    height, width, _ = frame.shape
+    for c in range(3):
+        for y in range(height):
+            for x in range(width):
+                out[c, y, x] = levels[c, frame[y, x, c]]
+
+
+def normalize(frame: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
+    """8-bit R'G'B' ``[H, W, 3]`` → ImageNet-normalised float32 ``[3, H, W]``, written into ``out``."""
+    _normalize(frame, _LEVELS, out)
+
+
+@dataclass
+class Clip:
+    """A decoded clip on its way through the model.
+
+    ``frames``: uint8 ``[K, H, W, 3]``, a view of its shared-memory slot, valid until ``slot`` is given back.
+    ``maps``: float32 ``[K, map_H, map_W]``, filled as batches come back.
+    """
+
+    request: ClipRequest
+    decoded: DecodedClip
+    slot: int
+    frames: NDArray[np.uint8]
+    maps: NDArray[np.float32]
+    batched: int = 0
+    mapped: int = 0
+    failure: str | None = None
+
+
+@dataclass
+class Batch:
+    """Input and output arrays of one model run, and whose frames are in them."""
+
+    inputs: NDArray[np.float32]
+    outputs: NDArray[np.float32]
+    owners: list[tuple[Clip, int]] = field(default_factory=list)
+
+    @classmethod
+    def allocate(cls, session: Session, batch_size: int) -> Batch:
+        """Arrays for ``batch_size`` frames, rounded up to whole calls of the graph."""
+        frames = -(-batch_size // session.batch) * session.batch
+        return cls(
+            np.zeros((frames, 3, session.height, session.width), np.float32),
+            np.zeros((frames, session.map_height, session.map_width), np.float32),
+        )
+
+    @property
+    def full(self) -> bool:
+        """No room for another frame."""
+        return len(self.owners) == len(self.inputs)
+
+    def add(self, clip: Clip) -> None:
+        """Copy as many of the clip's remaining frames as fit."""
+        while clip.batched < clip.decoded.frames and not self.full:
+            normalize(clip.frames[clip.batched], self.inputs[len(self.owners)])
+            self.owners.append((clip, clip.batched))
+            clip.batched += 1
+
+    def run(self, session: Session) -> None:
+        """Run the model on the frames added so far, the last call of the graph padded with what lies there."""
+        frames = -(-len(self.owners) // session.batch) * session.batch
+        session.run(self.inputs[:frames], self.outputs[:frames])
+
+    def take_maps(self) -> list[Clip]:
+        """Hand every map to its clip and empty the batch; returns the clips that now have all their maps."""
+        complete = []
+        for index, (clip, frame) in enumerate(self.owners):
+            clip.maps[frame] = self.outputs[index]
+            clip.mapped += 1
+            if clip.mapped == clip.decoded.frames:
+                complete.append(clip)
+        self.owners.clear()
+        return complete

@@ -1,0 +1,138 @@
+"""The command line: options to configs, errors to exit codes. Heavy imports live inside the commands."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from saliency_engine.config import RunConfig, TableJob, load_options, option_names, split_options
+from saliency_engine.errors import ConfigError, SaliencyError
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+
+class _AutoInt(click.ParamType[Any]):
+    name = "integer|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "auto" or isinstance(value, int):
+            return value
+        try:
+            return int(value)
+        except ValueError:
+            return self.fail(f"{value!r} is neither a whole number nor auto", param, ctx)
+
+
+def _options(names: Sequence[str]) -> Callable[[CommandT], CommandT]:
+    """Command-line options for the config fields of these names; unset ones stay out: a file may give them."""
+    fields = {field.name: field for kind in (TableJob, RunConfig) for field in dataclasses.fields(kind)}
+
+    def decorate(command: CommandT) -> CommandT:
+        for name in reversed(names):
+            command = _option(fields[name])(command)
+        return command
+
+    return decorate
+
+
+def _option(field: dataclasses.Field[Any]) -> Callable[[CommandT], CommandT]:
+    flag, default, help_text = "--" + field.name.replace("_", "-"), field.default, field.metadata["help"]
+    if isinstance(default, bool):
+        return click.option(flag, is_flag=True, default=None, help=help_text)
+    choices = field.metadata["choices"]
+    kind: Any = click.Choice(choices) if choices else _AutoInt() if default == "auto" else type(default)
+    shown = "" if default in ("", 0) else f"  [default: {default}]"
+    return click.option(flag, type=kind, default=None, help=help_text + shown)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="saliency-batch")
+def main_group() -> None:
+    """Put saliency features on tables of video clips.
+
+    Try it: saliency-batch run --input clips.jsonl --output out.jsonl --model frequency_tuned_v1
+    """
+
+
+@main_group.command(short_help="Read a table, compute its clips, write it with saliency.")
+@click.option("--config", "config_file", default=None, help="Options from a TOML file; the command line wins.")
+@_options(option_names())
+def run(config_file: str | None, **given: Any) -> None:
+    """Read a table of clips, compute their saliency, and write the table with it.
+
+    Formats go by suffix: .jsonl .ndjson (.gz .zst) .parquet .pq .arrow .feather; - is stdin or stdout.
+    Run the same command again after a crash: finished clips are in the memo and are not computed twice.
+    Exit status: 0 every row ok, 1 a row failed, 2 the command is wrong.
+
+    Example:
+
+      saliency-batch run --input clips.parquet --output out.parquet --model-path saliency_student_v2.onnx
+    """
+    options = load_options(config_file) if config_file else {}
+    options.update({name: value for name, value in given.items() if value is not None})
+    job, config = split_options(options)
+    from saliency_engine.run import run_table
+
+    sys.exit(1 if run_table(job, config)["summary"]["failed"] else 0)
+
+
+@main_group.command(short_help="Print a table's rows for reading.")
+@click.argument("table")
+@click.option("--rows", default=20, show_default=True, help="Rows to print.")
+@click.option("--path-column", default="src", show_default=True, help="Column with the clip's path.")
+def show(table: str, rows: int, path_column: str) -> None:
+    """Print path and saliency of a table's first rows.
+
+    Example:
+
+      saliency-batch show out.jsonl --rows 5
+    """
+    from saliency_engine.show import show_table
+
+    show_table(table, rows, path_column)
+
+
+_PREVIEW_OPTIONS = (
+    *("input", "root", "path_column", "model", "model_path", "model_size", "provider"),
+    *("sampling", "max_frames", "frame_samples", "color", "temporal_aggregator", "ema_alpha"),
+    *("default_width", "default_height", "yuv_pixel_format"),
+)
+
+
+@main_group.command(short_help="Draw clips beside their saliency.")
+@click.option("--output", required=True, help="PNG file to write.")
+@click.option("--clips", default=8, show_default=True, help="Draw this many of the table's clips, the first ones.")
+@_options(_PREVIEW_OPTIONS)
+def preview(output: str, clips: int, **given: Any) -> None:
+    """Draw a contact sheet: a table's first clips, each with a frame beside its aggregated saliency.
+
+    Example:
+
+      saliency-batch preview --input out.jsonl --output sheet.png --model frequency_tuned_v1
+    """
+    options = {name: value for name, value in given.items() if value is not None}
+    job, config = split_options({**options, "output": "-", "overwrite": True})
+    from saliency_engine.preview import contact_sheet
+
+    contact_sheet(job, config, output, clips)
+
+
+def main() -> None:
+    """Entry point of ``saliency-batch``."""
+    try:
+        main_group.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; finished clips are in the memo, run the same command to go on", err=True)
+        sys.exit(130)
+    except SaliencyError as error:
+        click.echo(f"{type(error).__name__}: {error}", err=True)
+        if isinstance(error, ConfigError):
+            click.echo("Try --help for the options.", err=True)
+        sys.exit(2)

@@ -1,0 +1,146 @@
+"""The engine: one model, its decoding workers and its memo, ready to process any number of row batches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+
+from saliency_engine import rows
+from saliency_engine.clock import Clock
+from saliency_engine.config import RunConfig
+from saliency_engine.infer import Session
+from saliency_engine.join import Joiner
+from saliency_engine.memo import Memo
+from saliency_engine.models import Model, load_model
+from saliency_engine.pipeline import Counts, Pipeline
+from saliency_engine.plan import Planner
+from saliency_engine.pool import DecodePool, start_fork_server
+from saliency_engine.types import ClipResult, DecodeSpec, PayloadT, RowBatch
+
+
+def cores() -> int:
+    """Processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def model_threads(config: RunConfig) -> int:
+    """Threads of the model on the CPU under ``config``."""
+    return cores() if config.threads == "auto" else config.threads
+
+
+def open_session(model: Model, config: RunConfig) -> Session:
+    """The model, ready to run under ``config``. Raises ``ModelError``, ``ProviderError``."""
+    return Session(
+        model,
+        provider=config.provider,
+        threads=model_threads(config),
+        batch_size=config.batch_size,
+        model_size=config.model_width_height,
+    )
+
+
+def decode_spec(config: RunConfig, session: Session) -> DecodeSpec:
+    """How clips are sampled and sized for this session's model."""
+    return DecodeSpec(
+        width=session.width,
+        height=session.height,
+        sampling=config.sampling,
+        max_frames=config.max_frames,
+        frame_samples=config.frame_samples,
+        color=config.color,
+    )
+
+
+class Engine:
+    """Puts saliency on rows. Use it as a context manager, or ``close`` it.
+
+    ``config.memo`` names the memo file; empty or ``off`` keeps none. ``model`` is what ``load_model(config)`` gave, for
+    callers that needed it earlier.
+
+    Raises ``ModelError``, ``ProviderError`` or ``MemoError`` when it cannot start.
+    """
+
+    def __init__(self, config: RunConfig, model: Model | None = None) -> None:
+        self.config = config
+        start_fork_server()  # imports beside the loading of the model
+        self.clock = Clock()
+        self.model = model or load_model(config)
+        self.threads = model_threads(config)
+        self.decode_workers = cores() if config.decode_workers == "auto" else config.decode_workers
+        self._start()
+
+    def _start(self) -> None:
+        config = self.config
+        with self.clock("start"):
+            self.session = open_session(self.model, config)
+            self._spec = decode_spec(config, self.session)
+            path = None if config.memo in {"", "off"} else Path(config.memo)
+            self._memo = Memo(path, self._memo_context())
+            # Two clips ahead of every worker, and enough frames to fill two batches.
+            slots = 2 * self.decode_workers + -(-2 * config.batch_size // self._spec.slots)
+            self._pool = DecodePool(self._spec, self.decode_workers, slots, config.clip_timeout)
+            self._pipeline = Pipeline(
+                planner=Planner(config),
+                pool=self._pool,
+                session=self.session,
+                memo=self._memo,
+                aggregator=config.temporal_aggregator,
+                alpha=config.ema_alpha,
+                batch_size=config.batch_size,
+                clock=self.clock,
+            )
+
+    def _memo_context(self) -> dict[str, Any]:
+        """Everything beside the clip that can change a number."""
+        spec = self._spec
+        frames = [spec.max_frames, spec.frame_samples] if spec.sampling == "head" else [spec.frame_samples]
+        return {
+            "model": self.model.sha256,
+            "size": [spec.width, spec.height],
+            "provider": self.session.provider,
+            "sampling": [spec.sampling, *frames],
+            "color": spec.color,
+        }
+
+    def process(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield every batch, in order, with the saliency columns of ``config``; all must share one schema.
+
+        Raises ``InputError`` when the path column is missing; a failing clip is a row's status.
+        """
+        joiner: Joiner | None = None
+        for batch, results in self.results(rows.from_batches(batches, self.config)):
+            joiner = joiner or Joiner(self.config, self.model.model_id, batch.payload.schema)
+            yield joiner.join(batch, results)
+
+    def results(
+        self, batches: Iterable[RowBatch[PayloadT]], tick: Callable[[], None] = lambda: None
+    ) -> Iterator[tuple[RowBatch[PayloadT], list[ClipResult]]]:
+        """Compute row batches: each comes back in order with one result per entry of its ``sources``.
+
+        ``tick`` is called whenever something has happened, for those who show progress from ``counts``.
+        """
+        return self._pipeline.process(batches, tick)
+
+    @property
+    def counts(self) -> Counts:
+        """What has happened so far."""
+        return self._pipeline.counts
+
+    def close(self) -> None:
+        """Stop the workers and close the memo; what was finished is kept."""
+        self._pipeline.close()
+        self._pool.close()
+        self._memo.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,124 @@
+"""A contact sheet: each clip's first sampled frame beside its aggregated saliency laid over it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from saliency_engine.aggregate import combine, measure, summarize
+from saliency_engine.batch import normalize
+from saliency_engine.config import RunConfig, TableJob
+from saliency_engine.decode import decode_clip
+from saliency_engine.engine import decode_spec, open_session
+from saliency_engine.errors import ClipError, OutputError
+from saliency_engine.infer import Session
+from saliency_engine.models import load_model
+from saliency_engine.plan import Planner
+from saliency_engine.provenance import write_atomically
+from saliency_engine.tables import open_table
+from saliency_engine.types import Source
+
+_TILE, _GAP, _CAPTION = 320, 8, 40
+_BACKGROUND, _INK, _FAINT = (24, 24, 27), (240, 240, 240), (150, 150, 158)
+# Colour stops of the overlay from 0 to 1 (dark violet, magenta, orange, pale yellow): ordered in lightness, so that
+# the picture also reads in grey and for the colour-blind.
+_STOPS = np.array([(0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164)], np.float64)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One clip's pictures: ``frame`` and ``overlay`` uint8 ``[H, W, 3]``, empty with a ``caption`` when it failed."""
+
+    title: str
+    caption: str
+    frame: NDArray[np.uint8] | None = None
+    overlay: NDArray[np.uint8] | None = None
+
+
+def contact_sheet(job: TableJob, config: RunConfig, output: str, clips: int) -> None:
+    """Write a PNG of the first ``clips`` distinct sources of ``job.input``, two tiles each.
+
+    Raises ``InputError``, ``ModelError`` or ``OutputError``; a clip that fails is a tile that says why.
+    """
+    with open_table(job, config) as table:
+        sources = _first_distinct((source for batch in table for source in batch.sources), clips)
+    session = open_session(load_model(config), config)
+    sheet = _draw([_tile(source, config, session) for source in sources])
+    data = io.BytesIO()
+    sheet.save(data, "PNG")
+    try:
+        write_atomically(Path(output), [data.getvalue()])
+    except OSError as error:
+        raise OutputError(f"cannot write {output}: {error.strerror or error}") from error
+
+
+def _first_distinct(sources: Iterator[Source], count: int) -> list[Source]:
+    found: dict[Source, None] = {}
+    for source in sources:
+        if len(found) == count:
+            break
+        found.setdefault(source)
+    return list(found)
+
+
+def _tile(source: Source, config: RunConfig, session: Session) -> Tile:
+    title, spec = Path(source.path).name, decode_spec(config, session)
+    frames = np.zeros((spec.slots, spec.height, spec.width, 3), np.uint8)
+    try:
+        decoded = decode_clip(Planner(config).request(source), spec, frames)
+        motion = np.array(decoded.motion)
+        maps = _maps(session, frames[: decoded.frames])
+        mean, var = summarize(measure(maps, motion), config.temporal_aggregator, config.ema_alpha)
+    except ClipError as error:
+        return Tile(title, str(error))
+    heat = np.empty(maps.shape[1:], np.float32)
+    combine(maps, motion, config.temporal_aggregator, config.ema_alpha, heat)
+    caption = f"{config.temporal_aggregator} of {decoded.frames} frames: mean {mean:.4f}, var {var:.4f}"
+    return Tile(title, caption, frames[0], _overlay(frames[0], heat))
+
+
+def _maps(session: Session, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    whole = -(-len(frames) // session.batch) * session.batch
+    inputs = np.zeros((whole, 3, session.height, session.width), np.float32)
+    for frame, target in zip(frames, inputs, strict=False):
+        normalize(frame, target)
+    maps = np.empty((whole, session.map_height, session.map_width), np.float32)
+    session.run(inputs, maps)
+    return maps[: len(frames)]
+
+
+def _overlay(frame: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The map in colour over the frame in grey, half and half."""
+    scaled = np.asarray(Image.fromarray(heat).resize(frame.shape[1::-1], Image.Resampling.BILINEAR))
+    stops = np.linspace(0.0, 1.0, len(_STOPS))
+    colours = np.stack([np.interp(scaled, stops, _STOPS[:, channel]) for channel in range(3)], axis=-1)
+    grey = frame.astype(np.float64).mean(axis=-1, keepdims=True)
+    return np.asarray(np.rint(0.45 * grey + 0.55 * colours), np.uint8)
+
+
+def _draw(tiles: list[Tile]) -> Image.Image:
+    height = _TILE + _CAPTION + _GAP
+    sheet = Image.new("RGB", (2 * _TILE + 3 * _GAP, max(len(tiles), 1) * height + _GAP), _BACKGROUND)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    for row, tile in enumerate(tiles):
+        top = _GAP + row * height
+        for column, picture in enumerate((tile.frame, tile.overlay)):
+            if picture is not None:
+                image = Image.fromarray(picture).resize((_TILE, _TILE), Image.Resampling.BILINEAR)
+                sheet.paste(image, (_GAP + column * (_TILE + _GAP), top))
+        pen.text((_GAP, top + _TILE + 2), _fit(tile.title, font), _INK, font)
+        pen.text((_GAP, top + _TILE + 19), _fit(tile.caption, font), _FAINT, font)
+    return sheet
+
+
+def _fit(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """Cut text to the sheet's width."""
+    while font.getlength(text) > 2 * _TILE and len(text) > 4:
+        text = text[:-4] + "…"
+    return text

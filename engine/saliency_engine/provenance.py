@@ -1,0 +1,133 @@
+"""What ran, on what, and what came of it: the audit of a run.
+
+``run_provenance`` follows the schema ``ai-run-provenance-v1`` of the VMAFx tools, so that their readers accept it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from saliency_engine.config import RunConfig, TableJob
+from saliency_engine.engine import Engine
+from saliency_engine.errors import OutputError
+
+PACKAGES = ("saliency-batch", "av", "numba", "numpy", "onnxruntime-gpu", "onnxruntime", "orjson", "pyarrow")
+
+
+def audit(job: TableJob, config: RunConfig, engine: Engine) -> dict[str, Any]:
+    """The audit of a finished run; JSON values only."""
+    counts, elapsed = engine.counts, engine.clock.elapsed
+    inputs = {"input": job.input, "model": engine.model.source}
+    return {
+        "input": job.input,
+        "output": job.output,
+        "config": {**asdict(job), **asdict(config)},
+        "summary": {
+            "total": counts.rows,
+            "ok": counts.ok,
+            "skipped_existing": counts.skipped_existing,
+            "failed": counts.failed,
+        },
+        "clips": {
+            "computed": counts.clips_computed,
+            "reused": counts.clips_reused,
+            "failed": counts.clips_failed,
+            "frames": counts.frames,
+        },
+        "model": {"id": engine.model.model_id, "source": engine.model.source, "sha256": engine.model.sha256},
+        "machine": {
+            "provider": engine.session.provider,
+            "threads": engine.threads,
+            "decode_workers": engine.decode_workers,
+            "cores": os.cpu_count(),
+            "platform": platform.platform(),
+        },
+        "versions": versions(),
+        "seconds": round(elapsed, 3),
+        "stages": stages(engine),
+        "run_provenance": run_provenance(inputs, {"output": job.output}, {**asdict(job), **asdict(config)}),
+    }
+
+
+def stages(engine: Engine) -> dict[str, dict[str, float]]:
+    """Seconds each stage was busy, and its share of the run's time (decoding: of all its workers' time)."""
+    elapsed = engine.clock.elapsed
+    return {
+        name: {
+            "seconds": round(seconds, 3),
+            "share": round(seconds / (elapsed * (engine.decode_workers if name == "decode" else 1)), 4),
+        }
+        for name, seconds in engine.clock.seconds.items()
+    }
+
+
+def versions() -> dict[str, str]:
+    """Python's version and those of the packages that make the numbers, where installed."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def run_provenance(inputs: Mapping[str, str], outputs: Mapping[str, str], args: Mapping[str, Any]) -> dict[str, Any]:
+    """``ai-run-provenance-v1``: the command, and the hash of every file that went in or came out."""
+    return {
+        "schema": "ai-run-provenance-v1",
+        "entrypoint": describe(sys.argv[0]),
+        "argv": list(sys.argv),
+        "args": dict(args),
+        "inputs": {name: describe(path) for name, path in inputs.items()},
+        "outputs": {name: describe(path) for name, path in outputs.items()},
+    }
+
+
+def describe(path: str) -> dict[str, Any]:
+    """A path as the provenance shows it; files with their sha256."""
+    target = Path(path)
+    if target.is_file():
+        with target.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"path": path, "exists": True, "kind": "file", "sha256": digest}
+    kind = "directory" if target.is_dir() else "missing"
+    return {"path": path, "exists": kind == "directory", "kind": kind}
+
+
+def write_json(path: str, value: Mapping[str, Any]) -> None:
+    """Write sorted, indented JSON with a final newline, atomically. Raises ``OutputError``."""
+    target = Path(path)
+    data = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
+    try:
+        write_atomically(target, [data])
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_atomically(target: Path, parts: Sequence[bytes]) -> None:
+    """Write a small file so that ``target`` is the old one or the new one, never half of it."""
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.writelines(parts)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,53 @@
+"""One table from input to output: read, compute, join, write, audit."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from saliency_engine import provenance
+from saliency_engine.config import RunConfig, TableJob
+from saliency_engine.engine import Engine
+from saliency_engine.join import Joiner
+from saliency_engine.models import load_model
+from saliency_engine.progress import ProgressLine, print_summary
+from saliency_engine.tables import Table, open_table
+from saliency_engine.write import Output, open_output
+
+
+def run_table(job: TableJob, config: RunConfig) -> dict[str, Any]:
+    """Process one table; returns the audit (see ``provenance.audit``), written to ``job.audit_json`` if given.
+
+    The output appears whole or not at all. Raises ``SaliencyError``; failing clips are rows, not errors.
+    """
+    model = load_model(config)
+    config = dataclasses.replace(config, memo=_memo_path(job, config))
+    with open_table(job, config) as table:
+        joiner = Joiner(config, model.model_id, table.schema)
+        with open_output(job.output, table.output_format, joiner.schema) as output, Engine(config, model) as engine:
+            _process(table, joiner, output, engine, job)
+            audit = provenance.audit(job, config, engine)
+    if job.audit_json:
+        provenance.write_json(job.audit_json, audit)
+    if not job.quiet:
+        print_summary(audit)
+    return audit
+
+
+def _process(table: Table, joiner: Joiner, output: Output, engine: Engine, job: TableJob) -> None:
+    with ProgressLine(engine, quiet=job.quiet) as progress:
+        for batch, results in engine.results(table, lambda: progress.update(table)):
+            with engine.clock("join"):
+                payload = joiner.join(batch, results)
+            with engine.clock("write"):
+                output.write(payload)
+    with engine.clock("write"):
+        output.commit(engine.counts.rows)
+
+
+def _memo_path(job: TableJob, config: RunConfig) -> str:
+    """The memo in force: beside the output unless told otherwise."""
+    if config.memo:
+        return config.memo
+    return "off" if job.output == "-" else str(Path(f"{job.output}.memo.sqlite"))

@@ -1,0 +1,110 @@
+"""Options: one definition, and errors that name the option."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from saliency_engine.config import RunConfig, TableJob, load_options, option_names, split_options
+from saliency_engine.errors import ConfigError
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
+
+# The fork's option names, which its users have in their scripts.
+FORK = (
+    *("input", "output", "audit_json", "path_column", "width_column", "height_column", "root"),
+    *("model_path", "model_id", "max_frames", "frame_samples", "temporal_aggregator", "ema_alpha"),
+    *("overwrite", "status_column", "model_id_column", "aggregator_column", "ema_alpha_column"),
+    *("default_width", "default_height"),
+)
+
+
+def test_the_forks_options_are_all_there() -> None:
+    assert set(FORK) <= set(option_names())
+
+
+def test_the_forks_defaults_are_ours() -> None:
+    config = RunConfig(model_path="m.onnx")
+    assert (config.max_frames, config.frame_samples, config.temporal_aggregator, config.ema_alpha) == (
+        8,
+        8,
+        "mean",
+        0.6,
+    )
+    assert (config.path_column, config.width_column, config.height_column) == ("src", "width", "height")
+    assert config.sampling == "head"
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ({"max_frames": 0}, "--max-frames 0: must be at least 1"),
+        ({"max_frames": "8"}, "--max-frames '8': must be a whole number"),
+        ({"max_frames": True}, "--max-frames True: must be a whole number"),
+        ({"ema_alpha": 0.0}, "--ema-alpha"),
+        ({"ema_alpha": 1.5}, "--ema-alpha"),
+        ({"ema_alpha": float("nan")}, "--ema-alpha"),
+        ({"temporal_aggregator": "median"}, "must be one of mean, ema, max"),
+        ({"model_size": "320"}, "WIDTHxHEIGHT"),
+        ({"model_size": "0x320"}, "WIDTHxHEIGHT"),
+        ({"path_column": ""}, "--path-column is empty"),
+        ({"var_column": "saliency_mean"}, "both named 'saliency_mean'"),
+        ({"threads": 0}, "--threads 0"),
+        ({"threads": "many"}, "--threads 'many'"),
+        ({"overwrite": "yes"}, "must be true or false"),
+        ({"model": "", "model_path": ""}, "exactly one of --model and --model-path"),
+        ({"model": "a", "model_path": "b"}, "exactly one of --model and --model-path"),
+    ],
+)
+def test_a_bad_option_is_named(option: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        RunConfig(**{"model": "frequency_tuned_v1", **option})
+
+
+def test_a_whole_number_is_a_number() -> None:
+    assert RunConfig(model="m", ema_alpha=1).ema_alpha == 1
+
+
+def test_input_and_output_are_needed() -> None:
+    with pytest.raises(ConfigError, match="--output is missing"):
+        TableJob(input="a.jsonl")
+
+
+def test_hyphens_and_underscores_are_the_same_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text('max-frames = 3\nmodel_path = "m.onnx"\n')
+    assert load_options(tmp_path / "a.toml") == {"max_frames": 3, "model_path": "m.onnx"}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("max-frame = 3", "unknown option 'max_frame'; did you mean 'max_frames'"),
+        ("max-frames = ", "a.toml: "),
+        ("max-frames = 3\nmax_frames = 4", "twice"),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "a.toml").write_text(text)
+    with pytest.raises(ConfigError, match=told):
+        load_options(tmp_path / "a.toml")
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"no\.toml"):
+        load_options("no.toml")
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_the_examples_are_valid(path: Path) -> None:
+    job, config = split_options({**load_options(path), "input": "a.jsonl", "output": "b.jsonl"})
+    assert (job.input, job.output) == ("a.jsonl", "b.jsonl")
+    assert config.model or config.model_path
+
+
+def test_every_option_has_help() -> None:
+    for kind in (TableJob, RunConfig):
+        for option in dataclasses.fields(kind):
+            assert len(option.metadata["help"]) > 10

@@ -1,0 +1,462 @@
+"""The main job through the command line, as a user runs it: real clips, real models, real files."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet as pq
+import pytest
+from numpy.typing import NDArray
+
+from saliency_engine import reference
+from saliency_engine.config import AGGREGATORS
+
+Encode = Callable[..., Path]
+Rows = list[dict[str, Any]]
+SALIENCY = ("saliency_mean", "saliency_var", "saliency_status")
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-c", "from saliency_engine.cli import main; main()", *map(str, arguments)]
+
+
+def run(*arguments: str | Path, code: int = 0, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    done = subprocess.run(command("run", *arguments), capture_output=True, check=False, timeout=300, **options)
+    assert done.returncode == code, done.stderr.decode()
+    return done
+
+
+def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def read_rows(path: Path) -> Rows:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+# What a row gains
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_the_forks_command_works_with_only_its_name_changed(
+    tmp_path: Path, clips: dict[str, Path], models: Path, suffix: str
+) -> None:
+    rows = [{"key": name, "src": str(path), "mos": 3.5} for name, path in clips.items()]
+    source, output = tmp_path / f"full.{suffix}", tmp_path / f"full.student.{suffix}"
+    if suffix == "jsonl":
+        write_rows(source, rows)
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), source)
+    run(
+        *("--input", source, "--output", output, "--model-path", models / "saliency_student_v2.onnx"),
+        *("--model-id", "saliency_student_v2", "--temporal-aggregator", "ema", "--audit-json", tmp_path / "audit.json"),
+    )
+    table = read_rows(output) if suffix == "jsonl" else pq.read_table(output).to_pylist()
+    assert [row["key"] for row in table] == list(clips)
+    for row in table:
+        assert 0.0 < row["saliency_mean"] < 1.0
+        assert 0.0 < row["saliency_var"] < 0.25
+        assert row["mos"] == 3.5
+        assert row["saliency_status"] == "ok"
+        assert row["saliency_model_id"] == "saliency_student_v2"
+        assert row["saliency_aggregator"] == "ema"
+        assert row["saliency_ema_alpha"] == 0.6
+    audit = json.loads((tmp_path / "audit.json").read_text())
+    assert audit["summary"] == {"total": 4, "ok": 4, "skipped_existing": 0, "failed": 0}
+
+
+def test_every_kind_of_row_has_its_status(tmp_path: Path, clips: dict[str, Path], encode: Encode) -> None:
+    raw = encode("raw.yuv", size=(64, 48))
+    garbage = tmp_path / "garbage.mp4"
+    garbage.write_bytes(b"\0" * 5000)
+    bikes = str(clips["bikes"])
+    rows = [
+        {"src": bikes},
+        {"src": bikes, "saliency_mean": 0.25, "saliency_var": 0.125, "saliency_model_id": "older"},
+        {"src": str(tmp_path / "nowhere.mp4")},
+        {"src": ""},
+        {"other": 1},
+        {"src": str(tmp_path)},
+        {"src": str(raw)},
+        {"src": str(raw), "width": 64, "height": 48},
+        {"src": str(garbage)},
+        {"src": bikes, "saliency_mean": None, "saliency_var": 0.1},
+    ]
+    source, output = write_rows(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl"
+    run("--input", source, "--output", output, "--model", "frequency_tuned_v1", code=1)
+    found = read_rows(output)
+    assert [row["saliency_status"] for row in found] == [
+        *("ok", "skipped-existing", "missing-source", "missing-source", "missing-source", "missing-source"),
+        *("missing-geometry", "ok", "decode-failed", "ok"),
+    ]
+    assert found[1] == {**rows[1], "saliency_status": "skipped-existing"}
+    assert found[0]["saliency_mean"] == found[9]["saliency_mean"]
+    for row in found:
+        if row["saliency_status"] in {"ok", "skipped-existing"}:
+            assert "saliency_error" not in row
+        else:
+            assert row["saliency_mean"] is None
+            assert len(row["saliency_error"]) > 5
+
+
+def test_overwrite_computes_rows_that_have_values(tmp_path: Path, clips: dict[str, Path]) -> None:
+    rows = [{"src": str(clips["bikes"]), "saliency_mean": 9.5, "saliency_var": 9.5}]
+    source, output = write_rows(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl"
+    run("--input", source, "--output", output, "--model", "frequency_tuned_v1", "--overwrite")
+    (row,) = read_rows(output)
+    assert row["saliency_mean"] < 1.0
+    assert row["saliency_status"] == "ok"
+
+
+def test_columns_can_be_renamed_and_left_out(tmp_path: Path, clips: dict[str, Path]) -> None:
+    source = write_rows(tmp_path / "in.jsonl", [{"clip": clips["bikes"].name}])
+    run(
+        *("--input", source, "--output", tmp_path / "out.jsonl", "--model", "frequency_tuned_v1", "--model-id", "mine"),
+        *("--path-column", "clip", "--root", clips["bikes"].parent, "--mean-column", "m", "--var-column", "v"),
+        *("--status-column", "s", "--model-id-column", "id", "--aggregator-column", "", "--ema-alpha-column", ""),
+        *("--sampling-column", "how"),
+    )
+    (row,) = read_rows(tmp_path / "out.jsonl")
+    assert list(row) == ["clip", "m", "v", "s", "id", "how"]
+    assert (row["s"], row["id"], row["how"]) == ("ok", "mine", "head max_frames=8 frame_samples=8")
+
+
+# Numbers
+
+
+def plain_reading(path: Path, session: onnxruntime.InferenceSession) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """CONTRACT-style reading of a 320×320 8-bit 4:2:0 clip: maps [K, H, W] and motion [K], in plain numpy."""
+    import av
+
+    maps, motion, before = [], [], None
+    with av.open(str(path)) as container:
+        for index, frame in enumerate(container.decode(video=0)):
+            if index == 8:
+                break
+            y, u, v = (
+                np.frombuffer(plane, np.uint8)
+                .reshape(plane.height, plane.line_size)[:, : plane.width]
+                .astype(np.float64)
+                for plane in frame.planes
+            )
+            motion.append(0.0 if before is None else np.abs(y - before).mean() / 255.0)
+            before = y
+            u, v = (np.repeat(np.repeat(chroma, 2, 0), 2, 1) for chroma in (u, v))
+            luma, cb, cr = (y - 16.0) / 219.0, (u - 128.0) / 224.0, (v - 128.0) / 224.0
+            rgb = np.stack([luma + 1.5748 * cr, luma - 0.18732427 * cb - 0.46812427 * cr, luma + 1.8556 * cb], axis=-1)
+            scaled = (np.clip(rgb, 0.0, 1.0) - reference.IMAGENET_MEAN) / reference.IMAGENET_STD
+            maps.append(session.run(None, {"input": scaled.transpose(2, 0, 1)[None].astype(np.float32)})[0][0, 0])
+    return np.stack(maps), np.array(motion)
+
+
+@pytest.mark.parametrize("student", ["saliency_student_v1", "saliency_student_v2"])
+def test_clips_of_the_models_own_size_agree_with_the_plain_reading(
+    tmp_path: Path, encode: Encode, models: Path, student: str
+) -> None:
+    paths = [encode(f"square-{name}.mp4", source=name, size=(320, 320)) for name in ("bikes", "carphone_pristine")]
+    session = onnxruntime.InferenceSession(models / f"{student}.onnx", providers=["CPUExecutionProvider"])
+    source = write_rows(tmp_path / "in.jsonl", [{"src": str(path)} for path in paths])
+    readings = [plain_reading(path, session) for path in paths]
+    for aggregator in AGGREGATORS:
+        output = tmp_path / f"{aggregator}.jsonl"
+        run(
+            *("--input", source, "--output", output, "--model-path", models / f"{student}.onnx"),
+            *("--temporal-aggregator", aggregator, "--memo", tmp_path / "memo.sqlite"),
+        )
+        for row, (maps, motion) in zip(read_rows(output), readings, strict=True):
+            _, mean, var = reference.aggregate(maps, motion, aggregator, 0.6)
+            assert row["saliency_mean"] == pytest.approx(mean, abs=2e-3), aggregator
+            assert row["saliency_var"] == pytest.approx(var, abs=2e-3), aggregator
+
+
+def test_every_geometry_is_computed(tmp_path: Path, encode: Encode, models: Path) -> None:
+    shapes = {
+        "540p.mp4": {"size": (960, 540)},
+        "odd.mkv": {"size": (853, 479), "pix_fmt": "yuv444p"},
+        "tiny.mp4": {"size": (64, 48)},
+        "ten-bit.mp4": {"size": (640, 272), "pix_fmt": "yuv420p10le", "codec": "libx265"},
+        "upright.mp4": {"size": (640, 272)},
+        "turned.mp4": {"size": (640, 272), "rotation": 180},
+    }
+    paths = [encode(name, **options) for name, options in shapes.items()]
+    source = write_rows(tmp_path / "in.jsonl", [{"src": str(path)} for path in paths])
+    run("--input", source, "--output", tmp_path / "out.jsonl", "--model-path", models / "saliency_student_v2.onnx")
+    means = []
+    for row in read_rows(tmp_path / "out.jsonl"):
+        assert row["saliency_status"] == "ok", row
+        means.append(row["saliency_mean"])
+    assert max(means) - min(means) < 0.25  # the same scene throughout
+
+
+def test_the_same_clip_gives_the_same_numbers_whatever_the_machine_options(
+    tmp_path: Path, clips: dict[str, Path]
+) -> None:
+    source = write_rows(tmp_path / "in.jsonl", [{"src": str(path)} for path in clips.values()])
+    found = []
+    for batch, workers, threads in ((1, 1, 1), (8, 3, 2), (5, 2, 1)):
+        output = tmp_path / f"{batch}.jsonl"
+        run(
+            *("--input", source, "--output", output, "--model", "frequency_tuned_v1", "--memo", "off"),
+            *("--batch-size", str(batch), "--decode-workers", str(workers), "--threads", str(threads)),
+        )
+        found.append([(row["saliency_mean"], row["saliency_var"]) for row in read_rows(output)])
+    np.testing.assert_allclose(found[1], found[0], atol=1e-5, rtol=1e-4)
+    np.testing.assert_allclose(found[2], found[0], atol=1e-5, rtol=1e-4)
+
+
+# Formats
+
+
+@pytest.mark.parametrize(
+    "target", ["out.jsonl", "out.jsonl.gz", "out.ndjson.zst", "out.parquet", "out.pq", "out.arrow", "out.feather"]
+)
+@pytest.mark.parametrize("origin", ["in.jsonl.zst", "in.parquet", "in.arrow"])
+def test_any_format_becomes_any_other(tmp_path: Path, clips: dict[str, Path], origin: str, target: str) -> None:
+    rows = [
+        {"src": str(clips["bikes"]), "n": 2**53 + 1, "text": "é"},
+        {"src": str(clips["bikes"]), "n": 7, "text": None},
+    ]
+    table = pa.Table.from_pylist(rows)
+    if origin == "in.parquet":
+        pq.write_table(table, tmp_path / origin)
+    elif origin == "in.arrow":
+        with pa.ipc.new_file(tmp_path / origin, table.schema) as writer:
+            writer.write_table(table)
+    else:
+        with pa.CompressedOutputStream(tmp_path / origin, "zstd") as stream:
+            stream.write("".join(json.dumps(row) + "\n" for row in rows).encode())
+    run("--input", tmp_path / origin, "--output", tmp_path / target, "--model", "frequency_tuned_v1", "--quiet")
+    found = _read_any(tmp_path / target)
+    assert [{name: row[name] for name in ("src", "n", "text")} for row in found] == rows
+    assert [row["saliency_status"] for row in found] == ["ok", "ok"]
+
+
+def _read_any(path: Path) -> Rows:
+    if path.suffix in {".parquet", ".pq"}:
+        return list(pq.read_table(path).to_pylist())
+    if path.suffix in {".arrow", ".feather"}:
+        with pa.ipc.open_file(path) as reader:
+            return list(reader.read_all().to_pylist())
+    with pa.input_stream(str(path)) as stream:
+        return [json.loads(line) for line in stream.read().decode().splitlines()]
+
+
+def test_pipes_carry_lines_and_arrow_streams(clips: dict[str, Path]) -> None:
+    row = {"src": str(clips["bikes"])}
+    options = ("--input", "-", "--output", "-", "--model", "frequency_tuned_v1")
+    lines = run(*options, input=json.dumps(row).encode() + b"\n").stdout
+    assert json.loads(lines)["saliency_status"] == "ok"
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, pa.schema({"src": pa.string()})) as writer:
+        writer.write_table(pa.Table.from_pylist([row]))
+    arrow = run(*options, input=sink.getvalue().to_pybytes()).stdout
+    (found,) = pa.ipc.open_stream(arrow).read_all().to_pylist()
+    assert found["saliency_mean"] == json.loads(lines)["saliency_mean"]
+
+
+def test_every_rows_own_bytes_survive(tmp_path: Path, clips: dict[str, Path]) -> None:
+    src = json.dumps(str(clips["bikes"])).encode()
+    before = [
+        b'\xef\xbb\xbf{"src": %s, "x": NaN, "y": [Infinity, -Infinity]}\r\n' % src,
+        b'{"src":%s,"big":9007199254740993,"bigger":1180591620717411303424,"exp":1E5,"z":-0.0}\n' % src,
+        b"\n",
+        b'  {  "nested": {"saliency_mean": 1, "a": [{"b": "}"}]}, "src": %s, "t": "\\u00e9 \xc3\xa9 \\"q\\" {" }  \n'
+        % src,
+        b" \t\r\n",
+        b'{"src": %s, "last": true}' % src,
+    ]
+    (tmp_path / "in.jsonl").write_bytes(b"".join(before))
+    run("--input", tmp_path / "in.jsonl", "--output", tmp_path / "out.jsonl", "--model", "frequency_tuned_v1")
+    after = (tmp_path / "out.jsonl").read_bytes().splitlines(keepends=True)
+    assert len(after) == len(before)
+    for old, new in zip(before, after, strict=True):
+        if b"{" not in old:
+            assert new == old
+            continue
+        end = old.rindex(b"}")
+        head, tail = old[:end].rstrip(), old[end:]
+        assert new.startswith(head)
+        assert new.endswith(tail)
+        assert b'"saliency_status": "ok"' in new[len(head) :]
+
+
+# Memo
+
+
+def _audit(tmp_path: Path) -> dict[str, Any]:
+    audit: dict[str, Any] = json.loads((tmp_path / "audit.json").read_text())
+    return audit
+
+
+def test_another_aggregator_decodes_and_infers_nothing(tmp_path: Path, clips: dict[str, Path]) -> None:
+    source = write_rows(tmp_path / "in.jsonl", [{"src": str(path)} for path in clips.values()])
+    common = (
+        "--input",
+        source,
+        "--model",
+        "frequency_tuned_v1",
+        "--memo",
+        tmp_path / "m",
+        "--audit-json",
+        tmp_path / "audit.json",
+    )
+    for number, options in enumerate((["ema"], ["ema", "--ema-alpha", "0.2"], ["max"], ["motion-balanced"])):
+        run(*common, "--output", tmp_path / f"{number}.jsonl", "--temporal-aggregator", *options)
+        clips_seen = _audit(tmp_path)["clips"]
+        assert (clips_seen["computed"], clips_seen["reused"]) == ((4, 0) if number == 0 else (0, 4))
+        assert clips_seen["frames"] == (32 if number == 0 else 0)
+    fresh = tmp_path / "fresh.jsonl"
+    run(
+        "--input",
+        source,
+        "--output",
+        fresh,
+        "--model",
+        "frequency_tuned_v1",
+        "--temporal-aggregator",
+        "motion-balanced",
+    )
+    assert fresh.read_bytes() == (tmp_path / "3.jsonl").read_bytes()
+
+
+def test_a_changed_clip_is_computed_again(tmp_path: Path, clips: dict[str, Path]) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(clips["bikes"].read_bytes())
+    source = write_rows(tmp_path / "in.jsonl", [{"src": "clip.mp4"}])
+    options = (
+        "--input",
+        source,
+        "--output",
+        tmp_path / "out.jsonl",
+        "--root",
+        tmp_path,
+        "--model",
+        "frequency_tuned_v1",
+    )
+    run(*options)
+    (before,) = read_rows(tmp_path / "out.jsonl")
+    clip.write_bytes(clips["bigbuckbunny"].read_bytes())
+    run(*options)
+    (after,) = read_rows(tmp_path / "out.jsonl")
+    assert before["saliency_mean"] != after["saliency_mean"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--sampling", "uniform"],
+        ["--max-frames", "4"],
+        ["--frame-samples", "3"],
+        ["--color", "bt709"],
+        ["--model-path", "saliency_student_v1.onnx"],
+    ],
+)
+def test_a_changed_option_is_computed_again(
+    tmp_path: Path, clips: dict[str, Path], models: Path, options: list[str]
+) -> None:
+    source = write_rows(tmp_path / "in.jsonl", [{"src": str(clips["carphone_pristine"])}])
+    common = ("--input", source, "--output", tmp_path / "out.jsonl", "--audit-json", tmp_path / "audit.json")
+    run(*common, "--model", "frequency_tuned_v1")
+    if options[0] == "--model-path":
+        run(*common, "--model-path", models / options[1])
+    else:
+        run(*common, "--model", "frequency_tuned_v1", *options)
+    assert _audit(tmp_path)["clips"]["computed"] == 1
+
+
+def test_rows_of_one_clip_share_one_computation(tmp_path: Path, clips: dict[str, Path]) -> None:
+    rows = [{"src": str(clips["bikes"]), "frame": number} for number in range(500)]
+    rows += [{"src": os.path.relpath(clips["bikes"], tmp_path), "frame": 500}]
+    source = write_rows(tmp_path / "in.jsonl", rows)
+    run(
+        *("--input", source, "--output", tmp_path / "out.jsonl", "--root", tmp_path, "--model", "frequency_tuned_v1"),
+        *("--audit-json", tmp_path / "audit.json"),
+    )
+    assert _audit(tmp_path)["clips"]["frames"] == 8
+    found = read_rows(tmp_path / "out.jsonl")
+    assert [row["frame"] for row in found] == list(range(501))
+    assert len({row["saliency_mean"] for row in found}) == 1
+
+
+# Command
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--input", "in.jsonl", "--output", "out.jsonl"], "exactly one of --model and --model-path"),
+        (["--input", "in.jsonl", "--output", "out.csv", "--model", "frequency_tuned_v1"], "out.csv"),
+        (["--input", "no.jsonl", "--output", "out.jsonl", "--model", "frequency_tuned_v1"], "no.jsonl"),
+        (["--input", "in.jsonl", "--output", "out.jsonl", "--model", "none_v1"], "no model 'none_v1' is registered"),
+        (["--input", "in.jsonl", "--output", "out.jsonl", "--model-path", "no.onnx"], "cannot read the model no.onnx"),
+        (["--input", "in.jsonl", "--output", "gone/out.jsonl", "--model", "frequency_tuned_v1"], "gone"),
+        (["--input", "in.jsonl", "--output", "out.jsonl", "--modle", "x"], "--modle"),
+        (["--input", "in.jsonl", "--output", "out.jsonl", "--model", "frequency_tuned_v1", "--threads", "few"], "few"),
+    ],
+)
+def test_a_wrong_command_exits_2_and_says_what(tmp_path: Path, arguments: list[str], told: str) -> None:
+    write_rows(tmp_path / "in.jsonl", [{"src": "a.mp4"}])
+    done = run(*arguments, code=2, cwd=tmp_path)
+    assert told in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+    assert done.stdout == b""
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_a_config_file_gives_options_and_the_command_line_wins(tmp_path: Path, clips: dict[str, Path]) -> None:
+    source = write_rows(tmp_path / "in.jsonl", [{"src": str(clips["bikes"])}])
+    (tmp_path / "a.toml").write_text('model = "frequency_tuned_v1"\ntemporal-aggregator = "max"\nmodel-id = "file"\n')
+    run("--config", tmp_path / "a.toml", "--input", source, "--output", tmp_path / "out.jsonl", "--model-id", "line")
+    (row,) = read_rows(tmp_path / "out.jsonl")
+    assert (row["saliency_aggregator"], row["saliency_model_id"]) == ("max", "line")
+
+
+def test_quiet_says_nothing(tmp_path: Path, clips: dict[str, Path]) -> None:
+    source = write_rows(tmp_path / "in.jsonl", [{"src": str(clips["bikes"])}])
+    done = run("--input", source, "--output", tmp_path / "out.jsonl", "--model", "frequency_tuned_v1", "--quiet")
+    assert done.stdout + done.stderr == b""
+
+
+def test_the_audit_names_what_ran(tmp_path: Path, clips: dict[str, Path]) -> None:
+    import hashlib
+
+    source = write_rows(tmp_path / "in.jsonl", [{"src": str(clips["bikes"])}])
+    run(
+        *("--input", source, "--output", tmp_path / "out.jsonl", "--model", "frequency_tuned_v1"),
+        *("--audit-json", tmp_path / "audit.json"),
+    )
+    audit = _audit(tmp_path)
+    provenance = audit["run_provenance"]
+    assert provenance["schema"] == "ai-run-provenance-v1"
+    for name, path in (("inputs", source), ("outputs", tmp_path / "out.jsonl")):
+        described = provenance[name][name[:-1]]
+        assert described["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert audit["config"]["max_frames"] == 8
+    assert audit["machine"]["provider"] == "CPUExecutionProvider"
+    assert set(audit["stages"]) >= {"decode", "infer", "aggregate", "write"}
+    assert len(audit["model"]["sha256"]) == 64
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["show", "--help"], ["preview", "--help"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    script = (
+        "import sys\nfrom saliency_engine.cli import main\nsys.argv[0] = 'saliency-batch'\n"
+        "try:\n    main()\nfinally:\n"
+        "    heavy = {'numpy', 'numba', 'pyarrow', 'av', 'onnxruntime', 'rich', 'torch', 'onnx'} & set(sys.modules)\n"
+        "    assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, check=False, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Example" in done.stdout or "Try it" in done.stdout
