@@ -142,8 +142,8 @@ def _write(
     hflip: bool = False,
 ) -> None:
     width, height = size or (pictures[0].width, pictures[0].height)
-    # A frame of one's own that fits already is written as it is; reformat would be asked for nothing.
-    scaled = [picture.reformat(width, height, pix_fmt, interpolation="BICUBIC") for picture in pictures]
+    # threads=1: libswscale's threads now and then (1 conversion in 6000) leave stale samples behind.
+    scaled = [picture.reformat(width, height, pix_fmt, interpolation="BICUBIC", threads=1) for picture in pictures]
     if path.suffix in {".yuv", ".y4m"}:
         header, mark = b"", b""
         if path.suffix == ".y4m":

@@ -52,7 +52,7 @@ def _portable(kind: pa.DataType) -> pa.DataType:
     plain = kind
     if isinstance(kind, pa.BaseExtensionType):
         plain = _portable(kind.storage_type)
-    elif types.is_dictionary(kind) or types.is_run_end_encoded(kind):
+    elif types.is_dictionary(kind):
         plain = _portable(kind.value_type)
     elif types.is_timestamp(kind) or types.is_date(kind) or types.is_time(kind):
         plain = pa.string()
@@ -115,7 +115,7 @@ def _conflict(key: str, known: _TypeOnLine, values: Sequence[Any], lines: Sequen
         except _REFUSALS as error:
             return InputError(f"{name}, line {line}: column {key!r}: {error}")
         known = united, known[1] if known[0] != pa.null() else line
-    return InputError(f"{name}, lines {lines[0]} to {lines[-1]}: column {key!r} fits no one type as {known[0]}")
+    return _misfit(pa.field(key, known[0]), values, lines, name)  # a whole number that no float64 equals, for one
 
 
 def to_batch(chunk: ParsedLines, schema: pa.Schema, name: str) -> pa.RecordBatch:

@@ -5,11 +5,11 @@ Nothing but ``DecodeError`` comes out of ``decode_clip`` when a clip is at fault
 
 from __future__ import annotations
 
-import os
 import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import av
 import numpy as np
@@ -94,7 +94,7 @@ def opened(request: ClipRequest) -> Iterator[sampling.Opened]:
 
     Raises ``DecodeError`` where the path is no regular file, no admitted container, or holds no video.
     """
-    status = os.stat(request.path)  # noqa: PTH116  pathlib would normalise the name
+    status = Path(request.path).stat()
     if not stat.S_ISREG(status.st_mode):
         raise DecodeError("not a regular file")
     options = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS, "max_pixels": str(MAX_PIXELS)}

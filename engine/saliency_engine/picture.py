@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import av
 import numpy as np
 from av import VideoFrame
 from av.sidedata.sidedata import SideData
@@ -18,8 +19,8 @@ from numpy.typing import NDArray
 from saliency_engine import color
 from saliency_engine.errors import DecodeError
 
-# Triangle filter, widened when shrinking, so antialiased: what U-2-Net was trained behind. Its mean distance from
-# a float reference is the rounding alone (docs/decoding.md). Without the two flags it drifts by 0.06 of a level.
+# Triangle filter, widened when shrinking: antialiased linear interpolation. Its mean distance from Pillow's in float
+# is the rounding alone (docs/decoding.md). Without the two flags the mean drifts by up to 0.06 of a level.
 _RESIZE = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 _SUBSAMPLINGS = {(0, 0): "444", (1, 0): "422", (1, 1): "420", (0, 1): "440", (2, 0): "411", (2, 2): "410"}
 
@@ -92,7 +93,8 @@ class Scaler:
 
 
 def _convert(reformatter: VideoReformatter, frame: VideoFrame, width: int, height: int, name: str) -> VideoFrame:
-    # Equal matrix and range on both sides, so that nothing but samples moves. threads=1: clips run in parallel.
+    # Equal matrix and range on both sides, so that nothing but samples moves. threads=1: clips run in parallel,
+    # and libswscale's own threads now and then (1 conversion in 6000) leave stale samples behind.
     both = ColorRange.JPEG if frame.format.name.startswith("yuvj") else ColorRange.MPEG
     return reformatter.reformat(
         frame,
@@ -133,7 +135,7 @@ class Picture:
         try:
             layout = layout_of(frame)
             planar = scaler.unpack(frame, layout)
-        except (KeyError, ValueError, OSError) as error:
+        except (KeyError, ValueError, av.FFmpegError) as error:
             raise DecodeError(f"pixel format {frame.format.name} is not supported") from error
         return Picture(planar, layout, _affine(frame, layout, mode), orientation_of(frame))
 

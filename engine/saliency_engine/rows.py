@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -64,11 +63,7 @@ class ArrowRows:
         todo = self._todo(batch)
         if not len(todo):
             return RowBatch(first_row, codes, (), batch)
-        if len(todo) < batch.num_rows:
-            columns = [column.take(pa.array(todo)) for column in batch.columns]
-        else:
-            columns = batch.columns
-        codes[todo], sources = self._sources(columns, first_row)
+        codes[todo], sources = self._sources(batch, todo, first_row)
         return RowBatch(first_row, codes, sources, batch)
 
     def _todo(self, batch: pa.RecordBatch) -> NDArray[np.int64]:
@@ -81,9 +76,14 @@ class ArrowRows:
             return np.empty(0, np.int64)
         return np.flatnonzero(~done.to_numpy(zero_copy_only=False))
 
-    def _sources(self, columns: Sequence[pa.Array], first_row: int) -> tuple[NDArray[np.int32], tuple[Source, ...]]:
+    def _sources(
+        self, batch: pa.RecordBatch, todo: NDArray[np.int64], first_row: int
+    ) -> tuple[NDArray[np.int32], tuple[Source, ...]]:
+        """A code for each row in ``todo``, and the sources that the codes index."""
         places = (self._path, self._width, self._height, self._pixel_format)
-        keys = [None if place is None else _as_key(columns[place]) for place in places]
+        keys = [None if place is None else _as_key(batch.column(place)) for place in places]
+        if len(todo) < batch.num_rows:
+            keys = [None if key is None else key.take(pa.array(todo)) for key in keys]
         codes, firsts = _distinct([key for key in keys if key is not None])
         try:
             values = [[None] * len(firsts) if key is None else key.take(firsts).to_pylist() for key in keys]
@@ -153,7 +153,7 @@ def _source(path: Any, width: Any, height: Any, pixel_format: Any) -> Source:
 
 
 def _pixels(value: Any) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if 0 < value < _INFINITY and value == int(value) else None
 

@@ -24,7 +24,8 @@ Opened = tuple[InputContainer, VideoStream]
 Open = Callable[[], AbstractContextManager[Opened]]
 
 # A seek costs 0.01 ms (MP4, MKV) to 0.2 ms (TS) and a refill of the decoder's reorder queue: with three B-frames
-# some four frames' decoding. From 2 to 8 the threshold made no difference, at 16 seeking lost a tenth of its gain.
+# some four frames' decoding. From 0 to 4 the threshold made no difference; at 8 short groups lose a third of the
+# gain (docs/decoding.md).
 SEEK_PAYS = 4
 
 
@@ -215,6 +216,8 @@ def _in_order(
 
 
 def explain(error: Exception) -> str:
-    """An FFmpeg error's own words, without numbers and file names."""
-    text = error.strerror if isinstance(error, av.FFmpegError) else None
-    return text or str(error) or type(error).__name__
+    """An error's own words, without numbers and file names."""
+    if isinstance(error, UnicodeError):
+        return "text that is not valid UTF-8"
+    text = error.strerror if isinstance(error, (av.FFmpegError, OSError)) else str(error)
+    return text or type(error).__name__

@@ -7,7 +7,7 @@ import fcntl
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,13 +21,13 @@ from saliency_engine.formats import Format
 class Output:
     """An open output table: ``write`` its rows in order, then ``commit``; see ``open_output``."""
 
-    def __init__(self, name: str, sink: sinks.Sink, target: _Target | None) -> None:
+    def __init__(self, name: str, sink: sinks.Sink, file: BinaryIO, target: _Target | None) -> None:
         self.rows = 0
-        self._name, self._sink, self._target = name, sink, target
+        self._name, self._sink, self._file, self._target = name, sink, file, target
 
     def write(self, payload: Any) -> None:
         """Append a ``pyarrow.RecordBatch`` or ``Lines``. Raises ``OutputError`` with path and cause."""
-        with _writing(self._name):
+        with _writing(self._name, self._file):
             self._sink.write(payload)
         self.rows += payload.num_rows
 
@@ -38,8 +38,10 @@ class Output:
         """
         if self.rows != expected_rows:
             raise OutputError(f"{self._name}: {self.rows} rows were written, the input has {expected_rows}")
-        with _writing(self._name):
+        with _writing(self._name, self._file):
             self._sink.close()
+            if not self._file.closed:
+                self._file.flush()
             if self._target is not None:
                 self._target.publish()
 
@@ -55,32 +57,44 @@ def open_output(
     writing there, or when the format cannot hold the schema.
     """
     with ExitStack() as stack:
+        name, target, file = path, None, stdout or sys.stdout.buffer
         if path == "-":
-            name, target, file = "stdout", None, stdout or sys.stdout.buffer
+            name = "stdout"
         else:
-            name = path
             with _writing(name):
                 target = _Target(path)
                 stack.callback(target.release)
-                file = stack.enter_context(target.open())
-        with _writing(name):
-            sink = sinks.open_sink(file, format, schema)
+                file = target.open()
+            stack.callback(_close, file)
+        with _writing(name, file):
+            sink = sinks.open_sink(file, name, format, schema)
         stack.callback(sink.abandon)
-        yield Output(name, sink, target)
+        yield Output(name, sink, file, target)
+
+
+def _close(file: BinaryIO) -> None:
+    with suppress(OSError):  # after a commit nothing is left to write, and without one nothing is to be kept
+        file.close()
 
 
 @contextmanager
-def _writing(name: str) -> Iterator[None]:
+def _writing(name: str, file: BinaryIO | None = None) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        # Or the interpreter would fail once more on its way out, over what is left in its buffer.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise OutputError(f"{name}: the reader has gone") from None
+        if file is not None:
+            _forget_buffered(file)
+        raise OutputError(f"{name}: its reader has gone") from None
     except OSError as error:
         raise OutputError(f"{name}: {error.strerror or error}") from error
-    except pa.ArrowException as error:
+    except (pa.ArrowException, UnicodeError) as error:
         raise OutputError(f"{name}: {error}") from error
+
+
+def _forget_buffered(pipe: BinaryIO) -> None:
+    """Point a broken pipe at nothing, or the interpreter would fail on what is left in its buffer when it exits."""
+    with suppress(OSError), Path(os.devnull).open("wb") as nothing:
+        os.dup2(nothing.fileno(), pipe.fileno())
 
 
 class _Target:

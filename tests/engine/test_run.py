@@ -7,9 +7,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import onnxruntime
 import pyarrow as pa
@@ -137,8 +139,6 @@ def test_columns_can_be_renamed_and_left_out(tmp_path: Path, clips: dict[str, Pa
 
 def plain_reading(path: Path, session: onnxruntime.InferenceSession) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """CONTRACT-style reading of a 320×320 8-bit 4:2:0 clip: maps [K, H, W] and motion [K], in plain numpy."""
-    import av
-
     maps, motion, before = [], [], None
     with av.open(str(path)) as container:
         for index, frame in enumerate(container.decode(video=0)):
@@ -186,17 +186,34 @@ def test_every_geometry_is_computed(tmp_path: Path, encode: Encode, models: Path
         "odd.mkv": {"size": (853, 479), "pix_fmt": "yuv444p"},
         "tiny.mp4": {"size": (64, 48)},
         "ten-bit.mp4": {"size": (640, 272), "pix_fmt": "yuv420p10le", "codec": "libx265"},
-        "upright.mp4": {"size": (640, 272)},
-        "turned.mp4": {"size": (640, 272), "rotation": 180},
+        "portrait.mp4": {"size": (640, 272), "rotation": 90},
     }
     paths = [encode(name, **options) for name, options in shapes.items()]
     source = write_rows(tmp_path / "in.jsonl", [{"src": str(path)} for path in paths])
     run("--input", source, "--output", tmp_path / "out.jsonl", "--model-path", models / "saliency_student_v2.onnx")
-    means = []
     for row in read_rows(tmp_path / "out.jsonl"):
         assert row["saliency_status"] == "ok", row
-        means.append(row["saliency_mean"])
-    assert max(means) - min(means) < 0.25  # the same scene throughout
+        assert 0.01 < row["saliency_mean"] < 0.99
+        assert 0.0 < row["saliency_var"] < 0.25
+
+
+def test_a_rotated_clip_is_the_unrotated_one(
+    tmp_path: Path, clips: dict[str, Path], encode: Encode, models: Path
+) -> None:
+    def lossless(name: str, turns: int) -> Path:
+        with av.open(str(clips["bikes"])) as container:
+            frames = [frame.to_ndarray(format="yuv444p") for frame in islice(container.decode(video=0), 8)]
+        turned = [np.ascontiguousarray(np.rot90(frame, -turns, axes=(1, 2))) for frame in frames]
+        pictures = [av.VideoFrame.from_ndarray(frame, format="yuv444p") for frame in turned]
+        return encode(name, source=pictures, pix_fmt="yuv444p", options={"qp": "0"}, rotation=90 * turns)
+
+    paths = [lossless(f"turned-{turns}.mp4", turns) for turns in range(4)]
+    source = write_rows(tmp_path / "in.jsonl", [{"src": str(path)} for path in paths])
+    run("--input", source, "--output", tmp_path / "out.jsonl", "--model-path", models / "saliency_student_v2.onnx")
+    upright, *rotated = read_rows(tmp_path / "out.jsonl")
+    for row in rotated:
+        assert row["saliency_mean"] == pytest.approx(upright["saliency_mean"], abs=1e-3)
+        assert row["saliency_var"] == pytest.approx(upright["saliency_var"], abs=1e-3)
 
 
 def test_the_same_clip_gives_the_same_numbers_whatever_the_machine_options(
