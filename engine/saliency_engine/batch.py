@@ -13,41 +13,41 @@ from numpy.typing import NDArray
 
 from saliency_engine.infer import Session
 from saliency_engine.kernels import kernel
-from saliency_engine.reference import IMAGENET_MEAN, IMAGENET_STD
+from saliency_engine.reference import IMAGENET_MEAN, IMAGENET_STD, WHITE
 from saliency_engine.types import ClipRequest, DecodedClip
 
-# value[channel, level]: the normalised float of each 8-bit level, so that the kernel only looks up.
-_LEVELS = np.asarray(
-    (np.arange(256)[None, :] / 255.0 - np.array(IMAGENET_MEAN)[:, None]) / np.array(IMAGENET_STD)[:, None], np.float32
-)
+# out = scale · value + offset takes a 16-bit value to its normalised float.
+_SCALE = np.asarray(1.0 / (WHITE * np.array(IMAGENET_STD)), np.float32)
+_OFFSET = np.asarray(-np.array(IMAGENET_MEAN) / np.array(IMAGENET_STD), np.float32)
 
 
 @kernel
-def _normalize(frame: NDArray[np.uint8], levels: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-    height, width, _ = frame.shape
+def _normalize(
+    frame: NDArray[np.uint16], scale: NDArray[np.float32], offset: NDArray[np.float32], out: NDArray[np.float32]
+) -> None:
     for c in range(3):
-        for y in range(height):
-            for x in range(width):
-                out[c, y, x] = levels[c, frame[y, x, c]]
+        for y in range(frame.shape[1]):
+            for x in range(frame.shape[2]):
+                out[c, y, x] = np.float32(frame[c, y, x]) * scale[c] + offset[c]
 
 
-def normalize(frame: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
-    """8-bit R'G'B' ``[H, W, 3]`` → ImageNet-normalised float32 ``[3, H, W]``, written into ``out``."""
-    _normalize(frame, _LEVELS, out)
+def normalize(frame: NDArray[np.uint16], out: NDArray[np.float32]) -> None:
+    """16-bit R'G'B' ``[3, H, W]`` → ImageNet-normalised float32 of the same shape, written into ``out``."""
+    _normalize(frame, _SCALE, _OFFSET, out)
 
 
 @dataclass
 class Clip:
     """A decoded clip on its way through the model.
 
-    ``frames``: uint8 ``[K, H, W, 3]``, a view of its shared-memory slot, valid until ``slot`` is given back.
+    ``frames``: uint16 ``[K, 3, H, W]``, a view of its shared-memory slot, valid until ``slot`` is given back.
     ``maps``: float32 ``[K, map_H, map_W]``, filled as batches come back.
     """
 
     request: ClipRequest
     decoded: DecodedClip
     slot: int
-    frames: NDArray[np.uint8]
+    frames: NDArray[np.uint16]
     maps: NDArray[np.float32]
     batched: int = 0
     mapped: int = 0

@@ -85,6 +85,9 @@ class RunConfig:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ConfigError(f"two output columns are both named {', '.join(map(repr, twice))}")
+        inputs = {self.path_column, self.width_column, self.height_column, self.pix_fmt_column}
+        if taken := sorted(inputs.intersection(names)):
+            raise ConfigError(f"an output column would overwrite the input column {', '.join(map(repr, taken))}")
 
     @property
     def model_width_height(self) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.stream import Disposition
 from numpy.typing import NDArray
 
 from saliency_engine import color, sampling
@@ -42,11 +43,11 @@ def silence() -> None:
     av.logging.set_level(None)
 
 
-def decode_clip(request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint8]) -> DecodedClip:
+def decode_clip(request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint16]) -> DecodedClip:
     """Decode the sampled frames of one clip into ``out``.
 
-    ``out`` is ``[spec.slots, spec.height, spec.width, 3]`` uint8, C-contiguous; its first ``frames`` entries
-    are written as 8-bit R'G'B' (gamma-coded, full range), the others are undefined. The motion is measured on
+    ``out`` is ``[spec.slots, 3, spec.height, spec.width]`` uint16, C-contiguous; its first ``frames`` entries
+    are written as 16-bit R'G'B' (gamma-coded, 65535 is white), the others are undefined. The motion is measured on
     luma code values scaled to 8 bits, whatever their range. Raises ``DecodeError`` with a reason for people.
     """
     started = time.perf_counter()
@@ -59,7 +60,7 @@ def decode_clip(request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint8]) 
     return DecodedClip(tuple(motion), time.perf_counter() - started)
 
 
-def _decode(request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint8]) -> list[float]:
+def _decode(request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint16]) -> list[float]:
     scaler = Scaler()
     motion: list[float] = []
     previous: Picture | None = None
@@ -74,7 +75,7 @@ def _decode(request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint8]) -> l
     return motion
 
 
-def _motion(before: Picture, after: Picture, rgb_before: NDArray[np.uint8], rgb_after: NDArray[np.uint8]) -> float:
+def _motion(before: Picture, after: Picture, rgb_before: NDArray[np.uint16], rgb_after: NDArray[np.uint16]) -> float:
     """mean|Y_t − Y_(t−1)| / 255 at the clip's own size, or at the model's where size or format changed."""
     same = before.layout == after.layout and (before.frame.width, before.frame.height) == (
         after.frame.width,
@@ -82,7 +83,7 @@ def _motion(before: Picture, after: Picture, rgb_before: NDArray[np.uint8], rgb_
     )
     if not same:
         weights = np.array([0.2126, 0.7152, 0.0722], np.float32)
-        return float(np.abs(rgb_after @ weights - rgb_before @ weights).mean() / 255)
+        return float(np.abs(np.tensordot(weights, rgb_after.astype(np.float32) - rgb_before, 1)).mean() / color.WHITE)
     width, height = after.frame.width, after.frame.height
     total = color.absolute_difference(before.luma(), after.luma(), width)
     return total / (width * height * 255 << after.layout.depth - 8)
@@ -115,7 +116,7 @@ def opened(request: ClipRequest) -> Iterator[sampling.Opened]:
     with container:
         container.flags &= ~_GENERATE_PTS
         stream = container.streams.best("video")
-        if not isinstance(stream, av.VideoStream):
+        if not isinstance(stream, av.VideoStream) or Disposition.attached_pic in stream.disposition:
             raise DecodeError("the file holds no video stream")
         if stream.codec_context is None:
             raise DecodeError("the file's video codec has no decoder here")

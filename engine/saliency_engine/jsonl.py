@@ -12,7 +12,7 @@ import orjson
 
 from saliency_engine.errors import InputError
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 18  # four times as much falls out of the cache: a fifth slower beside a busy neighbour
 CHUNK_ROWS = 8192
 _BLANKS = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
@@ -47,14 +47,16 @@ class ParsedLines:
     trailer: bytes = b""
 
 
-def read_lines(stream: BinaryIO, name: str, loads: Callable[[bytes], Any] = orjson.loads) -> Iterator[ParsedLines]:
-    """Read ``stream`` in pieces of about ``CHUNK_BYTES`` and at most ``CHUNK_ROWS`` rows.
+def read_lines(
+    stream: BinaryIO, name: str, loads: Callable[[bytes], Any] = orjson.loads, chunk_bytes: int = CHUNK_BYTES
+) -> Iterator[ParsedLines]:
+    """Read ``stream`` in pieces of about ``chunk_bytes`` and at most ``CHUNK_ROWS`` rows.
 
     ``loads`` is tried first on each line; lines it refuses (orjson refuses NaN literals) get a second reading by
     the standard library. Raises ``InputError`` with ``name`` and the line's number where a line is no JSON object.
     """
     number, before = 0, b""
-    while lines := stream.readlines(CHUNK_BYTES):
+    while lines := stream.readlines(chunk_bytes):
         if number == 0 and lines[0].startswith(_BOM):
             before, lines[0] = _BOM, lines[0][len(_BOM) :]
         for start in range(0, len(lines), CHUNK_ROWS):
@@ -143,8 +145,8 @@ class Edit:
 def _find_scalar(text: bytes, key: str, token: bytes) -> tuple[int, int] | None:
     """Where the value of the top-level ``key`` lies, if that is plain to see: 1 µs where the walk below takes 40.
 
-    Inside a string every quote is escaped, so ``"key"`` in a valid line is always a whole string. When it occurs
-    once, and the key cannot be spelled with escapes, that occurrence is the key that the parser saw.
+    The parser saw the key, and a plain key that no escape spells stands in the line as ``"key"``. So when these bytes
+    occur once, that is where; when they occur again (nested, as a value, at the end of a string) we walk.
     """
     at = text.find(token)
     if at < 0 or text.find(token, at + 1) >= 0 or not _PLAIN_KEY.fullmatch(key) or _ESCAPED_ASCII.search(text):

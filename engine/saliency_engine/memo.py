@@ -9,6 +9,7 @@ temporary store, so memory stays bounded): a clip that failed today may be whole
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -64,7 +65,7 @@ class Memo:
         self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         self._db.execute(f"PRAGMA user_version = {VERSION}")
         self._db.execute(
-            "CREATE TABLE IF NOT EXISTS clips (key BLOB PRIMARY KEY, path TEXT, statistics BLOB) WITHOUT ROWID"
+            "CREATE TABLE IF NOT EXISTS clips (key BLOB PRIMARY KEY, path BLOB, statistics BLOB) WITHOUT ROWID"
         )
         self._db.execute("CREATE TEMP TABLE failures (key BLOB PRIMARY KEY, status TEXT, reason TEXT) WITHOUT ROWID")
         self._db.commit()
@@ -74,7 +75,8 @@ class Memo:
 
     def key(self, request: ClipRequest) -> bytes:
         """The clip's key under this run's context: 32 bytes."""
-        return hashlib.sha256(self._context + _canonical(asdict(request))).digest()
+        clip = {**asdict(request), "path": os.fsencode(request.path).hex()}  # file names need not be text
+        return hashlib.sha256(self._context + _canonical(clip)).digest()
 
     def get(self, key: bytes) -> ClipStatistics | ClipResult | None:
         """What is known of a clip: its statistics, its failure in this run, or nothing."""
@@ -88,7 +90,9 @@ class Memo:
     def put(self, key: bytes, path: str, statistics: ClipStatistics) -> None:
         """Remember a finished clip; durable against a kill after the next ``commit``."""
         with self._explained():
-            self._db.execute("INSERT OR REPLACE INTO clips VALUES (?, ?, ?)", (key, path, _encode(statistics)))
+            self._db.execute(
+                "INSERT OR REPLACE INTO clips VALUES (?, ?, ?)", (key, os.fsencode(path), _encode(statistics))
+            )
 
     def put_failure(self, key: bytes, failure: ClipResult) -> None:
         """Remember a failed clip until this memo is closed."""

@@ -51,16 +51,16 @@ class _Worker:
 class DecodePool:
     """``workers`` processes that decode one clip each at a time into one of ``slots`` shared-memory slots.
 
-    ``frames`` is the ring: uint8 ``[slots, K, H, W, 3]``. ``timeout`` is in seconds a clip.
+    ``frames`` is the ring: uint16 ``[slots, K, 3, H, W]``. ``timeout`` is in seconds a clip.
     """
 
     def __init__(self, spec: DecodeSpec, workers: int, slots: int, timeout: float) -> None:
         self._spec, self._timeout = spec, timeout
         self._context: Any = multiprocessing.get_context(_START_METHOD)
-        shape = (slots, spec.slots, spec.height, spec.width, 3)
+        shape = (slots, spec.slots, 3, spec.height, spec.width)
         # An anonymous array: its file is unlinked at once, so that no kill can leave it behind in /dev/shm.
-        self._ring: Any = self._context.RawArray("B", int(np.prod(shape)))
-        self.frames: NDArray[np.uint8] = np.frombuffer(self._ring, np.uint8).reshape(shape)
+        self._ring: Any = self._context.RawArray("H", int(np.prod(shape)))
+        self.frames: NDArray[np.uint16] = np.frombuffer(self._ring, np.uint16).reshape(shape)
         self._free = list(range(slots))
         self._any_started = False
         self._workers = [self._start() for _ in range(workers)]
@@ -178,7 +178,7 @@ def _serve(connection: Connection, ring: Any, shape: tuple[int, ...], spec: Deco
     threading.Thread(target=_follow_parent, daemon=True).start()
     decode.silence()
     connection.send(None)  # started: everything is imported
-    frames = np.frombuffer(ring, np.uint8).reshape(shape)
+    frames = np.frombuffer(ring, np.uint16).reshape(shape)
     while True:
         try:
             request, slot = connection.recv()

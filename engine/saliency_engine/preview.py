@@ -69,7 +69,7 @@ def _first_distinct(sources: Iterator[Source], count: int) -> list[Source]:
 
 def _tile(source: Source, config: RunConfig, session: Session) -> Tile:
     title, spec = Path(source.path).name, decode_spec(config, session)
-    frames = np.zeros((spec.slots, spec.height, spec.width, 3), np.uint8)
+    frames = np.zeros((spec.slots, 3, spec.height, spec.width), np.uint16)
     try:
         decoded = decode_clip(Planner(config).request(source), spec, frames)
         motion = np.array(decoded.motion)
@@ -80,10 +80,11 @@ def _tile(source: Source, config: RunConfig, session: Session) -> Tile:
     heat = np.empty(maps.shape[1:], np.float32)
     combine(maps, motion, config.temporal_aggregator, config.ema_alpha, heat)
     caption = f"{config.temporal_aggregator} of {decoded.frames} frames: mean {mean:.4f}, var {var:.4f}"
-    return Tile(title, caption, frames[0], _overlay(frames[0], heat))
+    first = np.ascontiguousarray(frames[0].transpose(1, 2, 0) >> 8, np.uint8)
+    return Tile(title, caption, first, _overlay(first, heat))
 
 
-def _maps(session: Session, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _maps(session: Session, frames: NDArray[np.uint16]) -> NDArray[np.float32]:
     whole = -(-len(frames) // session.batch) * session.batch
     inputs = np.zeros((whole, 3, session.height, session.width), np.float32)
     for frame, target in zip(frames, inputs, strict=False):

@@ -8,15 +8,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+WHITE = 65535.0
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def normalize(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """8-bit R'G'B' ``[n, H, W, 3]`` → ImageNet-normalised float32 ``[n, 3, H, W]``."""
-    rgb = frames.astype(np.float64) / 255.0
-    scaled = (rgb - np.array(IMAGENET_MEAN)) / np.array(IMAGENET_STD)
-    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
+def normalize(rgb: NDArray[np.float64]) -> NDArray[np.float32]:
+    """R'G'B' in [0, 1] ``[n, 3, H, W]`` → ImageNet-normalised float32 of the same shape."""
+    mean, std = (np.array(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return np.asarray((rgb - mean) / std, np.float32)
 
 
 def mean(maps: NDArray[np.float64], motion: NDArray[np.float64], alpha: float) -> NDArray[np.float64]:  # noqa: ARG001

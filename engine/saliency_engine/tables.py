@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -28,6 +29,7 @@ from saliency_engine.types import RowBatch
 BATCH_ROWS = 16384  # larger batches are read and written no faster
 BATCH_BYTES = 16 << 20
 _READ_BUFFER = 1 << 18
+_ARROW_CHUNK_BYTES = 1 << 20  # of lines, for a batch: every column of every batch has its cost
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def _open(job: TableJob, stdin: BinaryIO | None, name: str, files: ExitStack) ->
     elif raw.peek(4).startswith(formats.STREAM_MARK):  # many .arrow files hold a stream
         opened = _open_arrow_stream(raw)
     else:
-        opened = _open_arrow_file(files.enter_context(pa.memory_map(job.input)))
+        opened = _open_arrow_file(job.input, files)
     return opened, formats.of_output(job, opened.format)
 
 
@@ -137,7 +139,7 @@ def _open_lines_as_arrow(raw: BinaryIO, source: Format, name: str, files: ExitSt
         raw.seek(0)
         stream = formats.unpack(raw, source.codec)
         files.callback(stream.close)  # not before the second pass: closing a stream closes ``raw`` too
-        passes.append(jsonl.read_lines(stream, name, json.loads))
+        passes.append(jsonl.read_lines(stream, name, json.loads, _ARROW_CHUNK_BYTES))
         if len(passes) == 1:
             schema = convert.infer_schema(passes[0], name)
     batches = (convert.to_batch(chunk, schema, name) for chunk in passes[1] if chunk.rows)
@@ -163,9 +165,11 @@ def _open_parquet(raw: pa.NativeFile) -> _Opened:
     return _Opened(Format("parquet", codec), pieces(), file.schema_arrow, metadata.num_rows)
 
 
-def _open_arrow_file(mapped: pa.MemoryMappedFile) -> _Opened:
-    # Mapped, because a file may be one batch of any size: the kernel keeps the slices in hand and drops the others.
-    file = pa.ipc.open_file(mapped)
+def _open_arrow_file(path: str, files: ExitStack) -> _Opened:
+    file = pa.ipc.open_file(files.enter_context(pa.OSFile(path)))
+    if Path(path).stat().st_size > BATCH_BYTES * max(file.num_record_batches, 1):
+        # Batches larger than ours: mapped, so that the kernel can drop the slices we are done with.
+        file = pa.ipc.open_file(files.enter_context(pa.memory_map(path)))
 
     def pieces() -> Iterator[tuple[float, pa.RecordBatch]]:
         for i in range(file.num_record_batches):

@@ -61,7 +61,7 @@ def test_a_caller_may_stop_early_and_go_on(clips: dict[str, Path]) -> None:
     with Engine(RunConfig(model="frequency_tuned_v1")) as engine:
         stopped = engine.process(batches)
         next(stopped)
-        stopped.close()
+        del stopped
         assert [batch.column("saliency_status")[0].as_py() for batch in engine.process(batches)] == ["ok"] * 4
 
 

@@ -52,6 +52,7 @@ def test_the_forks_defaults_are_ours() -> None:
         ({"model_size": "0x320"}, "WIDTHxHEIGHT"),
         ({"path_column": ""}, "--path-column is empty"),
         ({"var_column": "saliency_mean"}, "both named 'saliency_mean'"),
+        ({"error_column": "src"}, "would overwrite the input column 'src'"),
         ({"threads": 0}, "--threads 0"),
         ({"threads": "many"}, "--threads 'many'"),
         ({"overwrite": "yes"}, "must be true or false"),

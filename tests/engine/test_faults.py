@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.conftest import Encode
 
 from saliency_engine.errors import DecodeError
 from saliency_engine.pool import DecodePool
 from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec
 
-Encode = Callable[..., Path]
 SPEC = DecodeSpec(width=64, height=64, sampling="head", max_frames=4, frame_samples=4, color="auto")
 
 
@@ -215,7 +215,7 @@ def test_frames_arrive_through_shared_memory(pool: DecodePool, clips: dict[str, 
     from saliency_engine.decode import decode_clip
 
     request = _request(clips["bikes"])
-    here = np.zeros((4, 64, 64, 3), np.uint8)
+    here = np.zeros((4, 3, 64, 64), np.uint16)
     expected = decode_clip(request, SPEC, here)
     pool.submit(request)
     outcome = _outcome(pool)

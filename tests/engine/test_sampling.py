@@ -38,9 +38,9 @@ def sampled(path: Path, **settings: int | str) -> list[int]:
     """Indices of the frames that ``decode_clip`` took from a clip of counted frames."""
     fields = {"width": 32, "height": 32, "sampling": "head", "max_frames": 8, "frame_samples": 8, "color": "auto"}
     spec = DecodeSpec(**(fields | settings))  # type: ignore[arg-type]
-    out = np.zeros((spec.slots, 32, 32, 3), np.uint8)
+    out = np.zeros((spec.slots, 3, 32, 32), np.uint16)
     clip = decode_clip(request(path), spec, out)
-    return [round(float(frame.mean()) * 219 / 255 / 2) for frame in out[: clip.frames]]
+    return [round(float(frame.mean()) * 219 / 65535 / 2) for frame in out[: clip.frames]]
 
 
 def request(path: Path) -> ClipRequest:
@@ -138,7 +138,7 @@ def test_seeking_gives_what_decoding_in_order_gives(
     spec = DecodeSpec(64, 64, "uniform", 8, samples, "auto")
 
     def decode() -> tuple[DecodedClip, np.ndarray]:
-        out = np.zeros((samples, 64, 64, 3), np.uint8)
+        out = np.zeros((samples, 3, 64, 64), np.uint16)
         return decode_clip(request(path), spec, out), out
 
     monkeypatch.setattr(sampling, "SEEK_PAYS", 0)
