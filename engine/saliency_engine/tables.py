@@ -27,7 +27,7 @@ from saliency_engine.rows import ArrowRows, LineRows
 from saliency_engine.types import RowBatch
 
 BATCH_ROWS = 16384  # larger batches are read and written no faster
-BATCH_BYTES = 16 << 20
+BATCH_BYTES = 4 << 20
 _READ_BUFFER = 1 << 18
 _ARROW_CHUNK_BYTES = 1 << 20  # of lines, for a batch: every column of every batch has its cost
 
