@@ -43,7 +43,10 @@ class Session:
         pins = {name: size for name, size in zip(shape, sizes, strict=True) if isinstance(name, str)}
         if pins:
             # Pinning the free dimensions lets ONNX Runtime plan its memory once.
-            self._session = _create(model, provider, threads, pins)
+            try:
+                self._session = _create(model, provider, threads, pins)
+            except ModelError as error:  # it loaded before, so the size is to blame
+                raise ModelError(f"{model.source} does not run at {self.width}x{self.height}: {error}") from error
         self.provider = str(self._session.get_providers()[0])
         self.map_height, self.map_width = self._map_size(model)
 

@@ -68,6 +68,7 @@ class Memo:
             "CREATE TABLE IF NOT EXISTS clips (key BLOB PRIMARY KEY, path BLOB, statistics BLOB) WITHOUT ROWID"
         )
         self._db.execute("CREATE TEMP TABLE failures (key BLOB PRIMARY KEY, status TEXT, reason TEXT) WITHOUT ROWID")
+        self._db.execute("CREATE TEMP TABLE seen (key BLOB PRIMARY KEY) WITHOUT ROWID")
         self._db.commit()
 
     def _pragma(self, name: str) -> int:
@@ -86,6 +87,11 @@ class Memo:
                 return _decode(row[0], self._name)
             row = self._db.execute("SELECT status, reason FROM failures WHERE key = ?", (key,)).fetchone()
         return None if row is None else ClipResult(Status(row[0]), reason=row[1])
+
+    def first_seen(self, key: bytes) -> bool:
+        """Whether this run meets the clip for the first time; remembers it on disk, not in memory."""
+        with self._explained():
+            return self._db.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,)).rowcount == 1
 
     def put(self, key: bytes, path: str, statistics: ClipStatistics) -> None:
         """Remember a finished clip; durable against a kill after the next ``commit``."""

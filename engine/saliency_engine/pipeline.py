@@ -113,7 +113,8 @@ class Pipeline:
                 while under_way and not under_way[0].missing:
                     done = under_way.popleft()
                     yield done.batch, [result for result in done.results if result is not None]
-                if self._pool.busy or self._running:
+                room = not exhausted and not self._todo and len(under_way) < _OPEN_BATCHES
+                if not room and (self._pool.busy or self._running):
                     self._wait()
         finally:
             self._todo.clear()  # a caller may stop early; clips under way still reach the memo
@@ -173,7 +174,7 @@ class Pipeline:
         elif isinstance(known, ClipResult):
             self._settle([place], known)
         else:
-            self.counts.clips_reused += 1
+            self.counts.clips_reused += self._memo.first_seen(key)
             self._settle([place], self._result(known))
 
     def _wait(self) -> None:
@@ -254,7 +255,7 @@ class Pipeline:
             self._memo.put_failure(key, result)
         else:
             result = self._result(outcome)
-            self.counts.clips_computed += 1
+            self.counts.clips_computed += self._memo.first_seen(key)
             self._memo.put(key, request.path, outcome)
         self._settle(self._waiting.pop(key), result)
 

@@ -348,6 +348,20 @@ def test_another_aggregator_decodes_and_infers_nothing(tmp_path: Path, clips: di
     assert fresh.read_bytes() == (tmp_path / "3.jsonl").read_bytes()
 
 
+def test_a_clip_is_counted_once_however_long_the_table(tmp_path: Path, clips: dict[str, Path]) -> None:
+    clip = clips["bikes"]
+    schema = pa.schema({"src": pa.string()})
+    with pa.ipc.new_file(tmp_path / "in.arrow", schema) as writer:
+        for _ in range(12):  # more batches than may be under way together
+            writer.write_batch(pa.record_batch([[str(clip)] * 3], schema=schema))
+    for counted in ({"computed": 1, "reused": 0}, {"computed": 0, "reused": 1}):
+        run(
+            *("--input", tmp_path / "in.arrow", "--output", tmp_path / "out.arrow", "--model", "frequency_tuned_v1"),
+            *("--audit-json", tmp_path / "audit.json"),
+        )
+        assert _audit(tmp_path)["clips"].items() >= counted.items()
+
+
 def test_a_changed_clip_is_computed_again(tmp_path: Path, clips: dict[str, Path]) -> None:
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(clips["bikes"].read_bytes())
@@ -401,7 +415,7 @@ def test_rows_of_one_clip_share_one_computation(tmp_path: Path, clips: dict[str,
         *("--input", source, "--output", tmp_path / "out.jsonl", "--root", tmp_path, "--model", "frequency_tuned_v1"),
         *("--audit-json", tmp_path / "audit.json"),
     )
-    assert _audit(tmp_path)["clips"]["frames"] == 8
+    assert _audit(tmp_path)["clips"] == {"computed": 1, "reused": 0, "failed": 0, "frames": 8}
     found = read_rows(tmp_path / "out.jsonl")
     assert [row["frame"] for row in found] == list(range(501))
     assert len({row["saliency_mean"] for row in found}) == 1

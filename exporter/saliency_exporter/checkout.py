@@ -1,0 +1,147 @@
+"""The upstream checkout: where its files are, what licence it bears, whether it is the audited one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from saliency_engine.errors import ConfigError, ModelError
+
+AUDITED_COMMIT = "ac7e1c817ecab7c7dff5ce6b1abba61cd213ff29"
+AUDITED_SHA256 = {
+    "model/u2net.py": "96dd7a19c7de4f13520ccfc1075ded3350ff4946493be3561b9918a46218f415",
+    "LICENSE": "c71d239df91726fc519c6eb72d318ec65820627232b2f796219e87dcf35d0ab4",
+}
+"""sha256 of the two files that matter, at ``AUDITED_COMMIT`` of github.com/xuebinqin/U-2-Net."""
+
+_MODULES = ("model/u2net.py", "u2net.py")
+_CHECKPOINTS = ("saved_models/u2netp/u2netp.pth", "u2netp.pth", "model/u2netp.pth")
+_NOTICES = ("NOTICE", "NOTICE.txt", "NOTICE.md")
+# What makes a text the Apache License 2.0: its title and its nine sections, in this order.
+_APACHE = (
+    "apache license version 2.0, january 2004",
+    "terms and conditions for use, reproduction, and distribution",
+    "1. definitions.",
+    "2. grant of copyright license.",
+    "3. grant of patent license.",
+    "4. redistribution.",
+    "5. submission of contributions.",
+    "6. trademarks.",
+    "7. disclaimer of warranty.",
+    "8. limitation of liability.",
+    "9. accepting warranty or additional liability.",
+    "end of terms and conditions",
+)
+_ADDED_CONDITIONS = re.compile(r"commons clause|non-?commercial", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """An upstream checkout whose licence and commit have been checked.
+
+    ``commit`` is the one it was checked against; ``head`` is the git HEAD, ``None`` where the folder is not a git
+    checkout; ``differing`` names the files that are not those of ``AUDITED_COMMIT``.
+    """
+
+    folder: Path
+    module: Path
+    module_sha256: str
+    license: Path
+    license_sha256: str
+    notice: Path | None
+    commit: str
+    head: str | None
+    differing: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The manifest's part about module, licence and audit."""
+        return {
+            "module_path": str(self.module),
+            "module_sha256": self.module_sha256,
+            "license_path": str(self.license),
+            "license_sha256": self.license_sha256,
+            "notice_present": self.notice is not None,
+            "head": self.head,
+            "audit": {"commit": AUDITED_COMMIT, "differing": list(self.differing)},
+        }
+
+
+def open_checkout(folder: Path, commit: str, module_path: Path | None) -> Checkout:
+    """Find and check the checkout's files.
+
+    Raises ``ModelError`` when a file is missing, the licence is not recognisably Apache-2.0, or the checkout is a git
+    one whose HEAD is not ``commit``; ``ConfigError`` when ``commit`` is not a hash.
+    """
+    if not re.fullmatch(r"[0-9a-f]{7,40}", commit):
+        raise ConfigError(f"--upstream-commit {commit!r}: give the commit's hash, at least its first 7 digits")
+    if not folder.is_dir():
+        raise ModelError(f"--upstream-dir {folder}: no such folder")
+    text = folder / "LICENSE"
+    if not text.is_file():
+        raise ModelError(f"{folder} has no LICENSE: a model made from it could not be passed on")
+    check_license(text)
+    module = _first(folder, _MODULES) if module_path is None else _first(folder, (str(module_path),))
+    if module is None:
+        raise ModelError(f"{folder} has no {' or '.join(_MODULES) if module_path is None else module_path}")
+    head = _head(folder)
+    if head is not None and not head.startswith(commit):
+        raise ModelError(f"{folder} is at {head}, not at --upstream-commit {commit}: check that commit out, or name yours")
+    digests = {"model/u2net.py": digest(module), "LICENSE": digest(text)}
+    differing = tuple(name for name, value in digests.items() if value != AUDITED_SHA256[name])
+    notice = _first(folder, _NOTICES)
+    return Checkout(
+        folder, module, digests["model/u2net.py"], text, digests["LICENSE"], notice, commit, head, differing
+    )
+
+
+def find_checkpoint(folder: Path, given: Path | None) -> Path:
+    """The checkpoint: the given one, or the first of upstream's own places. Raises ``ModelError`` without one."""
+    found = _first(folder, _CHECKPOINTS) if given is None else given
+    if found is None:
+        raise ModelError(f"no checkpoint in {folder} ({', '.join(_CHECKPOINTS)}): give it with --checkpoint")
+    if not found.is_file():
+        raise ModelError(f"--checkpoint {found}: no such file")
+    return found
+
+
+def check_license(path: Path) -> None:
+    """Raise ``ModelError`` unless the text is recognisably the Apache License 2.0 without further conditions."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    words, at = " ".join(text.split()).lower(), 0
+    for phrase in _APACHE:
+        at = words.find(phrase, at)
+        if at < 0:
+            raise ModelError(f"{path} is not recognisably Apache-2.0 (it lacks {phrase!r} where it belongs)")
+    added = _ADDED_CONDITIONS.search(text)
+    if added:
+        raise ModelError(f"{path} adds a condition to Apache-2.0 ({added[0]!r}): this exporter cannot judge it")
+
+
+def digest(path: Path) -> str:
+    """Lower-case hex sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def _head(folder: Path) -> str | None:
+    if not (folder / ".git").exists():
+        return None
+    # The variables with which git tells its hooks where they are would send it to another repository.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    command = ["git", "-c", f"safe.directory={folder.resolve()}", "-C", str(folder), "rev-parse", "--verify", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    except FileNotFoundError as error:
+        raise ModelError(f"{folder} is a git checkout and git is not installed: its commit cannot be told") from error
+    if done.returncode != 0:
+        raise ModelError(f"{folder} is a git checkout without a commit: {done.stderr.strip()[-200:]}")
+    return done.stdout.strip()
