@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
+
+# Its wheels (seen in 1.31) keep a device id and a store of usage events under ~/.cache, for sending. Nothing here
+# phones home; it looks at this variable once, when it is loaded. Whoever wants it on sets it to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime
 
 from saliency_engine.errors import InferenceError, ModelError, ProviderError
 from saliency_engine.models import Model

@@ -470,6 +470,16 @@ def test_quiet_says_nothing(tmp_path: Path, clips: dict[str, Path]) -> None:
     assert done.stdout + done.stderr == b""
 
 
+def test_nothing_is_left_in_the_users_home(tmp_path: Path, clips: dict[str, Path]) -> None:
+    """ONNX Runtime would keep a device id and usage events there, for sending."""
+    home = tmp_path / "home"
+    home.mkdir()
+    source = write_rows(tmp_path / "in.jsonl", [{"src": str(clips["bikes"])}])
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("XDG_")} | {"HOME": str(home)}
+    run("--input", source, "--output", tmp_path / "out.jsonl", "--model", "frequency_tuned_v1", env=environment)
+    assert list(home.rglob("*")) == []
+
+
 def test_the_audit_names_what_ran(tmp_path: Path, clips: dict[str, Path]) -> None:
     import hashlib
 
