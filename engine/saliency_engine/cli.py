@@ -11,6 +11,7 @@ import click
 
 from saliency_engine.config import RunConfig, TableJob, load_options, option_names, split_options
 from saliency_engine.errors import ConfigError, SaliencyError
+from saliency_engine.models_cli import models
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
@@ -43,10 +44,17 @@ def _option(field: dataclasses.Field[Any]) -> Callable[[CommandT], CommandT]:
     flag, default, help_text = "--" + field.name.replace("_", "-"), field.default, field.metadata["help"]
     if isinstance(default, bool):
         return click.option(flag, is_flag=True, default=None, help=help_text)
+    if isinstance(default, tuple):
+        return click.option(flag, multiple=True, help=help_text)
     choices = field.metadata["choices"]
     kind: Any = click.Choice(choices) if choices else _AutoInt() if default == "auto" else type(default)
     shown = "" if default in ("", 0) else f"  [default: {default}]"
     return click.option(flag, type=kind, default=None, help=help_text + shown)
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given: a file may give the others."""
+    return {name: value for name, value in values.items() if value not in (None, ())}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -73,7 +81,7 @@ def run(config_file: str | None, **given: Any) -> None:
       saliency-batch run --input clips.parquet --output out.parquet --model-path saliency_student_v2.onnx
     """
     options = load_options(config_file) if config_file else {}
-    options.update({name: value for name, value in given.items() if value is not None})
+    options.update(_given(given))
     job, config = split_options(options)
     from saliency_engine.run import run_table
 
@@ -97,7 +105,8 @@ def show(table: str, rows: int, path_column: str) -> None:
 
 
 _PREVIEW_OPTIONS = (
-    *("input", "root", "path_column", "model", "model_path", "model_size", "provider"),
+    *("input", "root", "path_column", "model", "model_path", "model_sha256", "require_verified", "allow_op"),
+    *("model_size", "provider"),
     *("sampling", "max_frames", "frame_samples", "color", "temporal_aggregator", "ema_alpha"),
     *("default_width", "default_height", "yuv_pixel_format"),
 )
@@ -114,11 +123,13 @@ def preview(output: str, clips: int, **given: Any) -> None:
 
       saliency-batch preview --input out.jsonl --output sheet.png --model frequency_tuned_v1
     """
-    options = {name: value for name, value in given.items() if value is not None}
-    job, config = split_options({**options, "output": "-", "overwrite": True})
+    job, config = split_options({**_given(given), "output": "-", "overwrite": True})
     from saliency_engine.preview import contact_sheet
 
     contact_sheet(job, config, output, clips)
+
+
+main_group.add_command(models)
 
 
 def main() -> None:

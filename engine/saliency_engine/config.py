@@ -34,6 +34,9 @@ class RunConfig:
     model: str = _option("", f"Registered model by id, e.g. {BUILT_IN_MODEL} (built in).")
     model_path: str = _option("", "Saliency model as an ONNX file.")
     model_id: str = _option("", "Id written into the rows; empty: the registered id, or the ONNX file's stem.")
+    model_sha256: str = _option("", "Refuse the model unless its bytes have this sha256 (64 hex digits).")
+    require_verified: bool = _option(False, "Refuse a model that neither registry nor --model-sha256 vouches for.")
+    allow_op: tuple[str, ...] = _option((), "Operator the graph may use beyond the usual ones. May be given again.")
     model_size: str = _option("320x320", "Input size WxH for graphs whose height and width are free.")
     provider: str = _option("cpu", "Where the model runs.", ("cpu", "cuda"))
     # sampling and aggregation
@@ -80,6 +83,8 @@ class RunConfig:
             raise ConfigError(f"--ema-alpha {self.ema_alpha}: must be greater than 0 and at most 1")
         if not self.path_column:
             raise ConfigError("--path-column is empty: without it no row names a clip")
+        if self.model_sha256 and not re.fullmatch(r"[0-9a-fA-F]{64}", self.model_sha256):
+            raise ConfigError(f"--model-sha256 {self.model_sha256!r}: a sha256 has 64 hex digits")
         self.model_width_height  # noqa: B018  checked here so that a bad size fails before any work
         names = [name for name in self.output_columns.values() if name]
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -141,6 +146,10 @@ def _check(option: dataclasses.Field[Any], value: Any) -> None:
     flag = "--" + option.name.replace("_", "-")
     choices, low = option.metadata["choices"], option.metadata["low"]
     if option.default == "auto" and not choices and value == "auto":
+        return
+    if isinstance(option.default, tuple):
+        if not isinstance(value, tuple | list) or not all(isinstance(item, str) for item in value):
+            raise ConfigError(f"{flag} {value!r}: must be a list of texts")
         return
     kind = int if option.default == "auto" and not choices else type(option.default)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):

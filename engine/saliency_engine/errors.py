@@ -8,7 +8,9 @@
     ├── OutputError               the output cannot be written, or another run is writing it
     ├── MemoError                 the memo file is not one of ours, of another version, or unusable
     ├── ModelError                the model cannot be loaded or is not a saliency model
-    │   └── ProviderError         the execution provider asked for cannot run here
+    │   ├── ProviderError         the execution provider asked for cannot run here
+    │   ├── SignatureError        a signature cannot be checked, does not hold, or is somebody else's
+    │   └── FetchError            a release's file cannot be brought
     ├── WorkerError               the decoding processes cannot start at all
     └── ClipError                 one clip failed: becomes that row's status and reason, never an exit
         ├── MissingSourceError    missing-source
@@ -46,6 +48,14 @@ class ModelError(SaliencyError):
 
 class ProviderError(ModelError):
     """The execution provider that was asked for cannot run here."""
+
+
+class SignatureError(ModelError):
+    """A signature cannot be checked, does not hold, or is not by whom it must be."""
+
+
+class FetchError(ModelError):
+    """A file of a release cannot be brought; the message says whether to try again."""
 
 
 class WorkerError(SaliencyError):

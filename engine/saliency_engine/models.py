@@ -1,51 +1,102 @@
 """The one place that turns a model's name or path into bytes to run.
 
-The file is read once; what is hashed is what is loaded.
+The file is read once; what is hashed, verified and walked is what is loaded. The rules: docs/models.md.
 """
 
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
+from typing import Any
 
-from saliency_engine.config import BUILT_IN_MODEL, RunConfig
+from saliency_engine import registry
+from saliency_engine.config import RunConfig
+from saliency_engine.entry import Entry, Evidence, evidence_json, read_model
 from saliency_engine.errors import ModelError
-
-BUILT_IN = {BUILT_IN_MODEL: f"{BUILT_IN_MODEL}.onnx"}
+from saliency_engine.graph import check_operators, read_graph
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model's bytes with the id written into the rows and the lower-case hex sha256 of exactly these bytes."""
+    """A model's bytes with the id written into the rows and the lower-case hex sha256 of exactly these bytes.
+
+    ``evidence`` says why they are believed to be the right ones, ``None`` that nothing does; ``entry`` is the registry
+    entry they are those of.
+    """
 
     model_id: str
     source: str
     sha256: str
     data: bytes
+    evidence: Evidence | None = None
+    entry: Entry | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The audit's part about the model."""
+        verified = {"verified": self.evidence is not None, "verified_by": evidence_json(self.evidence)}
+        entry = self.entry.id if self.entry else None
+        return {"id": self.model_id, "source": self.source, "sha256": self.sha256, **verified, "registry_entry": entry}
+
+    def warn(self) -> None:
+        """Say on stderr, for people at a command line, that the model is not verified where it is not."""
+        if self.evidence is None:
+            print(
+                f"warning: the model {self.source} is not verified: nothing says that it is what it should be; "
+                f"if you know that it is, say so with --model-sha256 {self.sha256}",
+                file=sys.stderr,
+            )
 
 
 def load_model(config: RunConfig) -> Model:
-    """Read the model that ``config`` names. Raises ``ModelError`` when there is none or it cannot be read."""
-    if config.model:
-        return _registered(config.model, config.model_id)
+    """Read, check and return the model that ``config`` names.
+
+    Raises ``ModelError`` when there is none, it cannot be read, its bytes are not those of the registry entry or of
+    ``--model-sha256``, nothing vouches for them under ``--require-verified``, or its graph holds what may not run.
+    """
+    named = registry.find(config.model) if config.model else None
     path = Path(config.model_path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"cannot read the model {path}: {error.strerror or error}") from error
-    return _model(config.model_id or path.stem, str(path), data)
-
-
-def _registered(name: str, model_id: str) -> Model:
-    if name not in BUILT_IN:
+    source, data = named.data() if named else (str(path), read_model(path))
+    model_id = config.model_id or (named.id if named else path.stem)
+    sha256 = hashlib.sha256(data).hexdigest()
+    entry = named or _entry_of(model_id, sha256)
+    if entry is not None and entry.sha256 != sha256:
+        raise ModelError(_other_bytes(source, sha256, entry, installed=named is not None))
+    given = config.model_sha256.lower()
+    if given and given != sha256:
+        raise ModelError(f"{source} has the sha256 {sha256}, not {given} (--model-sha256): not the model you meant")
+    evidence = believed(entry) or (Evidence("sha256") if given else None)
+    if evidence is None and config.require_verified:
         raise ModelError(
-            f"no model {name!r} is registered; there are: {', '.join(BUILT_IN)} (a file is given with --model-path)"
+            f"{source} is not verified (--require-verified): no registry entry and no --model-sha256 vouches for its "
+            f"sha256 {sha256}"
         )
-    data = resources.files("saliency_engine").joinpath("assets", BUILT_IN[name]).read_bytes()
-    return _model(model_id or name, f"built-in:{name}", data)
+    try:
+        check_operators(read_graph(data), config.allow_op)
+    except ModelError as error:
+        raise ModelError(f"the model {source} is refused: {error}") from error
+    return Model(model_id, source, sha256, data, evidence, entry)
 
 
-def _model(model_id: str, source: str, data: bytes) -> Model:
-    return Model(model_id, source, hashlib.sha256(data).hexdigest(), data)
+def believed(entry: Entry | None) -> Evidence | None:
+    """Why the bytes of ``entry`` are believed: as they were installed, or by the package's own registry."""
+    if entry is None or entry.folder is not None:
+        return entry.evidence if entry else None
+    return Evidence("registry")
+
+
+def _entry_of(model_id: str, sha256: str) -> Entry | None:
+    """For a file: the entry whose id its rows would bear, if its bytes are known, else the one of the same bytes."""
+    known, _ = registry.entries()
+    named = known.get(model_id)
+    if named is not None and named.sha256:
+        return named
+    return next((entry for entry in known.values() if entry.sha256 == sha256), None)
+
+
+def _other_bytes(source: str, sha256: str, entry: Entry, *, installed: bool) -> str:
+    told = f"{source} has the sha256 {sha256}, but the registry's {entry.id} is {entry.sha256}: "
+    if installed:
+        return told + "the file was changed after it was installed; remove its folder and install the model again"
+    return told + "rows of the two must not bear one id; give this one another with --model-id"

@@ -10,7 +10,7 @@ ADMITTED: frozenset[str] = frozenset(
     Relu LeakyRelu Sigmoid Tanh Softmax Elu Selu Softplus Softsign Gelu Erf HardSigmoid HardSwish PRelu Dropout
     QuantizeLinear DequantizeLinear Constant ConstantOfShape Pad Reciprocal ReduceProd GatherND ScatterND BitShift Loop
     If
-    """.split()
+    """.split()  # noqa: SIM905
 )
 """Operator types of the standard ONNX domain that the fork's loader admits; anything else is its "unsupported op".
 

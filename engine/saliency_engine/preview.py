@@ -48,7 +48,9 @@ def contact_sheet(job: TableJob, config: RunConfig, output: str, clips: int) -> 
     """
     with open_table(job, config) as table:
         sources = _first_distinct((source for batch in table for source in batch.sources), clips)
-    session = open_session(load_model(config), config)
+    model = load_model(config)
+    model.warn()
+    session = open_session(model, config)
     sheet = _draw([_tile(source, config, session) for source in sources])
     data = io.BytesIO()
     sheet.save(data, "PNG")

@@ -28,11 +28,15 @@ PACKAGES = ("saliency-batch", "av", "numba", "numpy", "onnxruntime-gpu", "onnxru
 def audit(job: TableJob, config: RunConfig, engine: Engine) -> dict[str, Any]:
     """The audit of a finished run; JSON values only."""
     counts, elapsed = engine.counts, engine.clock.elapsed
-    inputs = {"input": job.input, "model": engine.model.source}
+    options = {**asdict(job), **asdict(config)}
+    provenance = run_provenance({"input": job.input}, {"output": job.output}, options)
+    # Of the model the bytes that ran are told, not those that its path holds by now.
+    model = {"path": engine.model.source, "exists": True, "kind": "file", "sha256": engine.model.sha256}
+    provenance["inputs"]["model"] = model
     return {
         "input": job.input,
         "output": job.output,
-        "config": {**asdict(job), **asdict(config)},
+        "config": options,
         "summary": {
             "total": counts.rows,
             "ok": counts.ok,
@@ -45,7 +49,7 @@ def audit(job: TableJob, config: RunConfig, engine: Engine) -> dict[str, Any]:
             "failed": counts.clips_failed,
             "frames": counts.frames,
         },
-        "model": {"id": engine.model.model_id, "source": engine.model.source, "sha256": engine.model.sha256},
+        "model": engine.model.as_json(),
         "machine": {
             "provider": engine.session.provider,
             "threads": engine.threads,
@@ -56,7 +60,7 @@ def audit(job: TableJob, config: RunConfig, engine: Engine) -> dict[str, Any]:
         "versions": versions(),
         "seconds": round(elapsed, 3),
         "stages": stages(engine),
-        "run_provenance": run_provenance(inputs, {"output": job.output}, {**asdict(job), **asdict(config)}),
+        "run_provenance": provenance,
     }
 
 

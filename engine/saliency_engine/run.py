@@ -22,6 +22,7 @@ def run_table(job: TableJob, config: RunConfig) -> dict[str, Any]:
     The output appears whole or not at all. Raises ``SaliencyError``; failing clips are rows, not errors.
     """
     model = load_model(config)
+    model.warn()
     config = dataclasses.replace(config, memo=_memo_path(job, config))
     with open_table(job, config) as table:
         joiner = Joiner(config, model.model_id, table.schema)

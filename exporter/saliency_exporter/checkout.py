@@ -90,10 +90,12 @@ def open_checkout(folder: Path, commit: str, module_path: Path | None) -> Checko
         raise ModelError(f"{folder} has no {' or '.join(_MODULES) if module_path is None else module_path}")
     head = _head(folder)
     if head is not None and not head.startswith(commit):
-        raise ModelError(f"{folder} is at {head}, not at --upstream-commit {commit}: check that commit out, or name yours")
+        raise ModelError(
+            f"{folder} is at {head}, not at --upstream-commit {commit}: check that commit out, or name yours"
+        )
     digests = {"model/u2net.py": digest(module), "LICENSE": digest(text)}
     differing = tuple(name for name, value in digests.items() if value != AUDITED_SHA256[name])
-    notice = _first(folder, _NOTICES)
+    notice = find_notice(folder)
     return Checkout(
         folder, module, digests["model/u2net.py"], text, digests["LICENSE"], notice, commit, head, differing
     )
@@ -107,6 +109,11 @@ def find_checkpoint(folder: Path, given: Path | None) -> Path:
     if not found.is_file():
         raise ModelError(f"--checkpoint {found}: no such file")
     return found
+
+
+def find_notice(folder: Path) -> Path | None:
+    """The checkout's NOTICE, if it has one."""
+    return _first(folder, _NOTICES)
 
 
 def check_license(path: Path) -> None:

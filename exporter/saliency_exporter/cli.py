@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
-from saliency_engine.errors import ModelError, OutputError, SaliencyError
+from saliency_engine.errors import ModelError, SaliencyError
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_SIZE = click.IntRange(min=1)
 
 
 class _Commands(click.Group):
@@ -24,46 +29,191 @@ class _Commands(click.Group):
             ctx.exit(2)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="saliency-batch")
 def main() -> None:
-    """Build ONNX models for saliency-batch."""
+    """Build ONNX models for saliency-batch, and prove them. Needs pip install 'saliency-batch[export]'."""
+
+
+@contextlib.contextmanager
+def _packages() -> Iterator[None]:
+    """Around imports that need the extra: says what to install where it is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in {"onnx", "google", "google.protobuf"}:
+            raise
+        raise ModelError("building models needs the onnx package: pip install 'saliency-batch[export]'") from error
+
+
+def _model_and_output(command: CommandT) -> CommandT:
+    command = click.option("--output", type=_FILE, required=True, help="ONNX file to write.")(command)
+    return click.argument("model", type=_FILE)(command)
+
+
+_frames_option = click.option(
+    "--frames",
+    multiple=True,
+    metavar="CLIP|TABLE",
+    help="Measure on frames of this clip, or of the clips in this table, too. May be given again.",
+)
 
 
 @main.command("frequency-tuned")
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="ONNX file to write.")
+@click.option("--output", type=_FILE, required=True, help="ONNX file to write.")
 def frequency_tuned_command(output: Path) -> None:
     """Write frequency_tuned_v1, the training-free model that saliency-batch has built in.
 
     The graph is frequency-tuned saliency (Achanta et al., CVPR 2009) at 320×320. The file's bytes are the same every
-    time; its sha256 is printed. Needs the onnx package (pip install 'saliency-batch[export]').
+    time; its sha256 is printed.
 
     \b
     Example:
       saliency-export frequency-tuned --output frequency_tuned_v1.onnx
       saliency-batch run --input clips.jsonl --output out.jsonl --model-path frequency_tuned_v1.onnx
     """
-    try:
+    with _packages():
         from saliency_exporter import frequency_tuned
-    except ModuleNotFoundError as error:
-        if error.name != "onnx":
-            raise
-        raise ModelError("building models needs the onnx package: pip install 'saliency-batch[export]'") from error
+    from saliency_exporter.files import write_together
+
     content = frequency_tuned.build()
-    _write_whole(output, content)
+    write_together({output: content})
     click.echo(f"{hashlib.sha256(content).hexdigest()}  {output}")
 
 
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write all of ``content`` or nothing: a reader never meets half a file. Raises ``OutputError``."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise OutputError(f"{path}: {error.strerror or error}") from error
+@main.command("u2netp")
+@click.option("--upstream-dir", type=_FOLDER, required=True, help="Checkout of xuebinqin/U-2-Net.")
+@click.option("--checkpoint", type=_FILE, help="u2netp.pth; else saved_models/u2netp/, ., model/ of the checkout.")
+@click.option("--module-path", type=_FILE, help="Module with U2NETP; else model/u2net.py, u2net.py of the checkout.")
+@click.option("--output", type=_FILE, required=True, help="ONNX file to write.")
+@click.option("--manifest-out", type=_FILE, help="Manifest to write.  [default: OUTPUT.manifest.json]")
+@click.option("--batch", type=_SIZE, default=1, show_default=True, help="Frames per call of the graph.")
+@click.option("--height", type=_SIZE, default=320, show_default=True, help="Input height in pixels.")
+@click.option("--width", type=_SIZE, default=320, show_default=True, help="Input width in pixels.")
+@click.option("--opset", type=click.IntRange(13, 20), default=17, show_default=True, help="ONNX operator set.")
+@click.option("--model-id", default="u2netp_mirror_v1", show_default=True, help="Id written into the file.")
+@click.option("--upstream-repo", default="https://github.com/xuebinqin/U-2-Net", show_default=True)
+@click.option("--upstream-commit", default="ac7e1c81", show_default=True, help="What a git checkout must be at.")
+@click.option("--strict-load/--no-strict-load", default=True, show_default=True, help="Every weight must be there.")
+@_frames_option
+def u2netp_command(**options: Any) -> None:
+    """Export U-2-Net's small network from an audited checkout and a checkpoint, and prove the file.
+
+    The checkout's code runs in a process of its own without network; the checkpoint is read as tensors only. The
+    file is written when its operators, names and shapes are the contract's and ONNX Runtime gives torch's maps to 1e-4.
+
+    \b
+    Example:
+      saliency-export u2netp --upstream-dir U-2-Net --checkpoint u2netp.pth --output u2netp_mirror_v1.onnx
+    """
+    with _packages():
+        from saliency_exporter.u2netp import Export, export
+    manifest, remarks = export(Export(**options))
+    for remark in remarks:
+        click.echo(f"note: {remark}", err=True)
+    parity = manifest["parity"]
+    click.echo(f"parity with torch on {parity['frames']} frames: {parity['max_abs_difference']:.1e} at most", err=True)
+    _print_output(manifest)
+
+
+@main.command("fix-shape")
+@_model_and_output
+@click.option("--batch", type=_SIZE, required=True, help="Frames per call of the graph.")
+@click.option("--height", type=_SIZE, required=True, help="Input height in pixels.")
+@click.option("--width", type=_SIZE, required=True, help="Input width in pixels.")
+@_frames_option
+def fix_shape_command(model: Path, output: Path, frames: tuple[str, ...], **shape: int) -> None:
+    """Fix every dimension of MODEL: the batch size, and height and width where it leaves them free.
+
+    The id gains WIDTHxHEIGHT and bBATCH. The maps must be the parent's to 1e-4.
+
+    \b
+    Example:
+      saliency-export fix-shape saliency_student_v2.onnx --output saliency_student_v2_320x320_b8.onnx \\
+        --batch 8 --height 320 --width 320
+    """
+    with _packages():
+        from saliency_exporter.fix_shape import fix_shape
+    _print_variant(fix_shape(model, output, sources=frames, **shape))
+
+
+@main.command("fp16")
+@_model_and_output
+@_frames_option
+def fp16_command(model: Path, output: Path, frames: tuple[str, ...]) -> None:
+    """Convert MODEL to half precision with float32 input and output, for GPUs.
+
+    The id gains fp16. Refused below a mean correlation of 0.9999 with the parent's maps or above 0.001 in a mean.
+
+    \b
+    Example:
+      saliency-export fp16 u2netp_mirror_v1.onnx --output u2netp_mirror_v1_fp16.onnx --frames clip.mp4
+    """
+    with _packages():
+        from saliency_exporter.half import fp16
+    _print_variant(fp16(model, output, frames))
+
+
+@main.command("int8")
+@_model_and_output
+@click.option(
+    "--calibration",
+    multiple=True,
+    required=True,
+    metavar="CLIP|TABLE",
+    help="Clip, or table of clips, to calibrate and measure on. May be given again.",
+)
+def int8_command(model: Path, output: Path, calibration: tuple[str, ...]) -> None:
+    """Quantize MODEL to 8-bit integers (static, QDQ), calibrated on frames of your own clips.
+
+    Every other frame of a clip calibrates, the rest measure. The id gains int8. Refused below a mean correlation of
+    0.998 with the parent's maps or above 0.02 in a mean.
+
+    \b
+    Example:
+      saliency-export int8 saliency_student_v2.onnx --output saliency_student_v2_int8.onnx --calibration clips.jsonl
+    """
+    with _packages():
+        from saliency_exporter.int8 import int8
+    _print_variant(int8(model, output, calibration))
+
+
+@main.command("release")
+@click.option("--model", type=_FILE, required=True, help="ONNX file that saliency-export u2netp wrote.")
+@click.option("--manifest", type=_FILE, required=True, help="Its manifest.")
+@click.option("--checkout", type=_FOLDER, required=True, help="The checkout it was made from.")
+@click.option("--output-dir", type=_FOLDER, required=True, help="Folder to make; must not exist or be empty.")
+def release_command(model: Path, manifest: Path, checkout: Path, output_dir: Path) -> None:
+    """Gather what a release needs: model, manifest, licence with attribution, model card, SHA256SUMS.
+
+    \b
+    Example:
+      saliency-export release --model u2netp_mirror_v1.onnx --manifest u2netp_mirror_v1.onnx.manifest.json \\
+        --checkout U-2-Net --output-dir release
+    """
+    with _packages():
+        from saliency_exporter.release import release
+    for name in release(model, manifest, checkout, output_dir):
+        click.echo(output_dir / name)
+
+
+def _print_variant(manifest: Mapping[str, Any]) -> None:
+    figures = manifest["figures"]
+    click.echo(
+        f"{manifest['model_id']} against its parent on {figures['frames']} frames: correlation "
+        f"{figures['correlation']:.6f} (least {figures['least_correlation']:.6f}), "
+        f"|Δmean| ≤ {figures['delta_mean']:.6f}, |Δvar| ≤ {figures['delta_var']:.6f}, MAE {figures['mae']:.6f}",
+        err=True,
+    )
+    _print_output(manifest)
+
+
+def _print_output(manifest: Mapping[str, Any]) -> None:
+    path = Path(manifest["outputs"]["onnx_path"])
+    if path.stem != manifest["model_id"]:
+        click.echo(
+            f"note: rows are tagged with the file's name unless told otherwise: run it with --model-id "
+            f"{manifest['model_id']}, or name it {manifest['model_id']}.onnx",
+            err=True,
+        )
+    click.echo(f"{manifest['outputs']['onnx_sha256']}  {path}")

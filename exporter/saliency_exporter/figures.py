@@ -61,12 +61,15 @@ class Gate:
 
 
 def compare(parent: NDArray[np.float32], variant: NDArray[np.float32]) -> Figures:
-    """Measure float32 maps ``[n, H, W]`` of a variant against its parent's. Raises ``ModelError`` where shapes differ."""
+    """Measure a variant's maps, float32 ``[n, H, W]``, against its parent's.
+
+    Raises ``ModelError`` where their shapes differ.
+    """
     if parent.shape != variant.shape:
         raise ModelError(f"the variant's maps are {list(variant.shape)}, its parent's {list(parent.shape)}")
     a, b = (maps.reshape(len(maps), -1).astype(np.float64) for maps in (parent, variant))
     difference = np.abs(a - b)
-    shaped = a.std(axis=1) >= FLAT
+    shaped = ~(a.std(axis=1) < FLAT)  # a NaN is not flat: it must spoil the figures
     correlations = [_pearson(x, y) for x, y in zip(a[shaped], b[shaped], strict=True)] or [0.0]
     return Figures(
         frames=len(a),

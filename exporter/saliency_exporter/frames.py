@@ -30,10 +30,10 @@ MOST_CLIPS = 64
 def from_sources(sources: Sequence[str], height: int, width: int, most: int = FROM_CLIPS) -> Frames:
     """Frames spread evenly over the clips that ``sources`` name: clips, or tables of them by their suffix.
 
-    Clip after clip, each in order of time; every clip gives the same number, at least 2, unless it is shorter. A table's
-    columns are the contract's (``src``, ``width``, ``height``), its paths start from the current folder, and rows
-    whose clip cannot be decoded are passed over. Raises ``InputError`` for a clip named outright that cannot be decoded, and when
-    nothing is left.
+    Clip after clip, each in order of time; every clip gives the same number, at least 2, unless it is shorter. A
+    table's columns are the contract's (``src``, ``width``, ``height``), its paths start from the current folder, and
+    rows whose clip cannot be decoded are passed over. Raises ``InputError`` when a clip that is named outright cannot
+    be decoded, and when nothing is left.
     """
     clips, skippable = _clips(sources)
     if len(clips) > MOST_CLIPS:
@@ -51,6 +51,12 @@ def from_sources(sources: Sequence[str], height: int, width: int, most: int = FR
     if not found:
         raise InputError(f"no clip that can be decoded in {', '.join(sources)}")
     return np.concatenate(found)
+
+
+def for_measuring(sources: Sequence[str], height: int, width: int) -> Frames:
+    """Sixteen natural frames and the extreme ones made here, and frames of ``sources`` where there are any."""
+    parts = [natural(16, height, width), extreme(height, width)]
+    return np.concatenate(parts + ([from_sources(sources, height, width, most=32)] if sources else []))
 
 
 def natural(count: int, height: int, width: int) -> Frames:
@@ -122,7 +128,7 @@ def _scene(rng: np.random.Generator, height: int, width: int) -> NDArray[np.floa
         row, column, radius = rng.random() * height, rng.random() * width, rng.uniform(0.05, 0.25) * min(height, width)
         inside = 1 / (1 + np.exp((np.hypot(rows - row, columns - column) - radius) / 1.5))
         picture += inside * (rng.random((3, 1, 1)) - picture)
-    return np.clip(picture, 0, 1)
+    return np.asarray(np.clip(picture, 0, 1))
 
 
 def _normalised(pictures: Sequence[NDArray[np.float64]]) -> Frames:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
@@ -18,7 +18,7 @@ from saliency_engine.errors import ModelError
 from saliency_engine.operators import ADMITTED
 
 MOST_IR = 10
-"""The newest IR version that ONNX Runtime 1.18 and OpenVINO 2024 read."""
+"""The newest IR version that files go out with; ONNX Runtime reads it since 1.18."""
 MODEL_ID = "lusoris.model_id"
 
 
@@ -60,7 +60,9 @@ def open_parent(path: Path) -> Parent:
         raise ModelError(f"{path} is not a valid ONNX model: {_brief(error)}") from error
     inputs, outputs = signature(model)
     if len(inputs) != 4 or inputs[1] != 3 or len(outputs) != 4 or outputs[1] != 1:
-        raise ModelError(f"{path} is not a saliency model: it takes {inputs} and gives {outputs}, not [N, 3, H, W] and [N, 1, H, W]")
+        raise ModelError(
+            f"{path} is not a saliency model: it takes {inputs} and gives {outputs}, not [N, 3, H, W] and [N, 1, H, W]"
+        )
     return Parent(path, data, metadata(model).get(MODEL_ID) or path.stem, inputs, outputs)
 
 
@@ -94,12 +96,30 @@ def finish(model: ModelProto, properties: Mapping[str, str]) -> bytes:
         raise ModelError(f"the graph has IR version {model.ir_version}; loaders take {MOST_IR} at most")
     foreign = sorted({entry.domain for entry in model.opset_import if entry.domain not in {"", "ai.onnx"}})
     used = {(node.domain, node.op_type) for node in nodes(model.graph)}
-    refused = sorted(op if domain in {"", "ai.onnx"} else f"{domain}.{op}" for domain, op in used
-                     if domain not in {"", "ai.onnx"} or op not in ADMITTED)
+    refused = sorted(
+        op if domain in {"", "ai.onnx"} else f"{domain}.{op}"
+        for domain, op in used
+        if domain not in {"", "ai.onnx"} or op not in ADMITTED
+    )
     if refused or foreign or model.functions:
-        raise ModelError(f"the graph uses operators that loaders refuse: {', '.join(refused or foreign or ['functions'])}")
+        raise ModelError(
+            f"the graph uses operators that loaders refuse: {', '.join(refused or foreign or ['functions'])}"
+        )
     content: bytes = model.SerializeToString(deterministic=True)
     return content
+
+
+def put_in_order(model: ModelProto) -> None:
+    """Sort the nodes so that each comes after those it reads, otherwise as they were."""
+    made = {tensor.name for tensor in model.graph.initializer} | {value.name for value in model.graph.input} | {""}
+    waiting, ordered = list(model.graph.node), []
+    while waiting:
+        ready = next((node for node in waiting if made.issuperset(node.input)), waiting[0])
+        waiting.remove(ready)
+        ordered.append(NodeProto.FromString(ready.SerializeToString()))
+        made.update(ready.output)
+    del model.graph.node[:]
+    model.graph.node.extend(ordered)
 
 
 def nodes(graph: GraphProto) -> Iterator[NodeProto]:
@@ -112,23 +132,20 @@ def nodes(graph: GraphProto) -> Iterator[NodeProto]:
                 yield from nodes(body)
 
 
-def maps_of(data: bytes, frames: NDArray[np.float32], *, as_written: bool = False) -> NDArray[np.float32]:
+def maps_of(data: bytes, frames: NDArray[np.float32]) -> NDArray[np.float32]:
     """Saliency maps float32 ``[n, H, W]`` of ``frames`` by ONNX Runtime on the CPU, the last batch padded.
 
-    ``as_written`` turns graph optimisations off: every rounding that the file asks for takes place. Raises
-    ``ModelError`` when the model does not run, or gives something else than one map a frame.
+    Raises ``ModelError`` when the model does not run, or gives something else than one map a frame.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    if as_written:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         name, batch = session.get_inputs()[0].name, session.get_inputs()[0].shape[0]
         step = batch if isinstance(batch, int) else 1
         padded = np.concatenate([frames, np.repeat(frames[-1:], -len(frames) % step, axis=0)])
         parts = [session.run(None, {name: padded[at : at + step]})[0] for at in range(0, len(padded), step)]
-    except Exception as error:  # noqa: BLE001  onnxruntime's errors share no base class but Exception
+    except Exception as error:  # onnxruntime's errors share no base class but Exception
         raise ModelError(f"the model does not run at {list(frames.shape[1:])}: {_brief(error)}") from error
     maps = np.concatenate(parts)[: len(frames)]
     if maps.ndim != 4 or maps.shape[:2] != (len(frames), 1):

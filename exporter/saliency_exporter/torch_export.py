@@ -1,4 +1,4 @@
-"""U2NETP in torch: the checkout's class, the checkpoint's weights, d0 alone, as ONNX. Runs in the child process only."""
+"""U2NETP in torch: the checkout's class, the checkpoint's weights, d0 alone, as ONNX. Runs in the child only."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def export(request: Mapping[str, Any]) -> dict[str, Any]:
     model = SaliencyOnly(network).eval()
     frames = torch.from_numpy(np.load(request["frames"]))
     with torch.inference_mode():
-        maps = torch.cat([model(part) for part in frames.split(request["batch"])])
+        maps = torch.cat([model(part) for part in torch.split(frames, request["batch"])])
     np.save(request["maps"], maps.numpy())
-    _write_onnx(model, tuple(frames[: request["batch"]].shape), request)
+    _write_onnx(model, (request["batch"], *frames.shape[1:]), request)
     return {"torch": str(torch.__version__), "missing": missing, "unexpected": unexpected}
 
 
@@ -103,7 +103,11 @@ def load(network: nn.Module, state: Mapping[str, Tensor], *, strict: bool) -> tu
     missing, unexpected = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
     shapes = sorted(name for name in wanted.keys() & state.keys() if wanted[name].shape != state[name].shape)
     lists = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
-    told = "; ".join(f"{len(names)} {what} ({', '.join(names[:3])}{', …' * (len(names) > 3)})" for what, names in lists.items() if names)
+    told = "; ".join(
+        f"{len(names)} {what} ({', '.join(names[:3])}{', …' * (len(names) > 3)})"
+        for what, names in lists.items()
+        if names
+    )
     if len(missing) == len(wanted) or shapes:
         raise ModelError(f"the checkpoint is not of this network: {told}")
     if strict and told:

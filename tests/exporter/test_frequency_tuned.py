@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 from PIL import Image
 
+from saliency_engine import operators
 from saliency_exporter import frequency_tuned
 from saliency_exporter.cli import main
 
@@ -183,6 +184,10 @@ def test_contract_of_the_shipped_file(shipped: bytes) -> None:
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     assert metadata["lusoris.model_id"] == "frequency_tuned_v1"
     assert "frequency_tuned" in metadata["lusoris.conversion"]
+
+
+def test_the_one_list_of_operators_is_the_forks() -> None:
+    assert set(ADMITTED.split()) == operators.ADMITTED
 
 
 def test_rebuild_gives_the_shipped_bytes(shipped: bytes) -> None:

@@ -1,0 +1,147 @@
+"""Bring one file from a folder or a URL: whole or not at all, never more than its limit, resumed where it broke off."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import shutil
+import urllib.error
+import urllib.parse
+import urllib.request
+from email.message import Message
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+from saliency_engine.errors import FetchError
+
+_CHUNK = 1 << 16
+_TIMEOUT = 60.0
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def bring(base: str, name: str, target: Path, limit: int) -> bool:
+    """Put ``base``'s file ``name`` at ``target``; ``False``: it has none. ``base``: folder, ``file:`` or ``https:``.
+
+    A ``target`` that is there already is kept. ``target.partial`` is gone on with where a download broke off. Plain
+    ``http:`` is for this machine alone. Raises ``FetchError`` when the file is larger than ``limit`` bytes, breaks
+    off, or cannot be read or written.
+    """
+    if target.is_file():
+        return True
+    partial = target.with_name(f"{target.name}.partial")
+    try:
+        url = urllib.parse.urlsplit(base)
+        if url.scheme in {"http", "https"}:
+            found = _download(f"{base.rstrip('/')}/{urllib.parse.quote(name)}", partial, limit)
+        elif url.scheme == "file" and url.netloc in {"", "localhost"}:
+            found = _copy(Path(urllib.request.url2pathname(url.path)) / name, partial, limit)
+        elif url.scheme and not Path(base).is_dir():
+            raise FetchError(f"cannot fetch from {base}: give an https: or file: URL, or a folder")
+        else:
+            found = _copy(Path(base) / name, partial, limit)
+        if found:
+            partial.replace(target)
+    except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: what is no URL at all
+        raise FetchError(f"cannot fetch {name} from {base}: {getattr(error, 'strerror', None) or error}") from error
+    return found
+
+
+def _copy(source: Path, partial: Path, limit: int) -> bool:
+    if not source.is_file():
+        return False
+    with source.open("rb") as file, partial.open("wb") as out:
+        _pour(file, out, limit, source.name)
+    return True
+
+
+def _download(url: str, partial: Path, limit: int) -> bool:
+    have = partial.stat().st_size if partial.is_file() else 0
+    try:
+        response = _open(url, have)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code in {404, 410}:
+            return False
+        if error.code != 416 or not have:
+            raise FetchError(f"cannot fetch {url}: the server says {error.code} {error.reason}") from error
+        partial.unlink()  # the server has no more than we have: another file, so from the start
+        return _download(url, partial, limit)
+    except urllib.error.URLError as error:
+        raise FetchError(f"cannot fetch {url}: {error.reason}") from error
+    with response:
+        start, total = _extent(response, have)
+        if total is not None and total > limit:
+            raise FetchError(f"{url} has {total} bytes; no more than {limit} are taken")
+        with partial.open("ab" if start else "wb") as out:
+            out.truncate(start)
+            try:
+                _pour(response, out, limit, url, start)
+            except (OSError, http.client.HTTPException) as error:
+                raise FetchError(_broken(url, out.tell(), total)) from error
+            if total is not None and out.tell() < total:
+                raise FetchError(_broken(url, out.tell(), total))
+    return True
+
+
+def _extent(response: Any, have: int) -> tuple[int, int | None]:
+    """Where the body belongs in the file, and the file's length where the server says it."""
+    if response.status == 206:
+        told = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
+        if told is None or int(told[1]) != have:
+            raise FetchError(f"{response.url}: the server sent another part than the one asked for; try again")
+        return have, int(told[2])
+    length = response.headers.get("Content-Length", "")
+    return 0, int(length) if length.isdigit() else None
+
+
+def _pour(source: IO[bytes], out: BinaryIO, limit: int, name: str, have: int = 0) -> None:
+    """Copy to the end and onto the disk. Raises ``FetchError`` beyond ``limit``; what was written is then emptied."""
+    while chunk := source.read(min(_CHUNK, limit - have + 1)):
+        have += len(chunk)
+        if have > limit:
+            out.truncate(0)
+            raise FetchError(f"{name} is larger than the {limit} bytes that are taken")
+        out.write(chunk)
+    out.flush()
+    os.fsync(out.fileno())
+
+
+def _broken(url: str, have: int, total: int | None) -> str:
+    return f"{url} broke off after {have} of {total or 'unknown'} bytes; run the same command again to go on from there"
+
+
+class _SameKind(urllib.request.HTTPRedirectHandler):
+    """Follows redirects as long as they keep the scheme and are an address that could have been given at first."""
+
+    def redirect_request(  # noqa: PLR0917  the base class's
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
+    ) -> urllib.request.Request | None:
+        _check(newurl)
+        if urllib.parse.urlsplit(newurl).scheme != urllib.parse.urlsplit(req.full_url).scheme:
+            raise FetchError(f"{req.full_url} leads to {newurl}: a redirect may not change the scheme")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
+
+
+def _open(url: str, have: int) -> Any:
+    headers = {"User-Agent": "saliency-batch", "Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    handlers: list[Any] = [_SameKind]
+    if _check(url):
+        handlers.append(urllib.request.ProxyHandler({}))  # this machine is not reached through a proxy
+    return urllib.request.build_opener(*handlers).open(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT)
+
+
+def _check(url: str) -> bool:
+    """Whether ``url`` is this machine. Raises ``FetchError`` when it is another one without TLS."""
+    parts = urllib.parse.urlsplit(url)
+    local = parts.hostname in _LOOPBACK
+    if parts.scheme != "https" and not (parts.scheme == "http" and local):
+        raise FetchError(f"cannot fetch {url}: only https: is safe to fetch from")
+    return local
+
+
+def discard(folder: Path) -> None:
+    """Remove what was brought into ``folder``."""
+    shutil.rmtree(folder, ignore_errors=True)
