@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -147,3 +148,7 @@ def main() -> None:
         if isinstance(error, ConfigError):
             click.echo("Try --help for the options.", err=True)
         sys.exit(2)
+    except Exception:  # noqa: BLE001  Python's own exit status here is 1, which scripts read as "a row failed"
+        traceback.print_exc()
+        click.echo("this is a bug of saliency-batch, not of your table; finished clips are in the memo", err=True)
+        sys.exit(70)

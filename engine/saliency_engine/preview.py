@@ -16,11 +16,11 @@ from saliency_engine.batch import normalize
 from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.decode import decode_clip
 from saliency_engine.engine import decode_spec, open_session
-from saliency_engine.errors import ClipError, OutputError
+from saliency_engine.errors import ClipError
+from saliency_engine.files import write_together
 from saliency_engine.infer import Session
 from saliency_engine.models import load_model
 from saliency_engine.plan import Planner
-from saliency_engine.provenance import write_atomically
 from saliency_engine.tables import open_table
 from saliency_engine.types import Source
 
@@ -54,10 +54,7 @@ def contact_sheet(job: TableJob, config: RunConfig, output: str, clips: int) -> 
     sheet = _draw([_tile(source, config, session) for source in sources])
     data = io.BytesIO()
     sheet.save(data, "PNG")
-    try:
-        write_atomically(Path(output), [data.getvalue()])
-    except OSError as error:
-        raise OutputError(f"cannot write {output}: {error.strerror or error}") from error
+    write_together({Path(output): data.getvalue()})
 
 
 def _first_distinct(sources: Iterator[Source], count: int) -> list[Source]:

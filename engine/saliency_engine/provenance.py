@@ -10,8 +10,7 @@ import importlib.metadata
 import os
 import platform
 import sys
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import orjson
 
 from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.engine import Engine
-from saliency_engine.errors import OutputError
+from saliency_engine.files import write_together
 
 PACKAGES = ("saliency-batch", "av", "numba", "numpy", "onnxruntime-gpu", "onnxruntime", "orjson", "pyarrow")
 
@@ -112,26 +111,5 @@ def describe(path: str) -> dict[str, Any]:
 
 def write_json(path: str, value: Mapping[str, Any]) -> None:
     """Write sorted, indented JSON with a final newline, atomically. Raises ``OutputError``."""
-    target = Path(path)
-    data = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
-    try:
-        write_atomically(target, [data])
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def write_atomically(target: Path, parts: Sequence[bytes]) -> None:
-    """Write a small file so that ``target`` is the old one or the new one, never half of it."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.writelines(parts)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
+    write_together({Path(path): orjson.dumps(value, option=options)})

@@ -74,7 +74,7 @@ def frequency_tuned_command(output: Path) -> None:
     """
     with _packages():
         from saliency_exporter import frequency_tuned
-    from saliency_exporter.files import write_together
+    from saliency_engine.files import write_together
 
     content = frequency_tuned.build()
     write_together({output: content})

@@ -9,10 +9,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from saliency_engine.errors import ModelError, OutputError
+from saliency_engine.files import write_together
 from saliency_exporter import manifest as manifests
 from saliency_exporter.card import license_text, model_card
 from saliency_exporter.checkout import check_license, digest, find_notice
-from saliency_exporter.files import write_together
 from saliency_exporter.u2netp import SCHEMA
 
 LICENSE_NAME = "Apache-2.0-u2netp.txt"

@@ -11,11 +11,11 @@ import onnx
 import onnxruntime
 
 from saliency_engine.errors import ModelError
+from saliency_engine.files import write_together
 from saliency_exporter import child, manifest
 from saliency_exporter import frames as made
 from saliency_exporter.checkout import AUDITED_COMMIT, Checkout, digest, find_checkpoint, open_checkout
 from saliency_exporter.figures import Figures, Gate, compare
-from saliency_exporter.files import write_together
 from saliency_exporter.graph import MODEL_ID, finish, maps_of, signature
 from saliency_exporter.isolation import HOOK
 
