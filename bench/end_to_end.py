@@ -1,6 +1,7 @@
 """End to end against peers, in one run, interleaved: clips per second, and ratios of paired rounds.
 
-    python bench/end_to_end.py MODEL.onnx [--sizes 960x540 1920x1080] [--clips 16] [--rounds 5] [--output FILE.json]
+    python bench/end_to_end.py MODEL.onnx [--sizes 960x540 1920x1080] [--clips 16] [--rounds 5]
+        [--providers cpu openvino:bfloat16] [--output FILE.json]
 
 Every round runs every contender once over the same real H.264 clips (encoded from the four real ones at each size); the
 figures are medians over the rounds, the ratios medians of the round-by-round ratios, so that a drifting machine does
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=["960x540", "1920x1080"])
     parser.add_argument("--clips", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--providers", nargs="+", default=["cpu", "openvino:bfloat16"])
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     results = []
@@ -46,9 +48,9 @@ def main() -> None:
         width, height = map(int, size.split("x"))
         with tempfile.TemporaryDirectory() as folder:
             clips = make_clips(Path(folder), arguments.clips, width, height)
-            results.append(
-                {"size": size, **_measure(arguments.model, clips, arguments.rounds, own_size=height % 8 == 0)}
-            )
+            own_size = height % 8 == 0  # what the students take
+            figures = _measure(arguments.model, clips, arguments.rounds, arguments.providers, own_size)
+        results.append({"size": size, **figures})
         print(_markdown(results[-1]), flush=True)
     if arguments.output:
         report = {"machine": machine(), "model": arguments.model.stem, "clips": arguments.clips, "results": results}
@@ -83,7 +85,7 @@ def make_clips(folder: Path, count: int, width: int, height: int) -> list[Path]:
     return clips
 
 
-def _measure(model: Path, clips: list[Path], rounds: int, own_size: bool) -> dict[str, Any]:
+def _measure(model: Path, clips: list[Path], rounds: int, providers: list[str], own_size: bool) -> dict[str, Any]:
     data, threads = model.read_bytes(), os.cpu_count() or 1
     few = clips[: max(2, len(clips) // 8)]  # the slow ones, at the clip's own size, see fewer clips
     batch = pa.record_batch({"src": [str(clip) for clip in clips]})
@@ -96,10 +98,13 @@ def _measure(model: Path, clips: list[Path], rounds: int, own_size: bool) -> dic
         seconds.setdefault(name, []).append((time.perf_counter() - started) / count)
 
     for index in range(rounds + 1):
-        with Engine(RunConfig(model_path=str(model))) as engine:
-            # A new engine a round, because its memo would know the clips; the first row wakes its workers up.
-            list(engine.process([pa.record_batch({"src": [""]})]))
-            clock("engine", len(clips), lambda engine=engine: list(engine.process([batch])))  # type: ignore[misc]
+        for provider in providers:
+            name, _, precision = provider.partition(":")
+            config = RunConfig(model_path=str(model), provider=name, precision=precision or "float32")
+            with Engine(config) as engine:
+                # A new engine a round, because its memo would know the clips; the first row wakes its workers up.
+                list(engine.process([pa.record_batch({"src": [""]})]))
+                clock(f"engine, {provider}", len(clips), lambda engine=engine: list(engine.process([batch])))  # type: ignore[misc]
         clock("bare model", len(clips), lambda: peers.bare_model(frames, data, threads, MODEL_SIZE))
         clock("one session", len(clips), lambda: peers.one_session(clips, data, threads, MODEL_SIZE))
         clock("row at a time, 320x320", len(clips), lambda: peers.row_at_a_time(clips, data, threads, MODEL_SIZE))
@@ -107,21 +112,26 @@ def _measure(model: Path, clips: list[Path], rounds: int, own_size: bool) -> dic
             clock("row at a time, own size", len(few), lambda: peers.row_at_a_time(few, data, threads, None))
         if index == 0:
             seconds.clear()  # warm-up
-    engine_seconds = seconds["engine"]
-    return {
-        "clips_per_second": {name: round(1 / statistics.median(values), 3) for name, values in seconds.items()},
-        "engine_against": {
-            name: round(statistics.median(b / a for a, b in zip(engine_seconds, values, strict=True)), 3)
+    against = {
+        f"engine, {provider}": {
+            name: round(
+                statistics.median(b / a for a, b in zip(seconds[f"engine, {provider}"], values, strict=True)), 3
+            )
             for name, values in seconds.items()
-            if name != "engine"
-        },
+        }
+        for provider in providers
     }
+    rates = {name: round(1 / statistics.median(values), 3) for name, values in seconds.items()}
+    return {"clips_per_second": rates, "times_as_fast": against}
 
 
 def _markdown(result: dict[str, Any]) -> str:
-    lines = [f"\n{result['size']}:", "", "| | clips/s | engine is … times as fast |", "|---|---:|---:|"]
+    engines = list(result["times_as_fast"])
+    heads = " | ".join(f"{engine} is … times as fast" for engine in engines)
+    lines = [f"\n{result['size']}:", "", f"| | clips/s | {heads} |", "|---|---:|" + "---:|" * len(engines)]
     for name, rate in result["clips_per_second"].items():
-        lines.append(f"| {name} | {rate} | {result['engine_against'].get(name, '')} |")
+        ratios = " | ".join(str(result["times_as_fast"][engine][name]) for engine in engines)
+        lines.append(f"| {name} | {rate} | {ratios} |")
     return "\n".join(lines)
 
 

@@ -38,7 +38,10 @@ class RunConfig:
     require_verified: bool = _option(False, "Refuse a model that neither registry nor --model-sha256 vouches for.")
     allow_op: tuple[str, ...] = _option((), "Operator the graph may use beyond the usual ones. May be given again.")
     model_size: str = _option("320x320", "Input size WxH for graphs whose height and width are free.")
-    provider: str = _option("cpu", "Where the model runs.", ("cpu", "cuda"))
+    provider: str = _option("cpu", "What runs the model; auto: the fastest here.", ("cpu", "openvino", "cuda", "auto"))
+    precision: str = _option(
+        "float32", "bfloat16: faster, on processors that have it; openvino only.", ("float32", "bfloat16")
+    )
     # sampling and aggregation
     sampling: str = _option("head", "head: from the first frames; uniform: over the clip.", ("head", "uniform"))
     max_frames: int = _option(8, "Decode at most this many frames from the start (head sampling).", low=1)

@@ -38,6 +38,7 @@ def open_session(model: Model, config: RunConfig) -> Session:
     return Session(
         model,
         provider=config.provider,
+        precision=config.precision,
         threads=model_threads(config),
         batch_size=config.batch_size,
         model_size=config.model_width_height,

@@ -1,30 +1,19 @@
-"""One ONNX Runtime session for the whole run: providers, shapes, and running a batch.
-
-Everything about execution providers is in this file. ONNX Runtime quietly runs on the CPU when CUDA cannot load;
-here a provider that was asked for and is missing is an error.
-"""
+"""One session for the whole run: which library runs the graph, its shapes, and running a batch."""
 
 from __future__ import annotations
-
-import contextlib
-import io
-import os
-import re
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Its wheels (seen in 1.31) keep a device id and a store of usage events under ~/.cache, for sending. Nothing here
-# phones home; it looks at this variable once, when it is loaded. Whoever wants it on sets it to 0.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-
-import onnxruntime
-
+from saliency_engine.backend import Backend
 from saliency_engine.errors import InferenceError, ModelError, ProviderError
 from saliency_engine.models import Model
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+# What `auto` tries, fastest first, by the graph and the precision alone: were it timed at every start, a run that is
+# taken up again might go on with another library and other last digits. OpenVINO is twice as fast as ONNX Runtime on
+# graphs in int8 and a third slower on those in float32 (docs/performance.md).
+_AUTO_INTEGER = ("cuda", "openvino", "cpu")
+_AUTO_FLOAT = ("cuda", "cpu", "openvino")
 
 
 class Session:
@@ -38,35 +27,40 @@ class Session:
     """
 
     def __init__(
-        self, model: Model, *, provider: str, threads: int, batch_size: int, model_size: tuple[int, int]
+        self,
+        model: Model,
+        *,
+        provider: str,
+        precision: str = "float32",
+        threads: int,
+        batch_size: int,
+        model_size: tuple[int, int],
     ) -> None:
-        self._session = _create(model, provider, threads, {})
-        self._input, shape = _check_input(self._session, model)
-        self._output = _check_output(self._session, model)
-        wanted = (batch_size, 3, model_size[1], model_size[0])
-        sizes = [fixed if isinstance(fixed, int) else free for fixed, free in zip(shape, wanted, strict=True)]
+        self._backend = _open(model, provider, precision, threads)
+        _check(self._backend, model)
+        free = (batch_size, 3, model_size[1], model_size[0])
+        shape = self._backend.inputs[0].shape
+        sizes = [size if fixed is None else fixed for fixed, size in zip(shape, free, strict=True)]
         self.batch, _, self.height, self.width = sizes
-        pins = {name: size for name, size in zip(shape, sizes, strict=True) if isinstance(name, str)}
-        if pins:
-            # Pinning the free dimensions lets ONNX Runtime plan its memory once.
-            try:
-                self._session = _create(model, provider, threads, pins)
-            except ModelError as error:  # it loaded before, so the size is to blame
-                raise ModelError(f"{model.source} does not run at {self.width}x{self.height}: {error}") from error
-        self.provider = str(self._session.get_providers()[0])
+        try:
+            self._backend.pin((self.batch, 3, self.height, self.width))
+        except ModelError as error:  # it loaded before, so the size is to blame
+            raise ModelError(f"{model.source} does not run at {self.width}x{self.height}: {error}") from error
+        self.provider = self._backend.provider
         self.map_height, self.map_width = self._map_size(model)
 
     def _map_size(self, model: Model) -> tuple[int, int]:
-        shape = self._session.get_outputs()[0].shape
-        if not all(isinstance(size, int) for size in shape):
+        shape: tuple[int | None, ...] = self._backend.outputs[0].shape
+        if None in shape:
             # Only a run tells the map's size; it also finds sizes that the graph cannot take before any clip is read.
             try:
-                shape = self._call(np.zeros((self.batch, 3, self.height, self.width), np.float32)).shape
+                shape = self._backend(np.zeros((self.batch, 3, self.height, self.width), np.float32)).shape
             except InferenceError as error:
                 raise ModelError(f"{model.source} does not run at {self.width}x{self.height}: {error}") from error
-        if not (shape[0] == self.batch and (len(shape) == 3 or shape[1] == 1)):
+        height, width = shape[-2:]
+        if shape[0] != self.batch or (len(shape) == 4 and shape[1] != 1) or height is None or width is None:
             raise ModelError(f"{model.source} gives a map of shape {list(shape)}; expected [{self.batch}, 1, H, W]")
-        return int(shape[-2]), int(shape[-1])
+        return height, width
 
     def run(self, frames: NDArray[np.float32], maps: NDArray[np.float32]) -> None:
         """Write the saliency maps of normalised ``frames`` ``[n, 3, H, W]`` into ``maps`` ``[n, map_H, map_W]``.
@@ -75,77 +69,42 @@ class Session:
         """
         for start in range(0, len(frames), self.batch):
             chunk = slice(start, start + self.batch)
-            result = self._call(frames[chunk])
+            result = self._backend(frames[chunk])
             if result.size != maps[chunk].size:
                 raise InferenceError(
                     f"the model gave a map of shape {list(result.shape)}, not {list(maps[chunk].shape)}"
                 )
             maps[chunk] = result.reshape(maps[chunk].shape)
 
-    def _call(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+
+def _open(model: Model, provider: str, precision: str, threads: int) -> Backend:
+    # Imported here, so that a run loads only the library it uses (OpenVINO 0.15 s, ONNX Runtime 0.1 s).
+    if provider == "openvino":
+        from saliency_engine.open_vino import OpenVino  # noqa: PLC0415
+
+        return OpenVino(model, precision, threads)
+    if provider != "auto":
+        from saliency_engine.onnx_runtime import OnnxRuntime  # noqa: PLC0415
+
+        return OnnxRuntime(model, provider, precision, threads)
+    for candidate in _AUTO_INTEGER if model.quantized else _AUTO_FLOAT:
         try:
-            result = self._session.run([self._output], {self._input: frames})[0]
-        except Exception as error:  # onnxruntime's errors share no base class but Exception
-            raise InferenceError(_first_line(error)) from error
-        return np.asarray(result, np.float32)
+            return _open(model, candidate, precision, threads)
+        except ProviderError:
+            continue
+    raise ProviderError(f"no provider runs {precision} here")
 
 
-def _create(model: Model, provider: str, threads: int, pins: dict[str, int]) -> Any:
-    wanted = PROVIDERS[provider]
-    problem = "" if provider == "cpu" else _preload(wanted)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    for name, size in pins.items():
-        options.add_free_dimension_override_by_name(name, size)
-    try:
-        session = onnxruntime.InferenceSession(model.data, options, providers=[wanted])
-    except Exception as error:
-        raise ModelError(f"cannot load the model {model.source}: {_first_line(error)}") from error
-    if session.get_providers()[0] != wanted:
-        raise ProviderError(
-            f"--provider {provider} was asked for, but ONNX Runtime {onnxruntime.__version__} could not start "
-            f"{wanted} and would run on {session.get_providers()[0]}: {problem or 'the log above says why'}; "
-            "the libraries come with pip install 'saliency-batch[cuda]', the driver with the machine"
-        )
-    return session
-
-
-def _preload(provider: str) -> str:
-    """Load the provider's libraries; returns what ONNX Runtime found missing, for the error if it cannot start."""
-    available = onnxruntime.get_available_providers()
-    if provider not in available:
-        raise ProviderError(
-            f"{provider} is not in this build of ONNX Runtime {onnxruntime.__version__} (it has "
-            f"{', '.join(available)}); install onnxruntime-gpu"
-        )
-    # It prints its troubles on stdout, where the table may be going.
-    with contextlib.redirect_stdout(io.StringIO()) as said:
-        onnxruntime.preload_dlls()
-    return "; ".join(line for line in said.getvalue().splitlines() if line.startswith("Failed"))
-
-
-def _check_input(session: Any, model: Model) -> tuple[str, list[int | str | None]]:
-    inputs = session.get_inputs()
-    found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
-    if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(inputs[0].shape) != 4 or inputs[0].shape[1] != 3:
-        raise ModelError(
-            f"{model.source} is not a saliency model: expected one float32 input [N, 3, H, W], found {found}"
-        )
-    return str(inputs[0].name), list(inputs[0].shape)
-
-
-def _check_output(session: Any, model: Model) -> str:
-    outputs = session.get_outputs()
-    found = ", ".join(f"{o.name} {o.type} {o.shape}" for o in outputs)
-    if len(outputs) != 1 or outputs[0].type != "tensor(float)" or len(outputs[0].shape) not in (3, 4):
-        raise ModelError(
-            f"{model.source} is not a saliency model: expected one float32 output [N, 1, H, W], found {found}"
-        )
-    return str(outputs[0].name)
-
-
-def _first_line(error: Exception) -> str:
-    text = re.sub(r"\s+", " ", str(error)).strip()
-    return text[:400] or type(error).__name__
+def _check(backend: Backend, model: Model) -> None:
+    for what, ports, shapes, expected in (
+        ("input", backend.inputs, (4,), "[N, 3, H, W]"),
+        ("output", backend.outputs, (3, 4), "[N, 1, H, W]"),
+    ):
+        good = len(ports) == 1 and ports[0].kind == "float32" and len(ports[0].shape) in shapes
+        if good and what == "input":
+            good = ports[0].shape[1] == 3
+        if not good:
+            found = ", ".join(map(str, ports))
+            raise ModelError(
+                f"{model.source} is not a saliency model: expected one float32 {what} {expected}, found {found}"
+            )

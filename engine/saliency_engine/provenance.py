@@ -21,7 +21,7 @@ from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.engine import Engine
 from saliency_engine.files import write_together
 
-PACKAGES = ("saliency-batch", "av", "numba", "numpy", "onnxruntime-gpu", "onnxruntime", "orjson", "pyarrow")
+PACKAGES = ("saliency-batch", "av", "numba", "numpy", "onnxruntime-gpu", "onnxruntime", "openvino", "orjson", "pyarrow")
 
 
 def audit(job: TableJob, config: RunConfig, engine: Engine) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,8 +49,8 @@ def _graph(
     return Model("miniature", "miniature.onnx", "00", model.SerializeToString())
 
 
-def _session(model: Model, batch_size: int = 4, size: tuple[int, int] = (48, 32)) -> Session:
-    return Session(model, provider="cpu", threads=1, batch_size=batch_size, model_size=size)
+def _session(model: Model, batch_size: int = 4, size: tuple[int, int] = (48, 32), provider: str = "cpu") -> Session:
+    return Session(model, provider=provider, threads=1, batch_size=batch_size, model_size=size)
 
 
 def _frames(count: int, height: int, width: int) -> NDArray[np.float32]:
@@ -62,14 +63,20 @@ def _maps(session: Session, frames: NDArray[np.float32]) -> NDArray[np.float32]:
     return maps
 
 
-def test_free_dimensions_are_pinned_to_the_options() -> None:
-    session = _session(_graph(["N", 3, "H", "W"], ["N", 1, "H", "W"]))
+CPU = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+EVERY_BACKEND = pytest.mark.parametrize("provider", ["cpu", "openvino"])
+
+
+@EVERY_BACKEND
+def test_free_dimensions_are_pinned_to_the_options(provider: str) -> None:
+    session = _session(_graph(["N", 3, "H", "W"], ["N", 1, "H", "W"]), provider=provider)
     assert (session.batch, session.height, session.width) == (4, 32, 48)
     assert (session.map_height, session.map_width) == (32, 48)
 
 
-def test_fixed_dimensions_win_over_the_options() -> None:
-    session = _session(_graph([2, 3, 20, 24], [2, 1, 20, 24]))
+@EVERY_BACKEND
+def test_fixed_dimensions_win_over_the_options(provider: str) -> None:
+    session = _session(_graph([2, 3, 20, 24], [2, 1, 20, 24]), provider=provider)
     assert (session.batch, session.height, session.width) == (2, 20, 24)
 
 
@@ -80,11 +87,12 @@ def test_a_map_without_channel_axis_is_taken() -> None:
     np.testing.assert_array_equal(_maps(without, frames), _maps(with_channel, frames))
 
 
+@EVERY_BACKEND
 @pytest.mark.parametrize("batch", ["N", 1, 8])
-def test_maps_do_not_depend_on_batch_size_or_neighbours(batch: int | str) -> None:
+def test_maps_do_not_depend_on_batch_size_neighbours_or_library(batch: int | str, provider: str) -> None:
     frames = _frames(8, 32, 48)
     one_by_one = _maps(_session(_graph(["N", 3, "H", "W"], ["N", 1, "H", "W"]), batch_size=1), frames)
-    session = _session(_graph([batch, 3, "H", "W"], [batch, 1, "H", "W"]), batch_size=8)
+    session = _session(_graph([batch, 3, "H", "W"], [batch, 1, "H", "W"]), batch_size=8, provider=provider)
     np.testing.assert_allclose(_maps(session, frames), one_by_one, atol=1e-5, rtol=1e-4)
     order = np.random.default_rng(3).permutation(8)
     np.testing.assert_allclose(
@@ -101,10 +109,48 @@ def test_students_run_at_a_pinned_size_one_frame_at_a_time(models: Path, name: s
     assert 0.0 <= maps.min() < maps.max() <= 1.0
 
 
-def test_a_size_the_graph_cannot_take_is_an_error_before_any_clip(models: Path) -> None:
+@EVERY_BACKEND
+def test_a_size_the_graph_cannot_take_is_an_error_before_any_clip(models: Path, provider: str) -> None:
     data = (models / "saliency_student_v2.onnx").read_bytes()
     with pytest.raises(ModelError, match="does not run at 321x320"):
-        _session(Model("student", "student.onnx", "", data), size=(321, 320))
+        _session(Model("student", "student.onnx", "", data), size=(321, 320), provider=provider)
+
+
+def test_openvino_computes_the_students_in_full_precision(models: Path) -> None:
+    model = Model("student", "student.onnx", "", (models / "saliency_student_v2.onnx").read_bytes())
+    frames = _frames(1, 320, 320)
+    expected, got = (_maps(_session(model, 1, (320, 320), provider), frames) for provider in ("cpu", "openvino"))
+    np.testing.assert_allclose(got, expected, atol=1e-5, rtol=1e-4)  # bfloat16 is 0.05 off
+
+
+@pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="this machine has a GPU: auto may well take it")
+def test_auto_takes_the_fastest_that_works_and_says_which() -> None:
+    model = _graph([1, 3, 8, 8], [1, 1, 8, 8])
+    assert _session(model, provider="auto").provider == "CPUExecutionProvider"
+    assert _session(replace(model, quantized=True), provider="auto").provider == "OpenVINO CPU"
+
+
+def test_bfloat16_is_an_error_where_it_does_not_run() -> None:
+    with pytest.raises(ProviderError, match="bfloat16 does not run with --provider cpu; openvino has it"):
+        Session(
+            _graph([1, 3, 8, 8], [1, 1, 8, 8]),
+            provider="cpu",
+            precision="bfloat16",
+            threads=1,
+            batch_size=1,
+            model_size=(8, 8),
+        )
+
+
+@pytest.mark.skipif("bf16" not in CPU, reason="this processor does not compute in bfloat16")
+def test_bfloat16_is_near_the_students_own_maps(models: Path) -> None:
+    model = Model("student", "student.onnx", "", (models / "saliency_student_v2.onnx").read_bytes())
+    session = Session(model, provider="auto", precision="bfloat16", threads=1, batch_size=1, model_size=(320, 320))
+    assert session.provider == "OpenVINO CPU bfloat16"
+    frames = _frames(1, 320, 320)
+    expected, got = _maps(_session(model, 1, (320, 320)), frames), _maps(session, frames)
+    assert np.corrcoef(expected.ravel(), got.ravel())[0, 1] > 0.998
+    assert np.abs(got - expected).max() > 1e-4  # or it computed in float32 after all
 
 
 @pytest.mark.parametrize(
@@ -116,9 +162,10 @@ def test_a_size_the_graph_cannot_take_is_an_error_before_any_clip(models: Path) 
         (Model("empty", "empty.onnx", "", b""), "cannot load the model empty.onnx"),
     ],
 )
-def test_what_is_no_saliency_model_is_refused_with_the_reason(model: Model, told: str) -> None:
+@EVERY_BACKEND
+def test_what_is_no_saliency_model_is_refused_with_the_reason(model: Model, told: str, provider: str) -> None:
     with pytest.raises(ModelError, match=told):
-        _session(model)
+        _session(model, provider=provider)
 
 
 def test_many_channels_are_no_saliency_map() -> None:

@@ -232,6 +232,19 @@ def test_the_same_clip_gives_the_same_numbers_whatever_the_machine_options(
     np.testing.assert_allclose(found[2], found[0], atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.skipif("bf16" not in Path("/proc/cpuinfo").read_text(), reason="no bfloat16 on this processor")
+def test_rows_of_another_precision_bear_another_id(tmp_path: Path, clips: dict[str, Path], models: Path) -> None:
+    source = write_rows(tmp_path / "in.jsonl", [{"src": str(path)} for path in clips.values()])
+    model = ("--model-path", models / "saliency_student_v2.onnx", "--memo", tmp_path / "memo")
+    full, short = tmp_path / "full.jsonl", tmp_path / "short.jsonl"
+    run("--input", source, "--output", full, *model)
+    run("--input", source, "--output", short, *model, "--provider", "openvino", "--precision", "bfloat16")
+    for one, other in zip(read_rows(full), read_rows(short), strict=True):
+        assert other["saliency_model_id"] == "saliency_student_v2_bf16"
+        assert other["saliency_mean"] == pytest.approx(one["saliency_mean"], abs=0.02)
+        assert other["saliency_mean"] != one["saliency_mean"]  # not from the memo of the other
+
+
 # Formats
 
 

@@ -1,0 +1,66 @@
+"""OpenVINO on the CPU: the library itself, the extra ``openvino``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saliency_engine.backend import Port, first_line
+from saliency_engine.errors import InferenceError, ModelError, ProviderError
+from saliency_engine.models import Model
+
+try:
+    import openvino
+except ImportError:
+    openvino = None
+
+
+class OpenVino:
+    """The backend for ``--provider openvino``. Raises ``ModelError``, ``ProviderError``."""
+
+    def __init__(self, model: Model, precision: str, threads: int) -> None:
+        if openvino is None:
+            raise ProviderError("--provider openvino needs its library: pip install 'saliency-batch[openvino]'")
+        self._model, self._core = model, openvino.Core()
+        if precision == "bfloat16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise ProviderError("--precision bfloat16: this processor does not compute in bfloat16")
+        self._settings = {
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY",
+            # Its default is bfloat16 wherever the processor has it: four times as fast, and the second student's
+            # mean moved by 0.005. A table tagged with a float32 model must hold that model's numbers.
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
+        }
+        try:
+            self._graph: Any = self._core.read_model(model.data)
+        except RuntimeError as error:
+            raise ModelError(f"cannot load the model {model.source}: {first_line(error)}") from error
+        self.provider = "OpenVINO CPU" if precision == "float32" else f"OpenVINO CPU {precision}"
+        self.inputs: Sequence[Port] = [_port(node) for node in self._graph.inputs]
+        self.outputs: Sequence[Port] = [_port(node) for node in self._graph.outputs]
+        self._request: Any = None
+
+    def pin(self, shape: tuple[int, int, int, int]) -> None:
+        """See ``Backend``."""
+        try:
+            self._graph.reshape(list(shape))
+            self._request = self._core.compile_model(self._graph, "CPU", self._settings).create_infer_request()
+        except RuntimeError as error:
+            raise ModelError(f"cannot load the model {self._model.source}: {first_line(error)}") from error
+        self.outputs = [_port(node) for node in self._graph.outputs]
+
+    def __call__(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See ``Backend``."""
+        try:
+            result = self._request.infer({0: frames}, share_inputs=True, share_outputs=True)
+        except RuntimeError as error:
+            raise InferenceError(first_line(error)) from error
+        return np.asarray(result[0], np.float32)
+
+
+def _port(node: Any) -> Port:
+    shape = tuple(None if size.is_dynamic else int(size.get_length()) for size in node.partial_shape)
+    return Port(node.any_name, str(node.element_type.to_dtype()), shape)
