@@ -33,13 +33,16 @@ class Backend(Protocol):
     inputs: Sequence[Port]
     outputs: Sequence[Port]
 
-    def pin(self, shape: tuple[int, int, int, int]) -> None:
-        """Fix the input's shape, so that memory is planned once. Raises ``ModelError`` for a size that cannot be."""
+    def pin(self, shape: tuple[int, int, int, int], streams: int) -> None:
+        """Fix the input's shape, so that memory is planned once, and share the threads among ``streams`` calls.
+
+        Must be called before the first run. Raises ``ModelError`` for a size that cannot be.
+        """
 
     def __call__(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run the graph on ``frames`` of the pinned shape. The result is valid until the next call.
+        """Run the graph on ``frames`` of the pinned shape; up to ``streams`` threads may call at once.
 
-        Raises ``InferenceError``.
+        The result is valid until the same thread's next call. Raises ``InferenceError``.
         """
 
 

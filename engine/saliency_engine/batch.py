@@ -1,7 +1,7 @@
 """Fixed-shape batches filled with frames of whatever clips are ready.
 
-A ``Batch`` owns the model's input and output arrays; two of them alternate, one being filled and its maps taken out
-while the other is with the model.
+A ``Batch`` owns the model's input and output arrays; three of them take turns, one being filled or emptied while the
+others are with the model.
 """
 
 from __future__ import annotations

@@ -135,6 +135,7 @@ class Engine:
     def close(self) -> None:
         """Stop the workers and close the memo; what was finished is kept."""
         self._pipeline.close()
+        self.session.close()
         self._pool.close()
         self._memo.close()
 

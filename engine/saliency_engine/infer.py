@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,8 +21,8 @@ _AUTO_FLOAT = ("cuda", "cpu", "openvino")
 class Session:
     """A saliency model ready to run on frames of one fixed shape.
 
-    ``height``, ``width``: the model's input size in pixels. ``batch``: frames per call of the graph: the
-    graph's own number where it is fixed, otherwise ``batch_size``. ``provider``: what really runs.
+    ``height``, ``width``: the model's input size in pixels. ``batch``: frames per call of the graph: the graph's own
+    number where it is fixed, otherwise 1 on the CPU and ``batch_size`` on CUDA. ``provider``: what really runs.
 
     Raises ``ModelError`` when the graph is not one NCHW float32 input and one single-channel map output, and
     ``ProviderError`` when the provider cannot run here.
@@ -42,8 +44,15 @@ class Session:
         shape = self._backend.inputs[0].shape
         sizes = [size if fixed is None else fixed for fixed, size in zip(shape, free, strict=True)]
         self.batch, _, self.height, self.width = sizes
+        if shape[0] is None and not self._backend.provider.startswith("CUDA"):
+            # A processor gains nothing from frames in one call: 8.8 ms a frame instead of 6.7 for the built-in model.
+            self.batch = 1
+        # As many frames at once as there are threads, each on one: as fast as all threads on one frame when nothing
+        # else runs, and it does not wait at every layer for the thread that decoding has just taken the core from.
+        streams = threads if self.batch == 1 else 1
+        self._pool = ThreadPoolExecutor(streams, thread_name_prefix="infer")
         try:
-            self._backend.pin((self.batch, 3, self.height, self.width))
+            self._backend.pin((self.batch, 3, self.height, self.width), streams)
         except ModelError as error:  # it loaded before, so the size is to blame
             raise ModelError(f"{model.source} does not run at {self.width}x{self.height}: {error}") from error
         self.provider = self._backend.provider
@@ -67,14 +76,19 @@ class Session:
 
         ``n`` must be a multiple of ``batch``. Both float32, C-contiguous. Raises ``InferenceError``.
         """
-        for start in range(0, len(frames), self.batch):
-            chunk = slice(start, start + self.batch)
-            result = self._backend(frames[chunk])
-            if result.size != maps[chunk].size:
-                raise InferenceError(
-                    f"the model gave a map of shape {list(result.shape)}, not {list(maps[chunk].shape)}"
-                )
-            maps[chunk] = result.reshape(maps[chunk].shape)
+        chunks = [slice(start, start + self.batch) for start in range(0, len(frames), self.batch)]
+        for done in [self._pool.submit(self._run_one, frames[chunk], maps[chunk]) for chunk in chunks]:
+            done.result()
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._pool.shutdown()
+
+    def _run_one(self, frames: NDArray[np.float32], maps: NDArray[np.float32]) -> None:
+        result = self._backend(frames)
+        if result.size != maps.size:
+            raise InferenceError(f"the model gave a map of shape {list(result.shape)}, not {list(maps.shape)}")
+        maps[...] = result.reshape(maps.shape)
 
 
 def _open(model: Model, provider: str, precision: str, threads: int) -> Backend:

@@ -34,17 +34,17 @@ class OnnxRuntime:
         if precision != "float32":
             raise ProviderError(f"--precision {precision} does not run with --provider {provider}; openvino has it")
         self._model, self._wanted, self._threads = model, provider, threads
-        self._session = self._create({})
+        self._session = self._create({}, streams=1)
         self.provider = str(self._session.get_providers()[0])
         self.inputs: Sequence[Port] = [_port(argument) for argument in self._session.get_inputs()]
         self.outputs: Sequence[Port] = [_port(argument) for argument in self._session.get_outputs()]
 
-    def pin(self, shape: tuple[int, int, int, int]) -> None:
+    def pin(self, shape: tuple[int, int, int, int], streams: int) -> None:
         """See ``Backend``."""
         free = self._session.get_inputs()[0].shape
         names = {name: size for name, size in zip(free, shape, strict=True) if isinstance(name, str)}
-        if names:
-            self._session = self._create(names)
+        if names or streams > 1:
+            self._session = self._create(names, streams)
             self.outputs = [_port(argument) for argument in self._session.get_outputs()]
 
     def __call__(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -55,11 +55,11 @@ class OnnxRuntime:
             raise InferenceError(first_line(error)) from error
         return np.asarray(result, np.float32)
 
-    def _create(self, pins: dict[str, int]) -> Any:
+    def _create(self, pins: dict[str, int], streams: int) -> Any:
         wanted = PROVIDERS[self._wanted]
         problem = "" if self._wanted == "cpu" else _preload(wanted)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
+        options.intra_op_num_threads = max(1, self._threads // streams)
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         for name, size in pins.items():

@@ -1,13 +1,14 @@
 """The only module that knows every stage: rows → plan → decode → batch → infer → aggregate → results, in order.
 
-One thread drives an event loop; decoding runs in worker processes, the model in one further thread. Everything is
+One thread drives an event loop; decoding runs in worker processes, the model in threads. Everything is
 bounded: row batches under way by ``_OPEN_BATCHES``, decoded frames by the ring's slots, maps by the clips in the ring
-and in the two batches.
+and in the three batches.
 """
 
 from __future__ import annotations
 
 import multiprocessing.connection
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -83,10 +84,12 @@ class Pipeline:
         self._todo: deque[tuple[_OpenBatch, int]] = deque()
         self._waiting: dict[bytes, list[tuple[_OpenBatch, int]]] = {}
         self._decoded: deque[Clip] = deque()
-        self._spare = [Batch.allocate(session, batch_size) for _ in range(2)]
+        # Two with the model, so that its threads never wait for the end of a batch, and one being filled.
+        self._spare = [Batch.allocate(session, batch_size) for _ in range(3)]
         self._filling: Batch | None = None
         self._running: deque[tuple[Batch, Future[None]]] = deque()
-        self._model_thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._model_threads = ThreadPoolExecutor(2, thread_name_prefix="model")
+        self._model_since = 0.0
         self._model_done, self._model_signal = multiprocessing.Pipe(duplex=False)
 
     def process(
@@ -120,8 +123,8 @@ class Pipeline:
             self._todo.clear()  # a caller may stop early; clips under way still reach the memo
 
     def close(self) -> None:
-        """Stop the model's thread after the batch it is at."""
-        self._model_thread.shutdown(wait=True, cancel_futures=True)
+        """Stop the model's threads after the batches they are at."""
+        self._model_threads.shutdown(wait=True, cancel_futures=True)
         self._model_done.close()
         self._model_signal.close()
 
@@ -184,6 +187,7 @@ class Pipeline:
             self._receive(request, slot, outcome)
         while self._model_done.poll():
             self._model_done.recv_bytes()
+        while self._running and self._running[0][1].done():
             self._finish_batch()
 
     def _receive(self, request: ClipRequest, slot: int, outcome: DecodedClip | ClipError) -> None:
@@ -215,17 +219,17 @@ class Pipeline:
     def _dispatch(self) -> None:
         batch, self._filling = self._filling, None
         if batch is not None:
-            self._running.append((batch, self._model_thread.submit(self._run, batch)))
-
-    def _run(self, batch: Batch) -> None:
-        try:
-            with self._clock("infer"):
-                batch.run(self._session)
-        finally:
-            self._model_signal.send_bytes(b".")
+            if not self._running:
+                self._model_since = time.perf_counter()
+            future = self._model_threads.submit(batch.run, self._session)
+            future.add_done_callback(lambda _: self._model_signal.send_bytes(b"."))
+            self._running.append((batch, future))
 
     def _finish_batch(self) -> None:
         batch, future = self._running.popleft()
+        now = time.perf_counter()
+        self._clock.add("infer", now - self._model_since)  # two batches may overlap: the time of either counts once
+        self._model_since = now
         try:
             future.result()
         except InferenceError as error:
