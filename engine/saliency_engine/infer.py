@@ -11,11 +11,10 @@ from saliency_engine.backend import Backend
 from saliency_engine.errors import InferenceError, ModelError, ProviderError
 from saliency_engine.models import Model
 
-# What `auto` tries, fastest first, by the graph and the precision alone: were it timed at every start, a run that is
-# taken up again might go on with another library and other last digits. OpenVINO is twice as fast as ONNX Runtime on
-# graphs in int8 and a third slower on those in float32 (docs/performance.md).
-_AUTO_INTEGER = ("cuda", "openvino", "cpu")
-_AUTO_FLOAT = ("cuda", "cpu", "openvino")
+# What `auto` tries, fastest first. The order is fixed: were it timed at every start, a run that is taken up again might
+# go on with another library and other last digits. On the CPU OpenVINO takes 16.4 ms a frame and ONNX Runtime 20.6 for
+# the second student, 171 and 162 for U2NETP, 7.9 and 21 for the student in int8 (docs/performance.md).
+_AUTO = ("cuda", "openvino", "cpu")
 
 
 class Session:
@@ -101,7 +100,7 @@ def _open(model: Model, provider: str, precision: str, threads: int) -> Backend:
         from saliency_engine.onnx_runtime import OnnxRuntime  # noqa: PLC0415
 
         return OnnxRuntime(model, provider, precision, threads)
-    for candidate in _AUTO_INTEGER if model.quantized else _AUTO_FLOAT:
+    for candidate in _AUTO:
         try:
             return _open(model, candidate, precision, threads)
         except ProviderError:

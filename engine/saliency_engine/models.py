@@ -23,7 +23,7 @@ class Model:
     """A model's bytes with the id written into the rows and the lower-case hex sha256 of exactly these bytes.
 
     ``evidence`` says why they are believed to be the right ones, ``None`` that nothing does; ``entry`` is the registry
-    entry they are those of. ``quantized``: the graph computes in integers.
+    entry they are those of.
     """
 
     model_id: str
@@ -32,7 +32,6 @@ class Model:
     data: bytes
     evidence: Evidence | None = None
     entry: Entry | None = None
-    quantized: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The audit's part about the model."""
@@ -74,13 +73,12 @@ def load_model(config: RunConfig) -> Model:
             f"sha256 {sha256}"
         )
     try:
-        graph = read_graph(data)
-        check_operators(graph, config.allow_op)
+        check_operators(read_graph(data), config.allow_op)
     except ModelError as error:
         raise ModelError(f"the model {source} is refused: {error}") from error
     if config.precision == "bfloat16" and not config.model_id:
         model_id += "_bf16"  # rows of another precision must not be mixed unseen
-    return Model(model_id, source, sha256, data, evidence, entry, "DequantizeLinear" in graph.operators)
+    return Model(model_id, source, sha256, data, evidence, entry)
 
 
 def believed(entry: Entry | None) -> Evidence | None:

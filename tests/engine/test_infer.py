@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -125,9 +124,7 @@ def test_openvino_computes_the_students_in_full_precision(models: Path) -> None:
 
 @pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="this machine has a GPU: auto may well take it")
 def test_auto_takes_the_fastest_that_works_and_says_which() -> None:
-    model = _graph([1, 3, 8, 8], [1, 1, 8, 8])
-    assert _session(model, provider="auto").provider == "CPUExecutionProvider"
-    assert _session(replace(model, quantized=True), provider="auto").provider == "OpenVINO CPU"
+    assert _session(_graph([1, 3, 8, 8], [1, 1, 8, 8]), provider="auto").provider == "OpenVINO CPU"
 
 
 def test_bfloat16_is_an_error_where_it_does_not_run() -> None:
