@@ -30,7 +30,7 @@ class OpenVino:
             raise ProviderError("--precision bfloat16: this processor does not compute in bfloat16")
         self._settings = {
             "INFERENCE_NUM_THREADS": threads,
-            # Its default is bfloat16 wherever the processor has it: four times as fast, and the second student's
+            # Its default is bfloat16 wherever the processor has it: up to four times as fast, and the second student's
             # mean moved by 0.005. A table tagged with a float32 model must hold that model's numbers.
             "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
         }

@@ -32,7 +32,7 @@ _START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_me
 def start_fork_server() -> None:
     """Begin the import of the decoder's libraries in the background; optional, and returns at once.
 
-    The fork server imports numba and PyAV once (0.5 s), then gives birth to workers in milliseconds, also in place of
+    The fork server imports numba and PyAV once (0.2 s), then gives birth to workers in milliseconds, also in place of
     dead ones; and it forks from a process without threads, which this one has.
     """
     if _START_METHOD == "forkserver":
