@@ -130,6 +130,24 @@ def preview(output: str, clips: int, **given: Any) -> None:
     contact_sheet(job, config, output, clips)
 
 
+@main_group.command(short_help="Try out what this installation can do.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def doctor(as_json: bool) -> None:
+    """Report versions, providers (each runs a made clip), clashing packages, memory, folders, known holes in FFmpeg.
+
+    Exit status: 0 nothing is broken, 1 something is.
+
+    Example:
+
+      saliency-batch doctor
+    """
+    from saliency_engine.doctor import BROKEN, examine, print_findings
+
+    findings = examine()
+    print_findings(findings, as_json=as_json)
+    sys.exit(any(finding.state == BROKEN for finding in findings))
+
+
 main_group.add_command(models)
 
 

@@ -24,3 +24,13 @@ def kernel(function: KernelT) -> KernelT:
         return cast(KernelT, njit(cache=True, nogil=True, fastmath=_FASTMATH)(function))
     except RuntimeError:
         return cast(KernelT, njit(nogil=True, fastmath=_FASTMATH)(function))
+
+
+def cache_folder() -> str | None:
+    """Where compiled kernels are kept, ``None`` where no folder for them can be written."""
+
+    @kernel
+    def nothing() -> None:
+        return None
+
+    return getattr(cast(Any, nothing).stats, "cache_path", None)

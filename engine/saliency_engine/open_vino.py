@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -13,10 +14,16 @@ from saliency_engine.backend import Port, first_line
 from saliency_engine.errors import InferenceError, ModelError, ProviderError
 from saliency_engine.models import Model
 
+# Importing OpenVINO (seen in 2026.4) makes an id in ~/intel and sends a usage event, and fails where there is no home.
+# Nothing here phones home: its statistics package is out of sight while it is imported, as if it were not installed.
+_SILENCED = sys.modules.setdefault("openvino_telemetry", None) is None  # type: ignore[arg-type]
 try:
     import openvino
 except ImportError:
     openvino = None
+finally:
+    if _SILENCED:
+        del sys.modules["openvino_telemetry"]
 
 
 class OpenVino:
