@@ -76,6 +76,8 @@ def install(
     checked = _check(str(model), read_model(model), bundle, sha256, expected)
     try:
         graph = read_graph(checked.data)
+        if graph.fault:
+            raise ModelError(graph.fault)
     except ModelError as error:
         raise ModelError(f"the model {model} is refused: {error}") from error
     files = {MODEL_FILE: checked.data, LICENCE_FILE: _text(licence)}

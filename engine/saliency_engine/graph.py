@@ -44,12 +44,14 @@ class Graph:
     """What a graph says about itself.
 
     ``operators``: every operator type used, those of inner graphs too. ``metadata``: its metadata properties.
-    ``input_shape``: dimensions of the first input that is no weight, free ones by name.
+    ``input_shape``: dimensions of the first input that is no weight, free ones by name. ``fault``: why no map it gives
+    can be trusted, empty where nothing speaks against it.
     """
 
     operators: set[str] = field(default_factory=set)
     metadata: dict[str, str] = field(default_factory=dict)
     input_shape: tuple[int | str, ...] = ()
+    fault: str = ""
 
 
 def read_graph(data: bytes) -> Graph:
@@ -83,6 +85,10 @@ def _walk(kind: str, message: memoryview, found: Graph, depth: int) -> None:
     if depth > _DEEPEST:
         raise ModelError(f"its graphs are nested more than {_DEEPEST} messages deep")
     children, plain = _CHILDREN[kind], _PLAIN[kind]
+    if kind == "TensorProto":
+        from saliency_engine import weights  # noqa: PLC0415  numpy would make every --help slower
+
+        found.fault = found.fault or weights.fault(message)
     for entry in fields(message):
         if entry.number in children:
             _walk(children[entry.number], entry.message(), found, depth + 1)
@@ -124,10 +130,10 @@ def _operator(name: str, found: Graph) -> None:
 
 def _input_shape(model: memoryview) -> tuple[int | str, ...]:
     graphs = list(_within(model, 7))
-    weights = {part.text() for graph in graphs for tensor in _within(graph, 5) for part in _numbered(tensor, 8)}
+    names = {part.text() for graph in graphs for tensor in _within(graph, 5) for part in _numbered(tensor, 8)}
     for graph in graphs:
         for value in _within(graph, 11):
-            if not any(part.text() in weights for part in _numbered(value, 1)):
+            if not any(part.text() in names for part in _numbered(value, 1)):
                 # ValueInfoProto.type → TypeProto.tensor_type → Tensor.shape → TensorShapeProto.dim
                 shapes = (s for t in _within(value, 2) for tensor in _within(t, 1) for s in _within(tensor, 2))
                 return tuple(_dimension(size) for shape in shapes for size in _within(shape, 1))

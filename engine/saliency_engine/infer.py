@@ -22,6 +22,7 @@ class Session:
 
     ``height``, ``width``: the model's input size in pixels. ``batch``: frames per call of the graph: the graph's own
     number where it is fixed, otherwise 1 on the CPU and ``batch_size`` on CUDA. ``provider``: what really runs.
+    ``fault``: why no clip can be computed with this model, empty for a sound one.
 
     Raises ``ModelError`` when the graph is not one NCHW float32 input and one single-channel map output, and
     ``ProviderError`` when the provider cannot run here.
@@ -37,6 +38,7 @@ class Session:
         batch_size: int,
         model_size: tuple[int, int],
     ) -> None:
+        self.fault = model.fault
         self._backend = _open(model, provider, precision, threads)
         _check(self._backend, model)
         free = (batch_size, 3, model_size[1], model_size[0])
@@ -75,6 +77,8 @@ class Session:
 
         ``n`` must be a multiple of ``batch``. Both float32, C-contiguous. Raises ``InferenceError``.
         """
+        if self.fault:
+            raise InferenceError(self.fault)
         chunks = [slice(start, start + self.batch) for start in range(0, len(frames), self.batch)]
         for done in [self._pool.submit(self._run_one, frames[chunk], maps[chunk]) for chunk in chunks]:
             done.result()

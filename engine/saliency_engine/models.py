@@ -23,7 +23,7 @@ class Model:
     """A model's bytes with the id written into the rows and the lower-case hex sha256 of exactly these bytes.
 
     ``evidence`` says why they are believed to be the right ones, ``None`` that nothing does; ``entry`` is the registry
-    entry they are those of.
+    entry they are those of. ``fault`` is why every clip fails with it, empty for a sound model.
     """
 
     model_id: str
@@ -32,6 +32,7 @@ class Model:
     data: bytes
     evidence: Evidence | None = None
     entry: Entry | None = None
+    fault: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The audit's part about the model."""
@@ -40,13 +41,15 @@ class Model:
         return {"id": self.model_id, "source": self.source, "sha256": self.sha256, **verified, "registry_entry": entry}
 
     def warn(self) -> None:
-        """Say on stderr, for people at a command line, that the model is not verified where it is not."""
+        """Say on stderr, for people at a command line, that the model is not verified or not sound where it is not."""
         if self.evidence is None:
             print(
                 f"warning: the model {self.source} is not verified: nothing says that it is what it should be; "
                 f"if you know that it is, say so with --model-sha256 {self.sha256}",
                 file=sys.stderr,
             )
+        if self.fault:
+            print(f"warning: no clip can be computed with {self.source}: {self.fault}", file=sys.stderr)
 
 
 def load_model(config: RunConfig) -> Model:
@@ -73,12 +76,13 @@ def load_model(config: RunConfig) -> Model:
             f"sha256 {sha256}"
         )
     try:
-        check_operators(read_graph(data), config.allow_op)
+        graph = read_graph(data)
+        check_operators(graph, config.allow_op)
     except ModelError as error:
         raise ModelError(f"the model {source} is refused: {error}") from error
     if config.precision == "bfloat16" and not config.model_id:
         model_id += "_bf16"  # rows of another precision must not be mixed unseen
-    return Model(model_id, source, sha256, data, evidence, entry)
+    return Model(model_id, source, sha256, data, evidence, entry, graph.fault)
 
 
 def believed(entry: Entry | None) -> Evidence | None:

@@ -163,6 +163,8 @@ class Pipeline:
         place = (opened, index)
         try:
             request = self._planner.request(opened.batch.sources[index])
+            if self._session.fault:
+                raise InferenceError(self._session.fault)
         except ClipError as error:
             self._settle([place], _failure(error))
             return

@@ -60,6 +60,14 @@ def fields(message: memoryview) -> Iterator[Field]:
         at += size
 
 
+def varints(packed: memoryview) -> Iterator[int]:
+    """The integers of a packed field. Raises ``WireError`` where the last one does not end."""
+    at = 0
+    while at < len(packed):
+        value, at = _varint(packed, at)
+        yield value
+
+
 def _varint(message: memoryview, at: int) -> tuple[int, int]:
     """The integer that begins at ``at``, and where it ends."""
     value = 0
