@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from saliency_engine import registry, store
-from saliency_engine.download import bring, discard
+from saliency_engine.download import alone, bring, discard
 from saliency_engine.entry import (
     BUNDLE_FILE,
     LICENCE_FILE,
@@ -98,31 +98,38 @@ def fetch(model_id: str, base: str, *, sha256: str, expected: Expected) -> tuple
 
     ``base`` is a URL or folder; empty: where the registry says that the model is released. What was brought is kept
     until it is complete, so that a broken download goes on, and removed when it is installed or refused. Raises
-    ``FetchError``, and as ``install``.
+    ``FetchError``, also while another fetch is under way, and as ``install``.
     """
     check_id(model_id)
     base = base or _released(model_id)
-    folder = store.model_folder() / ".downloads" / model_id
-    folder.mkdir(parents=True, exist_ok=True)
+    downloads = store.model_folder() / ".downloads"
+    with alone(downloads):
+        folder = downloads / model_id
+        folder.mkdir(exist_ok=True)
+        told = _bring_all(model_id, base, folder)
+        try:
+            return install(
+                folder / f"{model_id}.onnx",
+                licence=folder / LICENCE_ASSET,
+                bundle=folder / f"{model_id}.onnx.bundle",
+                sha256=sha256,
+                expected=expected,
+                manifest=folder / f"{model_id}.manifest.json" if told else None,
+                model_id=model_id,
+                source=f"{base.rstrip('/')}/{model_id}.onnx",
+            )
+        finally:
+            discard(folder)
+
+
+def _bring_all(model_id: str, base: str, folder: Path) -> bool:
+    """A release's files into ``folder``; returns whether its manifest is there, which older releases do not have."""
     onnx = f"{model_id}.onnx"
     for name, limit in ((onnx, _MODEL_LIMIT), (f"{onnx}.bundle", _TEXT_LIMIT), (LICENCE_ASSET, _TEXT_LIMIT)):
         if not bring(base, name, folder / name, limit):
             raise FetchError(f"{base} has no {name}: the release may not be out; saliency-export u2netp makes a model")
-    manifest = folder / f"{model_id}.manifest.json"
-    told = bring(base, manifest.name, manifest, _TEXT_LIMIT)  # releases made here have it, older ones do not
-    try:
-        return install(
-            folder / onnx,
-            licence=folder / LICENCE_ASSET,
-            bundle=folder / f"{onnx}.bundle",
-            sha256=sha256,
-            expected=expected,
-            manifest=manifest if told else None,
-            model_id=model_id,
-            source=f"{base.rstrip('/')}/{onnx}",
-        )
-    finally:
-        discard(folder)
+    manifest = f"{model_id}.manifest.json"
+    return bring(base, manifest, folder / manifest, _TEXT_LIMIT)
 
 
 def _released(model_id: str) -> str:

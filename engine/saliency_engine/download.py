@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import os
 import re
@@ -9,6 +10,8 @@ import shutil
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email.message import Message
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -140,6 +143,20 @@ def _check(url: str) -> bool:
     if parts.scheme != "https" and not (parts.scheme == "http" and local):
         raise FetchError(f"cannot fetch {url}: only https: is safe to fetch from")
     return local
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Make ``folder`` and have it for oneself. Raises ``FetchError`` while another process has it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise FetchError(f"another fetch is bringing files into {folder}: wait for it to end") from None
+    finally:
+        os.close(handle)
 
 
 def discard(folder: Path) -> None:

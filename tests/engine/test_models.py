@@ -23,6 +23,7 @@ from tests.engine.test_run import read_rows, write_rows
 
 from saliency_engine import cli, registry
 from saliency_engine.config import RunConfig, load_options, split_options
+from saliency_engine.download import alone
 from saliency_engine.entry import asset
 from saliency_engine.errors import ConfigError, FetchError, ModelError, OutputError, SaliencyError
 from saliency_engine.models import load_model
@@ -543,6 +544,14 @@ def test_a_release_that_changed_meanwhile_is_refused_and_then_fetched_anew(serve
         command(*FETCH, _url(server))
     path.write_bytes(right)
     command(*FETCH, _url(server))
+
+
+def test_two_fetches_at_once_do_not_mix(server: _Server, release: Path, home: Path) -> None:
+    (home / ".downloads").mkdir(parents=True)
+    with alone(home / ".downloads"), pytest.raises(FetchError, match="another fetch is bringing files"):
+        command(*FETCH, _url(server))
+    command(*FETCH, _url(server))
+    assert sha256(home / "u2netp_mirror_v1" / "model.onnx") == sha256(release / "u2netp_mirror_v1.onnx")
 
 
 def test_a_partial_longer_than_the_file_is_fetched_anew(server: _Server, release: Path, home: Path) -> None:
