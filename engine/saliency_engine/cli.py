@@ -2,60 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from saliency_engine.config import RunConfig, TableJob, load_options, option_names, split_options
+from saliency_engine.config import load_options, option_names, split_options
 from saliency_engine.errors import ConfigError, SaliencyError
 from saliency_engine.models_cli import models
-
-CommandT = TypeVar("CommandT", bound=Callable[..., Any])
-
-
-class _AutoInt(click.ParamType[Any]):
-    name = "integer|auto"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value == "auto" or isinstance(value, int):
-            return value
-        try:
-            return int(value)
-        except ValueError:
-            return self.fail(f"{value!r} is neither a whole number nor auto", param, ctx)
-
-
-def _options(names: Sequence[str]) -> Callable[[CommandT], CommandT]:
-    """Command-line options for the config fields of these names; unset ones stay out: a file may give them."""
-    fields = {field.name: field for kind in (TableJob, RunConfig) for field in dataclasses.fields(kind)}
-
-    def decorate(command: CommandT) -> CommandT:
-        for name in reversed(names):
-            command = _option(fields[name])(command)
-        return command
-
-    return decorate
-
-
-def _option(field: dataclasses.Field[Any]) -> Callable[[CommandT], CommandT]:
-    flag, default, help_text = "--" + field.name.replace("_", "-"), field.default, field.metadata["help"]
-    if isinstance(default, bool):
-        return click.option(flag, is_flag=True, default=None, help=help_text)
-    if isinstance(default, tuple):
-        return click.option(flag, multiple=True, help=help_text)
-    choices = field.metadata["choices"]
-    kind: Any = click.Choice(choices) if choices else _AutoInt() if default == "auto" else type(default)
-    shown = "" if default in ("", 0) else f"  [default: {default}]"
-    return click.option(flag, type=kind, default=None, help=help_text + shown)
-
-
-def _given(values: dict[str, Any]) -> dict[str, Any]:
-    """The options that were given: a file may give the others."""
-    return {name: value for name, value in values.items() if value not in (None, ())}
+from saliency_engine.options import config_options, given_only
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -69,7 +25,7 @@ def main_group() -> None:
 
 @main_group.command(short_help="Read a table, compute its clips, write it with saliency.")
 @click.option("--config", "config_file", default=None, help="Options from a TOML file; the command line wins.")
-@_options(option_names())
+@config_options(option_names())
 def run(config_file: str | None, **given: Any) -> None:
     """Read a table of clips, compute their saliency, and write the table with it.
 
@@ -82,7 +38,7 @@ def run(config_file: str | None, **given: Any) -> None:
       saliency-batch run --input clips.parquet --output out.parquet --model-path saliency_student_v2.onnx
     """
     options = load_options(config_file) if config_file else {}
-    options.update(_given(given))
+    options.update(given_only(given))
     job, config = split_options(options)
     from saliency_engine.run import run_table
 
@@ -116,7 +72,7 @@ _PREVIEW_OPTIONS = (
 @main_group.command(short_help="Draw clips beside their saliency.")
 @click.option("--output", required=True, help="PNG file to write.")
 @click.option("--clips", default=8, show_default=True, help="Draw this many of the table's clips, the first ones.")
-@_options(_PREVIEW_OPTIONS)
+@config_options(_PREVIEW_OPTIONS)
 def preview(output: str, clips: int, **given: Any) -> None:
     """Draw a contact sheet: a table's first clips, each with a frame beside its aggregated saliency.
 
@@ -124,7 +80,7 @@ def preview(output: str, clips: int, **given: Any) -> None:
 
       saliency-batch preview --input out.jsonl --output sheet.png --model frequency_tuned_v1
     """
-    job, config = split_options({**_given(given), "output": "-", "overwrite": True})
+    job, config = split_options({**given_only(given), "output": "-", "overwrite": True})
     from saliency_engine.preview import contact_sheet
 
     contact_sheet(job, config, output, clips)

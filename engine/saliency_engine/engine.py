@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -15,17 +14,13 @@ from saliency_engine.clock import Clock
 from saliency_engine.config import RunConfig
 from saliency_engine.infer import Session
 from saliency_engine.join import Joiner
+from saliency_engine.machine import cores
 from saliency_engine.memo import Memo
 from saliency_engine.models import Model, load_model
 from saliency_engine.pipeline import Counts, Pipeline
 from saliency_engine.plan import Planner
 from saliency_engine.pool import DecodePool, start_fork_server
 from saliency_engine.types import ClipResult, DecodeSpec, PayloadT, RowBatch
-
-
-def cores() -> int:
-    """Processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def model_threads(config: RunConfig) -> int:
@@ -61,21 +56,21 @@ class Engine:
     """Puts saliency on rows. Use it as a context manager, or ``close`` it.
 
     ``config.memo`` names the memo file; empty or ``off`` keeps none. ``model`` is what ``load_model(config)`` gave, for
-    callers that needed it earlier.
+    callers that needed it earlier; ``planner`` replaces ``Planner(config)``, which tells clips apart.
 
     Raises ``ModelError``, ``ProviderError`` or ``MemoError`` when it cannot start.
     """
 
-    def __init__(self, config: RunConfig, model: Model | None = None) -> None:
+    def __init__(self, config: RunConfig, model: Model | None = None, planner: Planner | None = None) -> None:
         self.config = config
         start_fork_server()  # imports beside the loading of the model
         self.clock = Clock()
         self.model = model or load_model(config)
         self.threads = model_threads(config)
         self.decode_workers = cores() if config.decode_workers == "auto" else config.decode_workers
-        self._start()
+        self._start(planner or Planner(config))
 
-    def _start(self) -> None:
+    def _start(self, planner: Planner) -> None:
         config = self.config
         with self.clock("start"):
             self.session = open_session(self.model, config)
@@ -86,7 +81,7 @@ class Engine:
             slots = 2 * self.decode_workers + -(-2 * config.batch_size // self._spec.slots)
             self._pool = DecodePool(self._spec, self.decode_workers, slots, config.clip_timeout)
             self._pipeline = Pipeline(
-                planner=Planner(config),
+                planner=planner,
                 pool=self._pool,
                 session=self.session,
                 memo=self._memo,

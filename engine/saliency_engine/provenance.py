@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import os
 import platform
 import sys
@@ -20,8 +19,7 @@ import orjson
 from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.engine import Engine
 from saliency_engine.files import write_together
-
-PACKAGES = ("saliency-batch", "av", "numba", "numpy", "onnxruntime-gpu", "onnxruntime", "openvino", "orjson", "pyarrow")
+from saliency_engine.machine import versions
 
 
 def audit(job: TableJob, config: RunConfig, engine: Engine) -> dict[str, Any]:
@@ -73,17 +71,6 @@ def stages(engine: Engine) -> dict[str, dict[str, float]]:
         }
         for name, seconds in engine.clock.seconds.items()
     }
-
-
-def versions() -> dict[str, str]:
-    """Python's version and those of the packages that make the numbers, where installed."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def run_provenance(inputs: Mapping[str, str], outputs: Mapping[str, str], args: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from saliency_exporter.figures import compare
+from saliency_engine.figures import compare
 from saliency_exporter.graph import maps_of
 
 _QUANTIZED = {"Conv", "ConvTranspose", "MaxPool", "Resize", "Concat", "Add"}

@@ -10,12 +10,10 @@ import onnx
 from onnx import ModelProto
 
 from saliency_engine.errors import ModelError
+from saliency_engine.figures import PARITY, compare
 from saliency_exporter import frames as made
-from saliency_exporter.figures import Gate, compare
 from saliency_exporter.graph import Parent, maps_of, open_parent
 from saliency_exporter.variant import Variant, publish, signed
-
-GATE = Gate(max_abs=1e-4)
 
 
 def fix_shape(
@@ -38,7 +36,7 @@ def fix_shape(
     frames = made.for_measuring(sources, height, width)
     figures = compare(maps_of(parent.data, frames), maps_of(content, frames))
     settings = {"batch": batch, "height": height, "width": width}
-    return publish(parent, Variant(name, content, figures, settings), GATE, output, sources)
+    return publish(parent, Variant(name, content, figures, settings), PARITY, output, sources)
 
 
 def _fixed(parent: Parent, batch: int, height: int, width: int) -> ModelProto:

@@ -13,12 +13,10 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from saliency_engine.errors import ModelError
+from saliency_engine.figures import HALF, compare
 from saliency_exporter import frames as made
-from saliency_exporter.figures import Gate, compare
 from saliency_exporter.graph import maps_of, open_parent, put_in_order
 from saliency_exporter.variant import Variant, publish, signed
-
-GATE = Gate(correlation=0.9999, delta_mean=0.001)
 
 
 def fp16(path: Path, output: Path, sources: Sequence[str]) -> dict[str, Any]:
@@ -41,7 +39,7 @@ def fp16(path: Path, output: Path, sources: Sequence[str]) -> dict[str, Any]:
     settings = {
         "measured": "as its float32 twin: every tensor rounded to half precision, sums within an operator in float32"
     }
-    return publish(parent, Variant("fp16", content, figures, settings), GATE, output, sources)
+    return publish(parent, Variant("fp16", content, figures, settings), HALF, output, sources)
 
 
 def twin(content: bytes) -> bytes:

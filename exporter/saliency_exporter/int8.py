@@ -19,13 +19,12 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
 from saliency_engine.errors import InputError, ModelError
+from saliency_engine.figures import EIGHT_BITS, Figures, compare
 from saliency_exporter import frames as made
 from saliency_exporter.blocks import Block, costly, costs, cut
-from saliency_exporter.figures import Figures, Gate, compare
 from saliency_exporter.graph import Parent, maps_of, open_parent
 from saliency_exporter.variant import Variant, publish, signed
 
-GATE = Gate(correlation=0.998, delta_mean=0.02)
 _ROOM = 1 - 0.998
 _BUDGETS = (0.9 * _ROOM, 0.7 * _ROOM, 0.5 * _ROOM, 0.3 * _ROOM)  # of 1 − r, for what stays in int8; it adds up roughly
 _HOPELESS = 10 * _ROOM
@@ -50,9 +49,9 @@ def int8(path: Path, output: Path, calibration: Sequence[str]) -> dict[str, Any]
         for how, in_float in _settings(prepared, learn, tried):
             content = signed(parent, "int8", _quantized(prepared, learn, in_float, Path(folder)))
             tried.append((how, compare(reference, maps_of(content, held_out)), content))
-            if not GATE.misses(tried[-1][1]):
+            if not EIGHT_BITS.misses(tried[-1][1]):
                 break
-    how, figures, content = max(tried, key=lambda attempt: (not GATE.misses(attempt[1]), attempt[1].correlation))
+    how, figures, content = max(tried, key=lambda attempt: (not EIGHT_BITS.misses(attempt[1]), attempt[1].correlation))
     settings = {
         "settings": how,
         "format": "QDQ, static, weights int8 per channel, activations uint8 by minimum and maximum",
@@ -60,7 +59,7 @@ def int8(path: Path, output: Path, calibration: Sequence[str]) -> dict[str, Any]
         "tried": [{"settings": name, **asdict(reached)} for name, reached, _ in tried],
         "onnxruntime": onnxruntime.__version__,
     }
-    return publish(parent, Variant("int8", content, figures, settings), GATE, output, calibration)
+    return publish(parent, Variant("int8", content, figures, settings), EIGHT_BITS, output, calibration)
 
 
 def _settings(

@@ -11,16 +11,15 @@ import onnx
 import onnxruntime
 
 from saliency_engine.errors import ModelError
+from saliency_engine.figures import PARITY, Figures, compare
 from saliency_engine.files import write_together
 from saliency_exporter import child, manifest
 from saliency_exporter import frames as made
 from saliency_exporter.checkout import AUDITED_COMMIT, Checkout, digest, find_checkpoint, open_checkout
-from saliency_exporter.figures import Figures, Gate, compare
 from saliency_exporter.graph import MODEL_ID, finish, maps_of, signature
 from saliency_exporter.isolation import HOOK
 
 SCHEMA = "u2netp-mirror-export-manifest-v1"
-PARITY = Gate(max_abs=1e-4)
 _NATURAL, _FROM_CLIPS = 16, 16
 
 

@@ -11,9 +11,9 @@ import onnx
 import orjson
 
 from saliency_engine.errors import ModelError
+from saliency_engine.figures import Figures, Gate
 from saliency_engine.files import write_together
 from saliency_exporter import manifest
-from saliency_exporter.figures import Figures, Gate
 from saliency_exporter.graph import MODEL_ID, Parent, finish, metadata
 
 SCHEMA = "saliency-variant-manifest-v1"

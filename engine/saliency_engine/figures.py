@@ -1,4 +1,4 @@
-"""How far a variant's maps are from its parent's, and the gate it must pass."""
+"""How far maps are from those they should be (a variant's from its parent's), and the gates they must pass."""
 
 from __future__ import annotations
 
@@ -58,6 +58,14 @@ class Gate:
         """The bounds that are asked for."""
         asked = {"correlation": self.correlation, "delta_mean": self.delta_mean, "max_abs": self.max_abs}
         return {name: bound for name, bound in asked.items() if bound is not None}
+
+
+PARITY = Gate(max_abs=1e-4)
+"""The same float32 graph elsewhere: in another library, in another shape. Rows of both bear one id."""
+HALF = Gate(correlation=0.9999, delta_mean=0.001)
+"""Half precision, 11 significant bits. Rows bear an id of their own."""
+EIGHT_BITS = Gate(correlation=0.998, delta_mean=0.02)
+"""int8 and bfloat16, 8 significant bits. Rows bear an id of their own."""
 
 
 def compare(parent: NDArray[np.float32], variant: NDArray[np.float32]) -> Figures:

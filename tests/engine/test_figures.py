@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from saliency_engine.errors import ModelError
-from saliency_exporter.figures import Gate, compare
+from saliency_engine.figures import Gate, compare
 
 GATE = Gate(correlation=0.99, delta_mean=0.01, max_abs=0.5)
 

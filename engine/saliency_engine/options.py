@@ -1,0 +1,72 @@
+"""Command-line options made from the config's fields: one name, one help text, one check everywhere."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from saliency_engine.config import RunConfig, TableJob
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+_FIELDS = {field.name: field for kind in (TableJob, RunConfig) for field in dataclasses.fields(kind)}
+
+
+class _AutoInt(click.ParamType[Any]):
+    name = "integer|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "auto" or isinstance(value, int):
+            return value
+        try:
+            return int(value)
+        except ValueError:
+            return self.fail(f"{value!r} is neither a whole number nor auto", param, ctx)
+
+
+def config_options(names: Sequence[str]) -> Callable[[CommandT], CommandT]:
+    """Options for the config fields of these names; unset ones are ``None`` or empty: a file may give them."""
+
+    def decorate(command: CommandT) -> CommandT:
+        for name in reversed(names):
+            command = _option(_FIELDS[name])(command)
+        return command
+
+    return decorate
+
+
+def config_lists(helps: Mapping[str, str]) -> Callable[[CommandT], CommandT]:
+    """Options that may be given again, one value of the config field each, with help texts of their own."""
+
+    def decorate(command: CommandT) -> CommandT:
+        for name, text in reversed(list(helps.items())):
+            command = click.option(_flag(name), multiple=True, type=_kind(_FIELDS[name]), help=text)(command)
+        return command
+
+    return decorate
+
+
+def given_only(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given: a file may give the others."""
+    return {name: value for name, value in values.items() if value not in (None, ())}
+
+
+def _option(field: dataclasses.Field[Any]) -> Callable[[CommandT], CommandT]:
+    default, help_text = field.default, field.metadata["help"]
+    if isinstance(default, bool):
+        return click.option(_flag(field.name), is_flag=True, default=None, help=help_text)
+    if isinstance(default, tuple):
+        return click.option(_flag(field.name), multiple=True, help=help_text)
+    shown = "" if default in ("", 0) else f"  [default: {default}]"
+    return click.option(_flag(field.name), type=_kind(field), default=None, help=help_text + shown)
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _kind(field: dataclasses.Field[Any]) -> Any:
+    choices = field.metadata["choices"]
+    return click.Choice(choices) if choices else _AutoInt() if field.default == "auto" else type(field.default)
