@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from saliency_engine.bench_cli import bench
 from saliency_engine.config import load_options, option_names, split_options
 from saliency_engine.errors import ConfigError, SaliencyError
 from saliency_engine.models_cli import models
@@ -104,6 +105,7 @@ def doctor(as_json: bool) -> None:
     sys.exit(any(finding.state == BROKEN for finding in findings))
 
 
+main_group.add_command(bench)
 main_group.add_command(models)
 
 

@@ -24,9 +24,9 @@ from rich.text import Text
 
 from saliency_engine import kernels, registry
 from saliency_engine.config import BUILT_IN_MODEL, RunConfig
-from saliency_engine.engine import Engine, cores
+from saliency_engine.engine import Engine
 from saliency_engine.errors import SaliencyError
-from saliency_engine.provenance import PACKAGES
+from saliency_engine.machine import PACKAGES, cores
 
 OK, NOTE, BROKEN = "ok", "note", "broken"
 

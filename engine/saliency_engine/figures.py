@@ -74,7 +74,7 @@ def compare(parent: NDArray[np.float32], variant: NDArray[np.float32]) -> Figure
     Raises ``ModelError`` where their shapes differ.
     """
     if parent.shape != variant.shape:
-        raise ModelError(f"the variant's maps are {list(variant.shape)}, its parent's {list(parent.shape)}")
+        raise ModelError(f"the maps to compare are {list(variant.shape)}, their parent's {list(parent.shape)}")
     a, b = (maps.reshape(len(maps), -1).astype(np.float64) for maps in (parent, variant))
     difference = np.abs(a - b)
     shaped = ~(a.std(axis=1) < FLAT)  # a NaN is not flat: it must spoil the figures

@@ -47,6 +47,11 @@ _NOT_FROM_A_PIPE = {
 STREAM_MARK = b"\xff\xff\xff\xff"  # every message of an IPC stream begins with it since Arrow 0.15
 
 
+def is_table(path: str) -> bool:
+    """Whether ``path``'s suffix is that of a table."""
+    return PurePath(path).name.lower().endswith(tuple(_SUFFIXES))
+
+
 def of_path(path: str, option: str) -> Format:
     """The format that ``path``'s suffix names; raises ``ConfigError`` naming ``option`` and the known suffixes."""
     name = PurePath(path).name.lower()
