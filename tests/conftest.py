@@ -107,6 +107,16 @@ def encode(
     return build
 
 
+@pytest.fixture(scope="session")
+def forty(encode: Encode) -> list[Path]:
+    """Forty short clips, all different: a run over them is long enough to be disturbed."""
+    sources = ("bikes", "bigbuckbunny", "carphone_pristine", "carphone_distorted")
+    sizes = [(width, 96) for width in range(96, 176, 8)]
+    return [
+        encode(f"forty-{source}-{w}.mp4", source=source, size=(w, h), frames=9) for source in sources for w, h in sizes
+    ]
+
+
 def plane_bytes(frame: av.VideoFrame) -> bytes:
     """The samples of a planar frame without line padding, as raw video files hold them."""
     item = 1 if frame.format.components[0].bits <= 8 else 2

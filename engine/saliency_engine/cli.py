@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from saliency_engine import interrupt
 from saliency_engine.bench_cli import bench
 from saliency_engine.config import load_options, option_names, split_options
 from saliency_engine.errors import ConfigError, SaliencyError
@@ -111,20 +112,28 @@ main_group.add_command(models)
 
 def main() -> None:
     """Entry point of ``saliency-batch``."""
+    interrupt.listen()
     try:
         main_group.main(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
+    except BaseException as error:  # noqa: BLE001  signals and failures alike become an exit status
+        sys.exit(_status(error))
+
+
+def _status(error: BaseException) -> int | str | None:
+    """Say on stderr what ended the command; returns its exit status."""
+    if status := interrupt.exit_status():  # also where a library made an error of its own out of it
         click.echo("interrupted; finished clips are in the memo, run the same command to go on", err=True)
-        sys.exit(130)
-    except SaliencyError as error:
+        return status
+    if isinstance(error, SystemExit):
+        return error.code
+    if isinstance(error, click.ClickException):
+        error.show()
+        return 2
+    if isinstance(error, SaliencyError):
         click.echo(f"{type(error).__name__}: {error}", err=True)
         if isinstance(error, ConfigError):
             click.echo("Try --help for the options.", err=True)
-        sys.exit(2)
-    except Exception:  # noqa: BLE001  Python's own exit status here is 1, which scripts read as "a row failed"
-        traceback.print_exc()
-        click.echo("this is a bug of saliency-batch, not of your table; finished clips are in the memo", err=True)
-        sys.exit(70)
+        return 2
+    traceback.print_exception(error)
+    click.echo("this is a bug of saliency-batch, not of your table; finished clips are in the memo", err=True)
+    return 70  # Python's own exit status would be 1, which scripts read as "a row failed"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,8 +21,9 @@ from saliency_engine.memo import Memo
 from saliency_engine.models import Model, load_model
 from saliency_engine.pipeline import Counts, Pipeline
 from saliency_engine.plan import Planner
-from saliency_engine.pool import DecodePool, start_fork_server
+from saliency_engine.pool import DecodePool
 from saliency_engine.types import ClipResult, DecodeSpec, PayloadT, RowBatch
+from saliency_engine.worker import start_fork_server
 
 
 def model_threads(config: RunConfig) -> int:
@@ -52,6 +55,14 @@ def decode_spec(config: RunConfig, session: Session) -> DecodeSpec:
     )
 
 
+def memo_context(model: Model, session: Session, spec: DecodeSpec) -> dict[str, Any]:
+    """Everything beside the clip that can change a number; a new field of ``DecodeSpec`` is in it by itself."""
+    sampled = asdict(spec)
+    if spec.sampling != "head":
+        del sampled["max_frames"]
+    return {"model": model.sha256, "provider": session.provider, **sampled}
+
+
 class Engine:
     """Puts saliency on rows. Use it as a context manager, or ``close`` it.
 
@@ -72,14 +83,17 @@ class Engine:
 
     def _start(self, planner: Planner) -> None:
         config = self.config
-        with self.clock("start"):
+        with self.clock("start"), ExitStack() as opened:
             self.session = open_session(self.model, config)
+            opened.callback(self.session.close)
             self._spec = decode_spec(config, self.session)
             path = None if config.memo in {"", "off"} else Path(config.memo)
-            self._memo = Memo(path, self._memo_context())
+            self._memo = Memo(path, memo_context(self.model, self.session, self._spec))
+            opened.callback(self._memo.close)
             # Two clips ahead of every worker, and enough frames to fill two batches.
             slots = 2 * self.decode_workers + -(-2 * config.batch_size // self._spec.slots)
             self._pool = DecodePool(self._spec, self.decode_workers, slots, config.clip_timeout)
+            opened.callback(self._pool.close)
             self._pipeline = Pipeline(
                 planner=planner,
                 pool=self._pool,
@@ -90,18 +104,8 @@ class Engine:
                 batch_size=config.batch_size,
                 clock=self.clock,
             )
-
-    def _memo_context(self) -> dict[str, Any]:
-        """Everything beside the clip that can change a number."""
-        spec = self._spec
-        frames = [spec.max_frames, spec.frame_samples] if spec.sampling == "head" else [spec.frame_samples]
-        return {
-            "model": self.model.sha256,
-            "size": [spec.width, spec.height],
-            "provider": self.session.provider,
-            "sampling": [spec.sampling, *frames],
-            "color": spec.color,
-        }
+            opened.callback(self._pipeline.close)
+            self._opened = opened.pop_all()  # all is well: nothing is closed before ``close``
 
     def process(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield every batch, in order, with the saliency columns of ``config``; all must share one schema.
@@ -129,10 +133,7 @@ class Engine:
 
     def close(self) -> None:
         """Stop the workers and close the memo; what was finished is kept."""
-        self._pipeline.close()
-        self.session.close()
-        self._pool.close()
-        self._memo.close()
+        self._opened.close()
 
     def __enter__(self) -> Self:
         return self

@@ -238,11 +238,13 @@ class Pipeline:
             for clip, _ in batch.owners:
                 clip.failure = str(error)
         self.counts.frames += len(batch.owners)
-        with self._clock("aggregate"):
-            for clip in batch.take_maps():
-                self._finish(clip.request, self._measure(clip))
-        with self._clock("memo"):
-            self._memo.commit()
+        try:
+            with self._clock("aggregate"):
+                for clip in batch.take_maps():
+                    self._finish(clip.request, self._measure(clip))
+        finally:  # Ctrl-C may come at any moment, and what is finished is kept
+            with self._clock("memo"):
+                self._memo.commit()
         self._spare.append(batch)
 
     def _measure(self, clip: Clip) -> ClipStatistics | ClipError:

@@ -1,19 +1,16 @@
 """Decoding processes and the shared-memory ring they write frames into.
 
 Written on ``multiprocessing`` itself rather than on a pool library because a night's run needs three things together:
-a time-out on the monotonic clock (wall-clock time-outs kill clips when the clock is set), a death that costs one clip
-even when the dead worker was idle or held a queue's lock, and waiting for workers and model in one call. One pipe
-per worker and no shared lock give all three.
+a time-out on the monotonic clock (wall-clock time-outs kill clips when the clock is set), a death that costs nothing
+but a second attempt even when the dead worker was idle or held a queue's lock, and waiting for workers and model in
+one call. One pipe per worker and no shared lock give all three.
 """
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import multiprocessing.forkserver
-import os
 import signal
-import threading
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -24,46 +21,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saliency_engine.errors import ClipError, DecodeError, WorkerError
+from saliency_engine.ring import Ring
 from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec
+from saliency_engine.worker import OUT_OF_MEMORY, START_METHOD, serve
 
-_START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-
-
-def start_fork_server() -> None:
-    """Begin the import of the decoder's libraries in the background; optional, and returns at once.
-
-    The fork server imports numba and PyAV once (0.2 s), then gives birth to workers in milliseconds, also in place of
-    dead ones; and it forks from a process without threads, which this one has.
-    """
-    if _START_METHOD == "forkserver":
-        multiprocessing.set_forkserver_preload(["saliency_engine.decode"])
-        multiprocessing.forkserver.ensure_running()
+# A worker that dies may have been somebody else's victim, so its clip gets a second one; no clip gets a third.
+_TRIES = 2
 
 
 @dataclass
 class _Worker:
+    """``deaths`` says how earlier workers died at the same job."""
+
     process: BaseProcess
     connection: Connection
     job: tuple[ClipRequest, int] | None = None
+    deaths: tuple[str, ...] = ()
     deadline: float = 0.0
 
 
 class DecodePool:
     """``workers`` processes that decode one clip each at a time into one of ``slots`` shared-memory slots.
 
-    ``frames`` is the ring: uint16 ``[slots, K, 3, H, W]``. ``timeout`` is in seconds a clip.
+    ``frames`` is the ring: uint16 ``[slots, K, 3, H, W]``. ``timeout`` is in seconds a clip. A worker that dies is
+    replaced, and its clip tried once more. Raises ``WorkerError`` when the processes cannot be started.
     """
 
     def __init__(self, spec: DecodeSpec, workers: int, slots: int, timeout: float) -> None:
         self._spec, self._timeout = spec, timeout
-        self._context: Any = multiprocessing.get_context(_START_METHOD)
-        shape = (slots, spec.slots, 3, spec.height, spec.width)
-        # An anonymous array: its file is unlinked at once, so that no kill can leave it behind in /dev/shm.
-        self._ring: Any = self._context.RawArray("H", int(np.prod(shape)))
-        self.frames: NDArray[np.uint16] = np.frombuffer(self._ring, np.uint16).reshape(shape)
+        self._context: Any = multiprocessing.get_context(START_METHOD)
+        self._ring = Ring((slots, spec.slots, 3, spec.height, spec.width))
+        self.frames: NDArray[np.uint16] = self._ring.frames
         self._free = list(range(slots))
         self._any_started = False
-        self._workers = [self._start() for _ in range(workers)]
+        self._workers: list[_Worker] = []
+        try:
+            for _ in range(workers):
+                self._workers.append(self._start())
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def ready(self) -> bool:
@@ -88,41 +85,18 @@ class DecodePool:
     def submit(self, request: ClipRequest) -> None:
         """Start decoding a clip; only when ``ready``."""
         index = next(index for index, worker in enumerate(self._workers) if worker.job is None)
-        slot = self._free.pop()
-        worker = self._workers[index]
-        try:
-            worker.connection.send((request, slot))
-        except OSError:  # it died while idle
-            worker = self._replace(index)
-            worker.connection.send((request, slot))
-        worker.job, worker.deadline = (request, slot), time.monotonic() + self._timeout
+        self._give(index, (request, self._free.pop()))
 
     def collect(self) -> list[tuple[ClipRequest, int, DecodedClip | ClipError]]:
-        """Clips that finished, failed, timed out or took their worker along: (request, slot, outcome).
+        """Clips that finished, failed, timed out or killed two workers: (request, slot, outcome).
 
         The caller owns the slot until ``release``.
         """
         finished = []
         for index, worker in enumerate(self._workers):
-            if worker.job is None:
-                continue
-            outcome: DecodedClip | ClipError | None
-            if worker.connection.poll():
-                try:
-                    outcome = worker.connection.recv()
-                except (EOFError, OSError):
-                    outcome = self._died(worker)
-                    self._replace(index)
-                if outcome is None:
-                    self._any_started = True
-                    continue
-            elif time.monotonic() >= worker.deadline:
-                outcome = DecodeError(f"decoding took longer than --clip-timeout {self._timeout:g} s and was stopped")
-                self._replace(index)
-            else:
-                continue
-            finished.append((*worker.job, outcome))
-            worker.job = None
+            if worker.job is not None and (outcome := self._outcome(index)) is not None:
+                finished.append((*worker.job, outcome))
+                self._workers[index].job = None
         return finished
 
     def release(self, slot: int) -> None:
@@ -131,23 +105,66 @@ class DecodePool:
 
     def close(self) -> None:
         """Stop every worker at once, whatever it is doing."""
-        for worker in self._workers:
-            self._stop(worker)
+        while self._workers:
+            self._stop(self._workers.pop())
+        self._ring.close()
+
+    def _give(self, index: int, job: tuple[ClipRequest, int], deaths: tuple[str, ...] = ()) -> None:
+        for _ in range(_TRIES):
+            worker = self._workers[index]
+            try:
+                worker.connection.send(job)
+            except OSError:  # it died while idle
+                self._replace(index)
+                continue
+            worker.job, worker.deaths, worker.deadline = job, deaths, time.monotonic() + self._timeout
+            return
+        raise WorkerError("the decoding processes die before they are given a clip")
+
+    def _outcome(self, index: int) -> DecodedClip | ClipError | None:
+        """What became of a worker's clip; ``None`` while it is being decoded, perhaps by another worker."""
+        worker = self._workers[index]
+        if worker.connection.poll():
+            try:
+                outcome: DecodedClip | ClipError | None = worker.connection.recv()
+            except (EOFError, OSError):
+                return self._died(index)
+            self._any_started = True
+            return outcome
+        if time.monotonic() < worker.deadline:
+            return None
+        self._replace(index)
+        return DecodeError(f"decoding took longer than --clip-timeout {self._timeout:g} s and was stopped")
+
+    def _died(self, index: int) -> DecodeError | None:
+        worker = self._workers[index]
+        deaths = (*worker.deaths, _cause(worker.process))
+        if len(deaths) == _TRIES and not self._any_started:
+            # No clip did this: it would fail every row of the table.
+            raise WorkerError(f"the decoding processes cannot start ({', '.join(deaths)}); the log above says why")
+        self._replace(index)
+        if len(deaths) == _TRIES:
+            hint = "; SIGKILL often means that the machine ran out of memory" if "SIGKILL" in deaths else ""
+            return DecodeError(f"two decoding processes died at this clip ({', '.join(deaths)}{hint})")
+        if worker.job is not None:
+            self._give(index, worker.job, deaths)
+        return None
 
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
-        # Daemons are ended with us when we end in good order; `_follow_parent` sees to the rest.
-        process = self._context.Process(
-            target=_serve, args=(theirs, self._ring, self.frames.shape, self._spec), name="decode", daemon=True
-        )
-        process.start()
-        theirs.close()
+        # Daemons are ended with us when we end in good order; the worker itself sees to the rest.
+        process = self._context.Process(target=serve, args=(theirs, self._ring, self._spec), name="decode", daemon=True)
+        try:
+            process.start()
+        except (OSError, EOFError) as error:
+            raise WorkerError(f"a decoding process cannot be started: {error}") from error
+        finally:
+            theirs.close()
         return _Worker(process, ours)
 
-    def _replace(self, index: int) -> _Worker:
-        self._stop(self._workers[index])
-        self._workers[index] = self._start()
-        return self._workers[index]
+    def _replace(self, index: int) -> None:
+        self._stop(self._workers.pop(index))
+        self._workers.insert(index, self._start())
 
     @staticmethod
     def _stop(worker: _Worker) -> None:
@@ -157,46 +174,12 @@ class DecodePool:
         worker.process.close()
         worker.connection.close()
 
-    def _died(self, worker: _Worker) -> ClipError:
-        worker.process.join(5.0)
-        code = worker.process.exitcode
-        cause = f"exit status {code}"
-        if code is not None and code < 0:
-            with contextlib.suppress(ValueError):
-                cause = signal.Signals(-code).name
-        if not self._any_started:
-            # No clip did this: it would fail every row of the table.
-            raise WorkerError(f"the decoding processes cannot start ({cause}); the log above says why")
-        return DecodeError(f"the decoding process died ({cause})")
 
-
-def _serve(connection: Connection, ring: Any, shape: tuple[int, ...], spec: DecodeSpec) -> None:
-    """A worker's life: decode what comes through the pipe until it closes."""
-    from saliency_engine import decode  # noqa: PLC0415  the parent never needs the decoder's libraries
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    threading.Thread(target=_follow_parent, daemon=True).start()
-    decode.silence()
-    connection.send(None)  # started: everything is imported
-    frames = np.frombuffer(ring, np.uint16).reshape(shape)
-    while True:
-        try:
-            request, slot = connection.recv()
-        except (EOFError, OSError):
-            return
-        outcome: DecodedClip | ClipError
-        try:
-            outcome = decode.decode_clip(request, spec, frames[slot])
-        except ClipError as error:
-            outcome = error
-        except MemoryError:
-            outcome = DecodeError("decoding ran out of memory")
-        connection.send(outcome)
-
-
-def _follow_parent() -> None:
-    """End this process as soon as the run ends, even by kill -9."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+def _cause(process: BaseProcess) -> str:
+    """How a process ended."""
+    process.join(5.0)
+    code = process.exitcode
+    if code is not None and code < 0:
+        with contextlib.suppress(ValueError):
+            return signal.Signals(-code).name
+    return "out of memory" if code == OUT_OF_MEMORY else f"exit status {code}"

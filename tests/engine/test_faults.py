@@ -4,62 +4,35 @@ from __future__ import annotations
 
 import fcntl
 import json
+import multiprocessing.forkserver
 import os
 import random
+import resource
+import shutil
 import signal
-import sqlite3
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pytest
 from tests.conftest import Encode
+from tests.processes import finished_clips, session_members, start, until
 
 from saliency_engine.errors import DecodeError
 from saliency_engine.pool import DecodePool
-from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec
+from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec, RawFormat
 
 SPEC = DecodeSpec(width=64, height=64, sampling="head", max_frames=4, frame_samples=4, color="auto")
 
 
-def _start(*arguments: str | Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", "from saliency_engine.cli import main; main()", "run", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
-
-
-def _session_members(leader: int) -> list[int]:
-    members = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                state, _, _, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
-            except OSError:
-                continue
-            if int(session) == leader and state != "Z":
-                members.append(int(entry.name))
-    return members
-
-
-def _until(condition: Callable[[], bool], told: str) -> None:
-    deadline = time.monotonic() + 30.0
-    while not condition():
-        assert time.monotonic() < deadline, told
-        time.sleep(0.02)
-
-
 @pytest.fixture
-def table(tmp_path: Path, encode: Encode) -> Path:
-    """Forty clips, all different."""
-    sources = ("bikes", "bigbuckbunny", "carphone_pristine", "carphone_distorted")
-    paths = [
-        encode(f"kill-{source}-{width}.mp4", source=source, size=(width, 96), frames=9)
-        for source in sources
-        for width in range(96, 176, 8)
-    ]
-    rows = "".join(json.dumps({"src": str(path), "n": number}) + "\n" for number, path in enumerate(paths))
+def table(tmp_path: Path, forty: list[Path]) -> Path:
+    rows = "".join(json.dumps({"src": str(path), "n": number}) + "\n" for number, path in enumerate(forty))
     (tmp_path / "in.jsonl").write_text(rows)
     return tmp_path / "in.jsonl"
 
@@ -71,7 +44,7 @@ def test_twenty_kills_lose_nothing_and_repeat_nothing(tmp_path: Path, table: Pat
         return ["--input", table, "--output", folder / "out.jsonl", *options]
 
     started = time.monotonic()
-    undisturbed = _start(*arguments(tmp_path / "undisturbed"))
+    undisturbed = start(*arguments(tmp_path / "undisturbed"))
     assert undisturbed.wait(120) == 0
     undisturbed.communicate()
     seconds = time.monotonic() - started
@@ -81,22 +54,22 @@ def test_twenty_kills_lose_nothing_and_repeat_nothing(tmp_path: Path, table: Pat
         folder = tmp_path / f"trial-{trial}"
         finished: set[bytes] = set()
         for _ in range(5):
-            process = _start(*arguments(folder))
+            process = start(*arguments(folder))
             try:
                 process.wait(generator.uniform(0.2, seconds))
             except subprocess.TimeoutExpired:
                 process.kill()
             process.communicate()
-            _until(lambda leader=process.pid: not _session_members(leader), "processes outlived the killed run")  # type: ignore[misc]
+            until(lambda leader=process.pid: not session_members(leader), "processes outlived the killed run")  # type: ignore[misc]
             if (folder / "out.jsonl").exists():  # ended, or killed between its last rename and its end
                 assert (folder / "out.jsonl").read_bytes() == expected
                 break
-            now = _finished(folder)
+            now = finished_clips(folder / "out.jsonl.memo.sqlite")
             assert finished <= now
             finished = now
         (folder / "audit.json").unlink(missing_ok=True)
-        finished = _finished(folder)
-        process = _start(*arguments(folder))
+        finished = finished_clips(folder / "out.jsonl.memo.sqlite")
+        process = start(*arguments(folder))
         assert process.wait(120) == 0
         process.communicate()
         clips = json.loads((folder / "audit.json").read_text())["clips"]
@@ -106,31 +79,18 @@ def test_twenty_kills_lose_nothing_and_repeat_nothing(tmp_path: Path, table: Pat
     assert set(Path("/dev/shm").iterdir()) <= shared
 
 
-def _finished(folder: Path) -> set[bytes]:
-    memo = folder / "out.jsonl.memo.sqlite"
-    if not memo.exists():
-        return set()
-    db = sqlite3.connect(memo)
-    try:
-        if not db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'clips'").fetchone()[0]:
-            return set()
-        return {key for (key,) in db.execute("SELECT key FROM clips")}
-    finally:
-        db.close()
-
-
 def test_a_second_run_on_one_output_is_refused(tmp_path: Path, table: Path) -> None:
     partial = tmp_path / "out.jsonl.partial"
     options = ("--input", table, "--output", tmp_path / "out.jsonl", "--model", "frequency_tuned_v1")
     with partial.open("wb") as held:  # what a run in progress holds
         fcntl.flock(held, fcntl.LOCK_EX)
-        second = _start(*options)
+        second = start(*options)
         _, told = second.communicate(timeout=60)
         assert second.returncode == 2
         assert b"OutputError" in told
         assert b"out.jsonl" in told
         assert partial.exists()
-    third = _start(*options)
+    third = start(*options)
     third.communicate(timeout=120)
     assert third.returncode == 0
 
@@ -140,7 +100,7 @@ def test_a_second_run_on_one_output_is_refused(tmp_path: Path, table: Path) -> N
 
 @pytest.fixture
 def pool() -> Iterator[DecodePool]:
-    pool = DecodePool(SPEC, workers=1, slots=2, timeout=20.0)
+    pool = DecodePool(SPEC, workers=1, slots=2, timeout=60.0)
     yield pool
     pool.close()
 
@@ -150,37 +110,123 @@ def _request(path: Path) -> ClipRequest:
     return ClipRequest(str(path), found.st_size, found.st_mtime_ns)
 
 
+_kept: WeakKeyDictionary[DecodePool, list[tuple[ClipRequest, int, DecodedClip | Exception]]] = WeakKeyDictionary()
+
+
 def _outcome(pool: DecodePool) -> DecodedClip | Exception:
-    done: list[tuple[ClipRequest, int, DecodedClip | Exception]] = []
+    """The next one; where others have arrived with it, they are kept for the next call."""
+    kept = _kept.setdefault(pool, [])
 
     def arrived() -> bool:
-        done.extend(pool.collect())
-        return bool(done)
+        kept.extend(pool.collect())
+        return bool(kept)
 
-    _until(arrived, "no outcome")
-    ((_, slot, outcome),) = done
+    until(arrived, "no outcome")
+    _, slot, outcome = kept.pop(0)
     pool.release(slot)
     return outcome
 
 
-def _worker(pool: DecodePool) -> int:
-    process = pool._workers[0].process
+def _worker(pool: DecodePool, index: int = 0) -> int:
+    process = pool._workers[index].process
     assert process.pid is not None
     return process.pid
 
 
-def test_a_killed_worker_costs_one_clip(pool: DecodePool, clips: dict[str, Path]) -> None:
-    request = _request(clips["bigbuckbunny"])
+def _stop_workers_before_their_job(pool: DecodePool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every worker is stopped before it is told its clip, so that a test can kill it in the middle of it."""
+    give = pool._give
+
+    def stopping(index: int, *job: Any) -> None:
+        os.kill(_worker(pool, index), signal.SIGSTOP)
+        give(index, *job)
+
+    monkeypatch.setattr(pool, "_give", stopping)
+
+
+def _kill(stopped: int, number: signal.Signals) -> None:
+    os.kill(stopped, number)
+    os.kill(stopped, signal.SIGCONT)  # all but SIGKILL wait for it, and come before the next instruction
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_clip_whose_worker_was_killed_is_tried_again(
+    pool: DecodePool, clips: dict[str, Path], number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        _stop_workers_before_their_job(pool, patch)
+        pool.submit(_request(clips["bigbuckbunny"]))
+    first = _worker(pool)
+    _kill(first, number)
+    assert isinstance(_outcome(pool), DecodedClip)
+    assert _worker(pool) != first
+
+
+def test_a_clip_that_kills_two_workers_fails_and_the_pool_stays_whole(
+    clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = DecodePool(SPEC, workers=2, slots=3, timeout=60.0)
+    try:
+        pool.submit(_request(clips["carphone_pristine"]))
+        assert isinstance(_outcome(pool), DecodedClip)
+        with monkeypatch.context() as patch:
+            _stop_workers_before_their_job(pool, patch)
+            pool.submit(_request(clips["bigbuckbunny"]))
+            (job,) = [worker.job for worker in pool._workers if worker.job]
+            for number in (signal.SIGSEGV, signal.SIGKILL):
+                (index,) = [i for i, worker in enumerate(pool._workers) if worker.job]
+                victim = _worker(pool, index)
+                _kill(victim, number)
+                if number is signal.SIGSEGV:  # given to another worker, in the same slot
+                    until(lambda i=index, pid=victim: not pool.collect() and _worker(pool, i) != pid, "no retry")  # type: ignore[misc]
+                    assert pool._workers[index].job == job
+            outcome = _outcome(pool)
+        assert isinstance(outcome, DecodeError)
+        assert "SIGSEGV, SIGKILL; SIGKILL often means that the machine ran out of memory" in str(outcome)
+        for name in ("bikes", "carphone_distorted"):  # both workers are there
+            assert pool.ready
+            pool.submit(_request(clips[name]))
+        for _ in range(2):
+            assert isinstance(_outcome(pool), DecodedClip)
+    finally:
+        pool.close()
+
+
+def test_a_worker_without_memory_is_replaced(pool: DecodePool, encode: Encode) -> None:
+    # Raw, because the H.264 decoder calls want of memory invalid data.
+    raw = encode("large.yuv", size=(3840, 2160), frames=4)
+    request = replace(_request(raw), raw=RawFormat(3840, 2160, "yuv420p"))
     pool.submit(request)
     assert isinstance(_outcome(pool), DecodedClip)
-    os.kill(_worker(pool), signal.SIGSTOP)
+    limited = _worker(pool)
+    used = int(Path(f"/proc/{limited}/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.prlimit(limited, resource.RLIMIT_AS, (used + (8 << 20), used + (8 << 20)))
     pool.submit(request)
+    assert isinstance(_outcome(pool), DecodedClip)
+    assert _worker(pool) != limited
+
+
+def test_the_pool_outlives_its_fork_server(pool: DecodePool, clips: dict[str, Path]) -> None:
+    pool.submit(_request(clips["bigbuckbunny"]))
+    assert isinstance(_outcome(pool), DecodedClip)
+    server: Any = multiprocessing.forkserver._forkserver
+    os.kill(server._forkserver_pid, signal.SIGKILL)
     os.kill(_worker(pool), signal.SIGKILL)
+    pool.submit(_request(clips["bikes"]))
+    assert isinstance(_outcome(pool), DecodedClip)
+
+
+def test_a_clip_changed_while_it_was_read_is_no_result(
+    pool: DecodePool, tmp_path: Path, clips: dict[str, Path]
+) -> None:
+    copy = tmp_path / "copy.mp4"
+    shutil.copyfile(clips["bikes"], copy)
+    request = _request(copy)
+    os.utime(copy, ns=(0, request.mtime_ns + 1))
+    pool.submit(request)
     outcome = _outcome(pool)
     assert isinstance(outcome, DecodeError)
-    assert "SIGKILL" in str(outcome)
-    pool.submit(request)
-    assert isinstance(_outcome(pool), DecodedClip)
+    assert "changed while it was being read" in str(outcome)
 
 
 def test_a_worker_killed_while_idle_costs_nothing(pool: DecodePool, clips: dict[str, Path]) -> None:

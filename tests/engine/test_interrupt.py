@@ -1,0 +1,93 @@
+"""Ctrl-C, SIGTERM, a closed terminal: the run stops, keeps what it has, and leaves nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.processes import finished_clips, session_members, start, until
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_keeps_its_clips_and_leaves_nothing_else(
+    tmp_path: Path, forty: list[Path], number: signal.Signals
+) -> None:
+    # Megabytes of rows through a pipe that does not end: the run is at work, or waiting, whenever the signal comes.
+    rows = "".join(json.dumps({"src": str(path), "long": "x" * 50_000}) + "\n" for path in forty).encode()
+    output, memo = tmp_path / "out" / "out.jsonl", tmp_path / "memo.sqlite"
+    output.parent.mkdir()
+    options: list[str | Path] = ["--input", "-", "--output", output, "--model", "frequency_tuned_v1"]
+    options += ["--memo", memo, "--audit-json", tmp_path / "audit.json"]
+    run = start(*options, stdin=subprocess.PIPE)
+    assert run.stdin is not None
+    run.stdin.write(rows)
+    until(lambda: run.poll() is not None or len(finished_clips(memo)) > 0, "no clip")
+    os.killpg(run.pid, number)  # as a terminal does: every process of the run hears it
+    run.wait(60)
+    assert run.stderr is not None
+    told = "interrupted; finished clips are in the memo, run the same command to go on"
+    assert run.stderr.read().decode().splitlines() == [told]
+    run.communicate()
+    assert run.returncode == 128 + number
+    assert list(output.parent.iterdir()) == []
+    until(lambda: not session_members(run.pid), "processes outlived the run")
+    finished = len(finished_clips(memo))
+    again = start(*options, stdin=subprocess.PIPE)
+    again.communicate(rows, timeout=120)
+    clips = json.loads((tmp_path / "audit.json").read_text())["clips"]
+    assert (clips["reused"], clips["computed"]) == (finished, 40 - finished)
+
+
+STUCK = """
+import hashlib, sys, time
+from saliency_engine import interrupt
+interrupt.GRACE_SECONDS = float(sys.argv[1])
+interrupt.listen()
+while True:
+    try:
+        print("ready", flush=True)
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # minutes in C, as a model may take
+    except interrupt.Interrupted:
+        pass  # it came a moment too early
+"""
+
+
+def _stuck(grace: float, **options: Any) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen([sys.executable, "-c", STUCK, str(grace)], stdout=subprocess.PIPE, **options)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    return process
+
+
+def test_a_process_stuck_in_a_library_ends_all_the_same() -> None:
+    with _stuck(grace=2.0) as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 143
+
+
+def test_a_second_signal_ends_it_at_once() -> None:
+    with _stuck(grace=600.0) as process:
+        process.send_signal(signal.SIGINT)
+        while process.poll() is None:  # a terminal's user presses again and again
+            time.sleep(0.5)
+            process.send_signal(signal.SIGINT)
+        assert process.returncode == 130
+
+
+def test_what_nohup_has_ignored_stays_ignored() -> None:
+    def ignore() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    with _stuck(grace=1.0, preexec_fn=ignore) as process:
+        process.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(3.0)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 143

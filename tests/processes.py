@@ -1,0 +1,55 @@
+"""Real runs as processes of their own, to be killed, interrupted and counted."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+MAIN = (sys.executable, "-c", "from saliency_engine.cli import main; main()")
+
+
+def start(*arguments: str | Path, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[bytes]:
+    """``saliency-batch run`` with ``arguments``, leader of a session of its own; ``env`` is added to ours."""
+    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "start_new_session": True, **options}
+    return subprocess.Popen([*MAIN, "run", *map(str, arguments)], env={**os.environ, **(env or {})}, **options)
+
+
+def session_members(leader: int) -> list[int]:
+    """Living processes of the session that ``leader`` began."""
+    members = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                state, _, _, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+            except OSError:
+                continue
+            if int(session) == leader and state != "Z":
+                members.append(int(entry.name))
+    return members
+
+
+def until(condition: Callable[[], bool], told: str) -> None:
+    """Wait for ``condition``; an assertion after two minutes, which only a hang takes."""
+    deadline = time.monotonic() + 120.0
+    while not condition():
+        assert time.monotonic() < deadline, told
+        time.sleep(0.02)
+
+
+def finished_clips(memo: Path) -> set[bytes]:
+    """The keys in a memo, whatever state a killed run has left it in."""
+    if not memo.exists():
+        return set()
+    db = sqlite3.connect(memo)
+    try:
+        if not db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'clips'").fetchone()[0]:
+            return set()
+        return {key for (key,) in db.execute("SELECT key FROM clips")}
+    finally:
+        db.close()
