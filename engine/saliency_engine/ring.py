@@ -18,9 +18,12 @@ from saliency_engine.errors import WorkerError
 class Ring:
     """Zeroed uint16 memory of ``shape``; passed to a process that is being started, it is the same memory there.
 
-    It has no name anywhere, so no kill can leave it behind, and on Linux it lies in no file system, so that neither the
-    size of /dev/shm nor its absence matters. Raises ``WorkerError`` where there is not enough memory.
+    It has no name anywhere, so no kill can leave it behind. On Linux it is ``anonymous``, in no file system, so that
+    neither the size of /dev/shm nor its absence matters; elsewhere it is an unlinked temporary file. Raises
+    ``WorkerError`` where there is not enough memory.
     """
+
+    anonymous = hasattr(os, "memfd_create")
 
     def __init__(self, shape: tuple[int, ...], handle: int | None = None) -> None:
         self._shape = shape
@@ -43,7 +46,7 @@ class Ring:
 
 
 def _anonymous_file(size: int) -> int:
-    if hasattr(os, "memfd_create"):
+    if Ring.anonymous:
         handle = os.memfd_create("saliency-batch")
     else:
         with tempfile.TemporaryFile() as file:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from saliency_engine.doctor import BROKEN, NOTE, OK, known_holes, shared_memory
+from saliency_engine.doctor import BROKEN, NOTE, known_holes
 
 
 def _doctor(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -93,11 +93,3 @@ def test_no_library_writes_into_the_home_or_loads_what_would_send(tmp_path: Path
 )
 def test_known_holes_go_by_release_branch(version: str, holes: list[str]) -> None:
     assert [told.split()[0] for told in known_holes(version)] == holes
-
-
-def test_too_little_shared_memory_is_broken(tmp_path: Path) -> None:
-    assert shared_memory(tmp_path, 1).state == OK
-    short = shared_memory(tmp_path, 10**18)
-    assert short.state == BROKEN
-    assert "--shm-size" in short.told
-    assert shared_memory(tmp_path / "absent", 1).state == NOTE
