@@ -27,17 +27,21 @@ from saliency_engine.worker import OUT_OF_MEMORY, START_METHOD, serve
 
 # A worker that dies may have been somebody else's victim, so its clip gets a second one; no clip gets a third.
 _TRIES = 2
+# A worker is replaced after so many clips: PyAV and FFmpeg keep 150 to 600 bytes of each, gigabytes after millions. The
+# slope over 30,000 clips went from 600 bytes a clip to 21 (docs/reliability.md).
+_CLIPS_PER_WORKER = 10_000
 
 
 @dataclass
 class _Worker:
-    """``deaths`` says how earlier workers died at the same job."""
+    """``deaths`` says how earlier workers died at the same job; ``clips`` is how many this one was given."""
 
     process: BaseProcess
     connection: Connection
     job: tuple[ClipRequest, int] | None = None
     deaths: tuple[str, ...] = ()
     deadline: float = 0.0
+    clips: int = 0
 
 
 class DecodePool:
@@ -97,6 +101,8 @@ class DecodePool:
             if worker.job is not None and (outcome := self._outcome(index)) is not None:
                 finished.append((*worker.job, outcome))
                 self._workers[index].job = None
+                if self._workers[index].clips >= _CLIPS_PER_WORKER:
+                    self._replace(index)
         return finished
 
     def release(self, slot: int) -> None:
@@ -118,6 +124,7 @@ class DecodePool:
                 self._replace(index)
                 continue
             worker.job, worker.deaths, worker.deadline = job, deaths, time.monotonic() + self._timeout
+            worker.clips += 1
             return
         raise WorkerError("the decoding processes die before they are given a clip")
 

@@ -240,6 +240,18 @@ def test_a_worker_killed_while_idle_costs_nothing(pool: DecodePool, clips: dict[
     assert isinstance(_outcome(pool), DecodedClip)
 
 
+def test_a_worker_is_replaced_after_many_clips(
+    pool: DecodePool, clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("saliency_engine.pool._CLIPS_PER_WORKER", 2)
+    workers = []
+    for _ in range(4):
+        workers.append(_worker(pool))
+        pool.submit(_request(clips["carphone_pristine"]))
+        assert isinstance(_outcome(pool), DecodedClip)
+    assert workers[0] == workers[1] != workers[2] == workers[3]
+
+
 def test_a_hanging_worker_is_stopped_at_its_time_out(clips: dict[str, Path]) -> None:
     pool = DecodePool(SPEC, workers=1, slots=2, timeout=3.0)
     try:
