@@ -20,20 +20,16 @@ from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.engine import Engine
 from saliency_engine.files import write_together
 from saliency_engine.machine import versions
+from saliency_engine.models import Model
 
 
 def audit(job: TableJob, config: RunConfig, engine: Engine) -> dict[str, Any]:
-    """The audit of a finished run; JSON values only."""
+    """The audit of a finished run; JSON values only. ``provenance_of`` is the rest of it."""
     counts, elapsed = engine.counts, engine.clock.elapsed
-    options = {**asdict(job), **asdict(config)}
-    provenance = run_provenance({"input": job.input}, {"output": job.output}, options)
-    # Of the model the bytes that ran are told, not those that its path holds by now.
-    model = {"path": engine.model.source, "exists": True, "kind": "file", "sha256": engine.model.sha256}
-    provenance["inputs"]["model"] = model
     return {
         "input": job.input,
         "output": job.output,
-        "config": options,
+        "config": {**asdict(job), **asdict(config)},
         "summary": {
             "total": counts.rows,
             "ok": counts.ok,
@@ -57,8 +53,15 @@ def audit(job: TableJob, config: RunConfig, engine: Engine) -> dict[str, Any]:
         "versions": versions(),
         "seconds": round(elapsed, 3),
         "stages": stages(engine),
-        "run_provenance": provenance,
     }
+
+
+def provenance_of(job: TableJob, config: RunConfig, model: Model) -> dict[str, Any]:
+    """``run_provenance`` of a run; reads input and output once more, for their hashes."""
+    told = run_provenance({"input": job.input}, {"output": job.output}, {**asdict(job), **asdict(config)})
+    # Of the model the bytes that ran are told, not those that its path holds by now.
+    told["inputs"]["model"] = {"path": model.source, "exists": True, "kind": "file", "sha256": model.sha256}
+    return told
 
 
 def stages(engine: Engine) -> dict[str, dict[str, float]]:
