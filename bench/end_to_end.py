@@ -2,7 +2,7 @@
 
     python bench/end_to_end.py MODEL.onnx [--sizes 960x540 1920x1080] [--clips 16] [--rounds 5]
         [--engines cpu openvino openvino:bfloat16 openvino:float32:INT8.onnx] [--torch CHECKOUT CHECKPOINT]
-        [--output FILE.json]
+        [--output FOLDER]
 
 Contenders, each in its own process (see contender.py), over the same real H.264 clips (encoded from the four real
 ones at each size), eight head frames: the engine in every setting of `--engines`, warm, without what it remembers of
@@ -29,7 +29,7 @@ import bars
 import onnx
 import peers
 from contender import Contender, Turn, race
-from machine import float32_gflops, save
+from machine import RESULTS, float32_gflops, save
 from made import make_clips
 
 _GATE = 0.02  # the mean of a map may move by that much in a variant; other resizing moves it by a quarter of it
@@ -71,21 +71,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--engines", nargs="+", default=["cpu", "openvino", "openvino:bfloat16"])
     parser.add_argument("--torch", nargs=2, type=Path, metavar=("CHECKOUT", "CHECKPOINT"))
-    parser.add_argument("--output", type=Path)
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the JSON file")
     arguments = parser.parse_args()
     settings = [Setting.parse(text) for text in dict.fromkeys(["cpu", *arguments.engines])]
-    gflops, results = float32_gflops(), []
+    gflops = float32_gflops()
     for size in arguments.sizes:
         width, height = map(int, size.split("x"))
         with tempfile.TemporaryDirectory() as folder:
             *clips, spare = make_clips(Path(folder), arguments.clips + 1, width, height)
             contenders = _contenders(arguments, settings, own_size=height % 8 == 0)
             turns = race(contenders, arguments.rounds, clips, spare, few={bars.OWN_SIZE})
-        results.append({"size": size, **_figures(arguments.model, size, turns, gflops, settings)})
-        print(_markdown(results[-1]), flush=True)
-    told = {"model": arguments.model.stem, "clips": arguments.clips, "rounds": arguments.rounds}
-    told["weights"] = arguments.torch[1].name if arguments.torch else None
-    save(f"end_to_end_{arguments.model.stem}", {**told, "results": results}, arguments.output)
+        told = {"model": arguments.model.stem, "size": size, "clips": arguments.clips, "rounds": arguments.rounds}
+        result = {**told, **_figures(arguments.model, size, turns, gflops, settings)}
+        print(_markdown(result), flush=True)
+        save(f"end_to_end_{arguments.model.stem}_{size}", result, arguments.output)
 
 
 def _contenders(arguments: argparse.Namespace, settings: Sequence[Setting], own_size: bool) -> list[Contender]:

@@ -54,7 +54,6 @@ def float32_gflops(size: int = 2048, repeats: int = 9) -> float:
     return 2 * size**3 / min(seconds) / 1e9
 
 
-def save(name: str, figures: dict[str, Any], output: Path | None = None) -> None:
-    """Write ``figures`` with the machine as JSON to ``output``, by default ``bench/results/<name>.json``."""
-    path = output or RESULTS / f"{name}.json"
-    path.write_text(json.dumps({"machine": machine(), **figures}, indent=1) + "\n")
+def save(name: str, figures: dict[str, Any], folder: Path) -> None:
+    """Write ``figures`` with the machine as ``<name>.json`` into ``folder``."""
+    (folder / f"{name}.json").write_text(json.dumps({"machine": machine(), **figures}, indent=1) + "\n")

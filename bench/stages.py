@@ -1,6 +1,6 @@
 """Kernels and stages beside the plain ways to do the same, one thread each: times and ratios.
 
-    python bench/stages.py [--output FILE.json]
+    python bench/stages.py [--output FOLDER]
 
 Runs side_by_side/ with pytest-benchmark; each case first checks that the ways agree. Times are medians; `… times ours`
 says how many times as long the other way takes.
@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from machine import save
+from machine import RESULTS, save
 
 _HERE = Path(__file__).resolve().parent
 
@@ -24,7 +24,7 @@ _HERE = Path(__file__).resolve().parent
 def main() -> None:
     """Run them and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path)
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the JSON file")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"

@@ -1,6 +1,6 @@
 """How long the first result takes: the command on a table of one clip, files and caches warm.
 
-    python bench/startup.py [MODEL.onnx …] [--providers cpu openvino] [--rounds 7] [--size 960x540] [--output FILE.json]
+    python bench/startup.py [MODEL.onnx …] [--providers cpu openvino] [--rounds 7] [--size 960x540] [--output FOLDER]
 
 Without a model the built-in one. Medians, cases in turn; `model` is the part of the time that the model itself was
 busy, on eight frames; `imports` is a Python that imports the same modules and ends. The bar: 2 s.
@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from machine import save
+from machine import RESULTS, save
 from made import make_clips
 from memory import COMMAND
 
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--providers", nargs="+", default=["cpu", "openvino"], choices=list(_MODULES))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--size", default="960x540")
-    parser.add_argument("--output", type=Path)
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the JSON file")
     arguments = parser.parse_args()
     models = arguments.models or [Path("frequency_tuned_v1")]
     cases = [(model, provider) for model in models for provider in arguments.providers]

@@ -1,7 +1,7 @@
 """Whether `--decode-workers auto` and `--threads auto` are the best settings: a grid of both, interleaved.
 
     python bench/sweep.py MODEL.onnx [--sizes 960x540 1920x1080] [--engine cpu] [--workers 1 2 3] [--threads 1 2 3]
-        [--clips 16] [--rounds 5] [--output FILE.json]
+        [--clips 16] [--rounds 5] [--output FOLDER]
 
 Figures are medians over the rounds. `of auto` is the median of the round-by-round ratios to `auto, auto`: 1.05 means
 that the setting was 5% faster than what the engine chooses by itself, which is the bar.
@@ -18,7 +18,7 @@ from typing import Any
 
 import peers
 from contender import Contender, race
-from machine import save
+from machine import RESULTS, save
 from made import make_clips
 
 AUTO = "auto, auto"
@@ -36,10 +36,9 @@ def main() -> None:
     parser.add_argument("--threads", nargs="+", type=int, default=sorted({max(1, cores - 1), cores, cores + 1}))
     parser.add_argument("--clips", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--output", type=Path)
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the JSON file")
     arguments = parser.parse_args()
     contenders = _grid(arguments)
-    results = []
     for size in arguments.sizes:
         width, height = map(int, size.split("x"))
         with tempfile.TemporaryDirectory() as folder:
@@ -51,11 +50,11 @@ def main() -> None:
             name: round(statistics.median(a / b for a, b in zip(seconds[AUTO], each, strict=True)), 3)
             for name, each in seconds.items()
         }
-        results.append({"size": size, "clips_per_second": rates, "of_auto": ratios})
-        print(_markdown(results[-1]), flush=True)
-    name = f"sweep_{arguments.model.stem}_{arguments.engine.replace(':', '_')}"
-    told = {"model": arguments.model.stem, "engine": arguments.engine, "clips": arguments.clips}
-    save(name, {**told, "rounds": arguments.rounds, "results": results}, arguments.output)
+        told = {"model": arguments.model.stem, "engine": arguments.engine, "size": size, "clips": arguments.clips}
+        result = {**told, "rounds": arguments.rounds, "clips_per_second": rates, "of_auto": ratios}
+        print(_markdown(result), flush=True)
+        name = f"sweep_{arguments.model.stem}_{arguments.engine.replace(':', '_')}_{size}"
+        save(name, result, arguments.output)
 
 
 def _grid(arguments: argparse.Namespace) -> list[Contender]:

@@ -1,6 +1,6 @@
 """Peak memory of a run over long tables: rows that need nothing, and rows that share fifty clips.
 
-    python bench/table_memory.py [--rows 1000000] [--output FILE.json]
+    python bench/table_memory.py [--rows 1000000] [--output FOLDER]
 
 Each table is run as its own process through the command line, with the built-in model; memory is the largest sum of the
 proportional set sizes (PSS) of all its processes, read from /proc some thirty times a second. The fifty clips are short
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from machine import save
+from machine import RESULTS, save
 from made import make_clips, make_table
 from memory import COMMAND, measure
 
@@ -24,7 +24,7 @@ def main() -> None:
     """Run every case and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--output", type=Path)
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the JSON file")
     arguments = parser.parse_args()
     results = []
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,6 @@
 """Rows a second on one core: rows that need no computing, and a long table over fifty clips.
 
-    python bench/tables.py [--rows 1000000] [--rounds 3] [--disk FOLDER] [--output FILE.json]
+    python bench/tables.py [--rows 1000000] [--rounds 3] [--disk FOLDER] [--output FOLDER]
 
 The whole command, `saliency-batch run` with the built-in model, confined to one core with all it starts; files in
 memory (/dev/shm) and on disk (FOLDER, by default the temporary folder). `rows/s` is what each further row costs: the
@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from machine import save
+from machine import RESULTS, save
 from made import make_clips, make_table
 from memory import COMMAND
 
@@ -37,13 +37,15 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--disk", type=Path, default=Path(tempfile.gettempdir()))
-    parser.add_argument("--output", type=Path)
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the JSON file")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=_MEMORY) as memory, tempfile.TemporaryDirectory(dir=arguments.disk) as disk:
         places = {"memory": Path(memory), "disk": Path(disk)}
         clips = make_clips(Path(memory), CLIPS, 320, 240, frames=8)
         cases = [(suffix, case) for suffix in BARS for case in ("skipped", "shared")]
         results = []
+        print(f"| format | rows | files in | rows/s | bar | {arguments.rows:,} rows | 50 rows | plain copy |")
+        print("|---|---|---|---:|---|---:|---:|---:|")
         for suffix, case in cases:
             results += _measure(suffix, case, places, clips, arguments)
             for result in results[-len(places) :]:
@@ -122,6 +124,4 @@ def _line(result: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    print("| format | rows | files in | rows/s | bar | 1,000,000 rows | 50 rows | plain copy |")
-    print("|---|---|---|---:|---|---:|---:|---:|")
     main()
