@@ -34,7 +34,7 @@ _PLAIN: dict[str, frozenset[int]] = {
     "GraphProto": frozenset({2, 10, 11, 12, 13, 14, 16}),
     "NodeProto": frozenset({1, 2, 3, 6, 8, 9, 10}),
     "AttributeProto": frozenset({1, 2, 3, 4, 7, 8, 9, 13, 14, 15, 20, 21}),
-    "TensorProto": frozenset({1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16}),
+    "TensorProto": frozenset({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16}),
     "SparseTensorProto": frozenset({3}),
 }
 
@@ -45,15 +45,13 @@ class Graph:
 
     ``operators``: every operator type used, those of inner graphs too. ``metadata``: its metadata properties.
     ``input_shape``: dimensions of the first input that is no weight, free ones by name. ``fault``: why no map it gives
-    can be trusted, empty where nothing speaks against it. ``weight_types``: element types of the weights and constants,
-    numbered as in ONNX (1 float32, 10 float16).
+    can be trusted, empty where nothing speaks against it.
     """
 
     operators: set[str] = field(default_factory=set)
     metadata: dict[str, str] = field(default_factory=dict)
     input_shape: tuple[int | str, ...] = ()
     fault: str = ""
-    weight_types: set[int] = field(default_factory=set)
 
 
 def read_graph(data: bytes) -> Graph:
@@ -108,9 +106,6 @@ def _judge(kind: str, entry: Field, found: Graph) -> None:
                 raise ModelError(
                     f"it uses an operator of the custom domain {entry.text()!r}; only ONNX's own operators run here"
                 )
-        case "TensorProto", 2:
-            if isinstance(entry.value, int):
-                found.weight_types.add(entry.value)
         case "TensorProto", 13:
             raise ModelError("it keeps weights in another file (external data); save it as one file")
         case "TensorProto", 14:

@@ -28,6 +28,7 @@ from saliency_engine.window import EnoughError, Window
 Rows = Mapping[Source, tuple[float, float]]
 """(mean, var) by clip."""
 MAPPED_CLIPS = 4  # clips whose maps are kept: 8 frames each are 13 MB at 320×320
+_PROBE_SECONDS = 20.0
 _WARM_UP, _LATENCIES, _LATENCY_SECONDS = 2, 4, 1.0
 
 
@@ -41,13 +42,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Probe:
-    """A setting that starts: what it runs on, its result for every clip, maps of the first clips that are ok.
+    """A setting that starts: what it runs on, results of the first clips, maps of the first of these that are ok.
 
-    ``maps``: float32 ``[frames, map_H, map_W]``.
+    ``clip_seconds``: what a clip took on average. ``maps``: float32 ``[frames, map_H, map_W]``.
     """
 
     runs_on: str
     results: tuple[ClipResult, ...]
+    clip_seconds: float
     maps: NDArray[np.float32]
 
 
@@ -68,13 +70,19 @@ class Timing:
 
 
 def probe(job: Job) -> Probe:
-    """Compute every clip once. Raises ``SaliencyError`` when the setting does not run here; clips may fail."""
+    """Compute every clip once, or in twenty seconds as many as can be.
+
+    Raises ``SaliencyError`` when the setting does not run here; clips may fail.
+    """
     with Engine(_config(job)) as engine:
-        ((_, results),) = engine.results([_rows(job.clips)])
-        good = [clip for clip, result in zip(job.clips, results, strict=True) if result.status is Status.OK]
+        started = time.perf_counter()
+        table = (_rows([clip]) for clip in _while_there_is_time(job.clips, started + _PROBE_SECONDS))
+        results = [result for _, found in engine.results(table) for result in found]
+        seconds = (time.perf_counter() - started) / len(results)
+        good = [clip for clip, result in zip(job.clips, results, strict=False) if result.status is Status.OK]
         maps = [_maps(engine, clip) for clip in good[:MAPPED_CLIPS]]
         empty = np.empty((0, engine.session.map_height, engine.session.map_width), np.float32)
-        return Probe(engine.session.provider, tuple(results), np.concatenate([empty, *maps]))
+        return Probe(engine.session.provider, tuple(results), seconds, np.concatenate([empty, *maps]))
 
 
 def measure(job: Job) -> Timing:
@@ -109,6 +117,13 @@ class _Repeating(Planner):
 
 def _config(job: Job) -> RunConfig:
     return RunConfig(**job.options, memo="off")
+
+
+def _while_there_is_time(clips: Sequence[Source], deadline: float) -> Iterator[Source]:
+    for count, clip in enumerate(clips):
+        if count >= MAPPED_CLIPS and time.perf_counter() > deadline:
+            return
+        yield clip
 
 
 def _rows(clips: Sequence[Source]) -> RowBatch[None]:
