@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -51,11 +50,7 @@ def bench(clips: tuple[str, ...], rounds: int, json_file: str, chart: str, **giv
     from saliency_engine.settings import Asked  # noqa: PLC0415
 
     asked = Asked(lists["provider"], lists["precision"], lists["threads"], lists["batch_size"], rounds)
-    try:
-        run_bench(clips, options, asked, json_file, chart)
-    except KeyboardInterrupt:
-        click.echo("interrupted; nothing was written", err=True)
-        sys.exit(130)
+    run_bench(clips, options, asked, json_file, chart)
 
 
 def _check(options: dict[str, Any], lists: dict[str, Sequence[Any]], json_file: str, chart: str) -> None:

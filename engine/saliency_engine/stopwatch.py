@@ -6,7 +6,6 @@ Two ways of use are timed, those of MLPerf Inference (arXiv:1911.02549): one cli
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +21,8 @@ from saliency_engine.decode import decode_clip
 from saliency_engine.engine import Engine, decode_spec
 from saliency_engine.errors import InferenceError
 from saliency_engine.plan import Planner
-from saliency_engine.types import ClipRequest, ClipResult, RowBatch, Source, Status
+from saliency_engine.repeats import RepeatingPlanner
+from saliency_engine.types import ClipResult, RowBatch, Source, Status
 from saliency_engine.window import EnoughError, Window
 
 Rows = Mapping[Source, tuple[float, float]]
@@ -88,7 +88,7 @@ def probe(job: Job) -> Probe:
 def measure(job: Job) -> Timing:
     """Time one round. Raises ``SaliencyError`` when the setting does not run here or a clip fails."""
     config = _config(job)
-    with Engine(config, planner=_Repeating(config)) as engine:
+    with Engine(config, planner=RepeatingPlanner(config)) as engine:
         rows: dict[Source, tuple[float, float]] = {}
         latencies = tuple(_latencies(engine, job.clips, rows))
         window = Window(engine)
@@ -101,18 +101,6 @@ def measure(job: Job) -> Timing:
         except EnoughError:
             pass
         return Timing(engine.threads, *window.rates(), latencies, window.busy(), rows)
-
-
-class _Repeating(Planner):
-    """Takes every mention of a clip for another clip, by its time stamp, so that nothing is ever known already."""
-
-    def __init__(self, config: RunConfig) -> None:
-        super().__init__(config)
-        self._mentions = itertools.count()
-
-    def request(self, source: Source) -> ClipRequest:
-        request = super().request(source)
-        return dataclasses.replace(request, mtime_ns=request.mtime_ns + next(self._mentions))
 
 
 def _config(job: Job) -> RunConfig:
