@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -20,6 +21,8 @@ from saliency_engine.errors import ConfigError
 Auto = Literal["auto"]
 AGGREGATORS = ("mean", "ema", "max", "motion-weighted", "motion-balanced")
 BUILT_IN_MODEL = "frequency_tuned_v1"
+NUMBER_ROLES = ("mean", "var", "ema_alpha")
+"""Roles of the output columns that hold numbers; the others hold text."""
 
 
 def _option(default: Any, help: str, choices: tuple[str, ...] = (), low: float | None = None) -> Any:
@@ -135,6 +138,7 @@ class TableJob:
     output: str = _option("", "Table to write, same suffixes, or -.")
     output_format: str = _option("auto", "Format of --output -; auto: as the input.", ("auto", "jsonl", "arrow"))
     audit_json: str = _option("", "Write the audit (options, counts, provenance) to this file.")
+    rejects: str = _option("", "File for JSON lines that are no rows; empty: OUTPUT.rejects.jsonl.")
     quiet: bool = _option(False, "No progress and no summary on stderr.")
 
     def __post_init__(self) -> None:
@@ -143,6 +147,16 @@ class TableJob:
         for name in ("input", "output"):
             if not getattr(self, name):
                 raise ConfigError(f"--{name} is missing")
+        for name in ("input", "output", "audit_json"):
+            path = getattr(self, name)
+            if path and self.rejects_path and os.path.realpath(path) == os.path.realpath(self.rejects_path):
+                flag = "--" + name.replace("_", "-")
+                raise ConfigError(f"{flag} {path} is the file for rejected lines: give --rejects another one")
+
+    @property
+    def rejects_path(self) -> str:
+        """Where JSON lines go that are no rows; empty (a pipe without ``--rejects``): the first one stops the run."""
+        return self.rejects or ("" if self.output == "-" else f"{self.output}.rejects.jsonl")
 
 
 def _check(option: dataclasses.Field[Any], value: Any) -> None:

@@ -1,20 +1,16 @@
-"""Between JSON lines and Arrow: batches written as lines, and the one schema that many lines share."""
+"""Between JSON lines and Arrow: batches written as lines, lines read as batches."""
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 
-from saliency_engine.errors import InputError
-from saliency_engine.jsonl import ParsedLines
-
-_TypeOnLine = tuple[pa.DataType, int]
-_REFUSALS = (pa.ArrowException, ValueError, TypeError, OverflowError)
+from saliency_engine.jsonl import ParsedLines, Reject
 
 
 def to_lines(batch: pa.RecordBatch) -> Iterator[bytes]:
@@ -70,70 +66,31 @@ def _portable(kind: pa.DataType) -> pa.DataType:
     return plain
 
 
-def infer_schema(chunks: Iterable[ParsedLines], name: str) -> pa.Schema:
-    """The schema that fits every row, fields in the order they are first seen.
+def to_batch(chunk: ParsedLines, schema: pa.Schema, reject: Reject) -> pa.RecordBatch:
+    """``chunk``'s rows as a batch of ``schema``, which was inferred from them; absent keys are null.
 
-    Whole numbers beside fractions become float64, nulls take any type, objects and arrays unite part by part.
-    Raises ``InputError`` naming the column, the types and the lines where no type fits.
+    A row with a whole number that no float64 equals, in a column that also has fractions, goes to ``reject``.
     """
-    found: dict[str, _TypeOnLine] = {}
-    for chunk in chunks:
-        seen = dict.fromkeys(key for row in chunk.rows for key in row)
-        for key in seen:
-            values = [row.get(key) for row in chunk.rows]
-            known = found.get(key, (pa.null(), chunk.numbers[0]))
-            try:
-                kind = _unite(known[0], pa.array(values).type)
-            except _REFUSALS:
-                raise _conflict(key, known, values, chunk.numbers, name) from None
-            line = known[1] if known[0] != pa.null() else chunk.numbers[_first(values)]
-            found[key] = kind, line
-    return pa.schema([(key, kind) for key, (kind, _) in found.items()])
-
-
-def _first(values: Sequence[Any]) -> int:
-    return next((i for i, value in enumerate(values) if value is not None), 0)
-
-
-def _unite(one: pa.DataType, other: pa.DataType) -> pa.DataType:
-    if one == other:
-        return one
-    schemas = [pa.schema([("x", kind)]) for kind in (one, other)]
-    return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
-
-
-def _conflict(key: str, known: _TypeOnLine, values: Sequence[Any], lines: Sequence[int], name: str) -> InputError:
-    """The first value that does not fit those before it, found one by one: only a run that fails pays for it."""
-    for value, line in zip(values, lines, strict=True):
-        try:
-            kind = pa.array([value]).type
-            united = _unite(known[0], kind)
-        except OverflowError:
-            return InputError(f"{name}, line {line}: column {key!r}: an integer beyond 64 bits has no Arrow type")
-        except pa.ArrowException:
-            return InputError(f"{name}, line {line}: column {key!r} is {kind} here but {known[0]} on line {known[1]}")
-        except _REFUSALS as error:
-            return InputError(f"{name}, line {line}: column {key!r}: {error}")
-        known = united, known[1] if known[0] != pa.null() else line
-    return _misfit(pa.field(key, known[0]), values, lines, name)  # a whole number that no float64 equals, for one
-
-
-def to_batch(chunk: ParsedLines, schema: pa.Schema, name: str) -> pa.RecordBatch:
-    """``chunk``'s rows as a batch of ``schema``; absent keys are null. Raises ``InputError`` as ``infer_schema``."""
-    columns = []
+    columns, misfits = [], dict[int, str]()
     for field in schema:
         values = [row.get(field.name) for row in chunk.rows]
         try:
             columns.append(pa.array(values, field.type))
-        except _REFUSALS:
-            raise _misfit(field, values, chunk.numbers, name) from None
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+        except pa.ArrowException:
+            for at, reason in _misfits(values, field):
+                misfits[at], values[at] = reason, None
+            columns.append(pa.array(values, field.type))
+    batch = pa.RecordBatch.from_arrays(columns, schema=schema)
+    if misfits:
+        batch = batch.filter(pa.array([at not in misfits for at in range(batch.num_rows)]))
+        for at, reason in sorted(misfits.items()):
+            reject(chunk.numbers[at], reason, chunk.line(at))
+    return batch
 
 
-def _misfit(field: pa.Field, values: Sequence[Any], lines: Sequence[int], name: str) -> InputError:
-    for value, line in zip(values, lines, strict=True):
+def _misfits(values: Sequence[Any], field: pa.Field) -> Iterator[tuple[int, str]]:
+    for at, value in enumerate(values):
         try:
             pa.array([value], field.type)
-        except _REFUSALS as error:
-            return InputError(f"{name}, line {line}: column {field.name!r} as {field.type}: {error}")
-    return InputError(f"{name}, lines {lines[0]} to {lines[-1]}: column {field.name!r} does not fit {field.type}")
+        except pa.ArrowException as error:
+            yield at, f"column {field.name!r} as {field.type}: {error}"

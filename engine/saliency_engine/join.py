@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from saliency_engine.config import RunConfig
+from saliency_engine.config import NUMBER_ROLES, RunConfig
 from saliency_engine.errors import InputError
-from saliency_engine.jsonl import Edit, Lines
+from saliency_engine.jsonl import Lines
 from saliency_engine.rows import column_index
+from saliency_engine.splice import Edit
 from saliency_engine.types import ClipResult, RowBatch, Status
-
-_NUMBERS = ("mean", "var", "ema_alpha")
 
 
 class Joiner:
@@ -38,6 +38,8 @@ class Joiner:
         self._places: dict[str, int | None] = {}
         self._kinds: dict[str, pa.DataType] = {}
         self.schema: pa.Schema | None = None if input_schema is None else self._extended(input_schema)
+        # A clip's rows may lie in many small batches of lines: making its edit each time doubled their time.
+        self._edit_of = lru_cache(4096)(lambda result: self._edit(self._values(result)))
 
     def join(self, batch: RowBatch[Any], results: Sequence[ClipResult]) -> Any:
         """``batch.payload`` with what its rows gain; ``results[i]`` belongs to ``batch.sources[i]``.
@@ -45,8 +47,9 @@ class Joiner:
         Gives a ``pyarrow.RecordBatch`` of ``schema``, or ``Lines``. Raises ``InputError`` where a value that a
         row must keep does not fit the type its column gets.
         """
-        values = [self._values(result) for result in results]
-        return self._join_lines(batch, values) if self.schema is None else self._join_arrow(batch, values)
+        if self.schema is None:
+            return self._join_lines(batch, results)
+        return self._join_arrow(batch, [self._values(result) for result in results])
 
     def _values(self, result: ClipResult) -> dict[str, Any]:
         """Role to value of a row with ``result``; ``None`` is null."""
@@ -56,8 +59,8 @@ class Joiner:
         reason = (result.reason or "").encode("utf-8", "backslashreplace").decode()
         return {"mean": None, "var": None, "status": str(result.status), "error": reason} | dict.fromkeys(self._tags)
 
-    def _join_lines(self, batch: RowBatch[Lines], values: Sequence[dict[str, Any]]) -> Lines:
-        edits = [self._edit(value) for value in values]
+    def _join_lines(self, batch: RowBatch[Lines], results: Sequence[ClipResult]) -> Lines:
+        edits = [self._edit_of(result) for result in results]
         edits.append(self._edit({"status": str(Status.SKIPPED_EXISTING)}))  # found by code -1
         lines = batch.payload
         rows = zip(lines.texts, lines.keys, batch.codes.tolist(), strict=True)
@@ -117,13 +120,13 @@ def _joined(codes: NDArray[np.int32], values: list[Any], old: pa.Array | None, k
 
 
 def _plain(role: str) -> pa.DataType:
-    return pa.float64() if role in _NUMBERS else pa.string()
+    return pa.float64() if role in NUMBER_ROLES else pa.string()
 
 
 def _can_hold(role: str, kind: pa.DataType) -> bool:
     """Whether a column of ``kind`` keeps its type: half floats lose digits, small dictionaries fill up with reasons."""
     types = pa.types
-    if role in _NUMBERS:
+    if role in NUMBER_ROLES:
         return bool(types.is_float32(kind) or types.is_float64(kind))
     if types.is_dictionary(kind):
         return role != "error" and _can_hold(role, kind.value_type)

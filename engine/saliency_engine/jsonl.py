@@ -1,19 +1,21 @@
-"""JSON lines: rows read one line each, and fields spliced into a line while all its other bytes stay as they are."""
+"""JSON lines: rows read one line each, and the lines that are no rows."""
 
 from __future__ import annotations
 
+import io
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal, Protocol
 
 import orjson
 
-from saliency_engine.errors import InputError
-
 CHUNK_BYTES = 1 << 18  # four times as much falls out of the cache: a fifth slower beside a busy neighbour
 CHUNK_ROWS = 8192
+LINE_BYTES = 1 << 24
+"""Longer lines are rejected: parsing 16 MiB of JSON can take 400 MB. DuckDB draws the line there too."""
+_READ_BYTES = 1 << 20
+_NO_KEYS: frozenset[str] = frozenset()
 _BLANKS = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
 
@@ -39,137 +41,153 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class ParsedLines:
-    """Lines as read: ``texts`` and ``trailer`` as in ``Lines``, the objects in them, and their 1-based line numbers."""
+    """Lines as read: ``texts``, ``keys`` and ``trailer`` as in ``Lines``, their objects and 1-based line numbers."""
 
     texts: list[bytes]
+    keys: list[frozenset[str]]
     rows: list[dict[str, Any]]
     numbers: list[int]
-    trailer: bytes = b""
+    trailer: bytes
+
+    def line(self, at: int) -> bytes:
+        """Row ``at``'s line alone, without its line feed."""
+        return self.texts[at].removesuffix(b"\n").rpartition(b"\n")[2].removeprefix(_BOM)
 
 
-def read_lines(
-    stream: BinaryIO, name: str, loads: Callable[[bytes], Any] = orjson.loads, chunk_bytes: int = CHUNK_BYTES
-) -> Iterator[ParsedLines]:
-    """Read ``stream`` in pieces of about ``chunk_bytes`` and at most ``CHUNK_ROWS`` rows.
+class Reject(Protocol):
+    """Takes a line that is no row: its number, the reason, its bytes without the line feed, or their first ones.
 
-    ``loads`` is tried first on each line; lines it refuses (orjson refuses NaN literals) get a second reading by
-    the standard library. Raises ``InputError`` with ``name`` and the line's number where a line is no JSON object.
+    ``rest`` gives the others, in pieces, of a line longer than ``LINE_BYTES``.
     """
-    number, before = 0, b""
-    while lines := stream.readlines(chunk_bytes):
-        if number == 0 and lines[0].startswith(_BOM):
-            before, lines[0] = _BOM, lines[0][len(_BOM) :]
-        for start in range(0, len(lines), CHUNK_ROWS):
-            chunk, before = _parse(lines[start : start + CHUNK_ROWS], number, before, name, loads)
-            number += min(CHUNK_ROWS, len(lines) - start)
-            if chunk.rows:
-                yield chunk
-    if before:
-        yield ParsedLines([], [], [], before)
+
+    def __call__(self, number: int, reason: str, line: bytes, rest: Iterable[bytes] | None = None) -> None: ...
 
 
-def _parse(
-    lines: list[bytes], number: int, before: bytes, name: str, loads: Callable[[bytes], Any]
-) -> tuple[ParsedLines, bytes]:
-    texts, rows, numbers = [], [], []
-    for number, line in enumerate(lines, number + 1):  # noqa: B020, PLR1704  counts on from the last piece
+def strict_loads(line: bytes) -> Any:
+    """What the JSON text ``line`` holds. Raises ``ValueError``, or ``RecursionError`` for some 1000 levels of nesting.
+
+    NaN literals and integers of any length are taken, as Python has them, and of lone surrogates those with which it
+    writes file names that are no text.
+    """
+    value = json.loads(line.decode())
+    refuse_surrogates(line, value, "surrogateescape")
+    return value
+
+
+def refuse_surrogates(line: bytes, value: Any, allowed: Literal["strict", "surrogateescape"]) -> None:
+    """Raise ``ValueError`` when ``value``, which ``line`` holds, has text that cannot be written in UTF-8."""
+    if b"\\u" in line:
         try:
-            row = loads(line)
-        except (ValueError, RecursionError):
-            if not line.strip(_BLANKS):  # looked at only here: a blank line never parses
-                before += line
+            json.dumps(value, ensure_ascii=False).encode("utf-8", allowed)
+        except UnicodeEncodeError as error:
+            raise ValueError(f"the lone surrogate {error.object[error.start]!a} is no character") from error
+
+
+class LineReader:
+    """Iterating gives the rows of ``stream`` in pieces of about ``chunk_bytes`` and at most ``CHUNK_ROWS`` rows.
+
+    Lines that are no rows go to ``reject``: longer ones than ``LINE_BYTES``, whatever is no JSON object in UTF-8, and
+    objects with a value under the name of an output column that no run writes there (``columns`` has their types).
+    ``loads`` is tried first on each line; a line it refuses with ``ValueError`` is read again by ``exact``, which has
+    the last word.
+    """
+
+    def __init__(
+        self,
+        stream: BinaryIO,
+        columns: Mapping[str, frozenset[type]],
+        reject: Reject,
+        *,
+        loads: Callable[[bytes], Any] = orjson.loads,
+        exact: Callable[[bytes], Any] = strict_loads,
+        chunk_bytes: int = CHUNK_BYTES,
+    ) -> None:
+        self.rows = 0
+        """Lines so far that are not blank, given out or rejected."""
+        self._stream, self._columns, self._reject = stream, columns, reject
+        self._loads, self._exact, self._chunk_bytes = loads, exact, chunk_bytes
+        self._names, self._key_sets = frozenset(columns), dict[frozenset[str], frozenset[str]]()
+        self._number = 0
+
+    def __iter__(self) -> Iterator[ParsedLines]:
+        while block := self._stream.read(self._chunk_bytes):
+            if not block.endswith(b"\n"):
+                block += self._stream.readline(LINE_BYTES)
+            lines = io.BytesIO(block).readlines()
+            too_long = lines.pop() if len(lines[-1]) > LINE_BYTES else None
+            before = b""
+            if self._number == 0 and lines and lines[0].startswith(_BOM):
+                before, lines[0] = _BOM, lines[0][len(_BOM) :]
+            for start in range(0, len(lines), CHUNK_ROWS):
+                yield self._parse(lines[start : start + CHUNK_ROWS], before)
+                before = b""
+            if too_long is not None:
+                self._reject_too_long(too_long)
+
+    def _parse(self, lines: list[bytes], before: bytes) -> ParsedLines:
+        loads, names, key_sets = self._loads, self._names, self._key_sets
+        texts, keys, rows, numbers, blanks = [], [], [], [], 0
+        for number, line in enumerate(lines, self._number + 1):
+            try:
+                row = loads(line)
+            except (ValueError, RecursionError):
+                if not line.strip(_BLANKS):  # looked at only here: a blank line never parses
+                    before += line
+                    blanks += 1
+                    continue
+                row = self._read_again(line)
+            if type(row) is dict:
+                had = frozenset(names & row.keys())
+                fault = self._clash(row, had) if had else ""
+            else:
+                fault = row if type(row) is _Fault else f"{_json_kind(row)} where a JSON object is needed"
+            if fault:
+                self._reject(number, fault, line.removesuffix(b"\n"))
                 continue
-            row = _parse_again(line, number, name)
-        if type(row) is not dict:
-            raise InputError(f"{name}, line {number}: {_json_kind(row)} where a JSON object is needed")
-        texts.append(before + line if before else line)
-        rows.append(row)
-        numbers.append(number)
-        before = b""
-    return ParsedLines(texts, rows, numbers), before
+            texts.append(before + line if before else line)
+            keys.append(key_sets.setdefault(had, had) if had else _NO_KEYS)
+            rows.append(row)
+            numbers.append(number)
+            before = b""
+        self._number += len(lines)
+        self.rows += len(lines) - blanks
+        return ParsedLines(texts, keys, rows, numbers, before)
+
+    def _read_again(self, line: bytes) -> Any:
+        try:
+            return self._exact(line)
+        except RecursionError:
+            return _Fault("nested too deeply")
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            return _Fault(f"not a JSON object: {error}")
+        except ValueError as error:
+            return _Fault(str(error))
+
+    def _clash(self, row: dict[str, Any], had: Iterable[str]) -> str:
+        for name in had:
+            if type(row[name]) not in self._columns[name]:
+                wanted = "a number" if float in self._columns[name] else "text"
+                return f"{name!r} holds {_json_kind(row[name])}, but this run writes {wanted} there: rename one of them"
+        return ""
+
+    def _reject_too_long(self, line: bytes) -> None:
+        def rest() -> Iterator[bytes]:
+            piece = line
+            while not piece.endswith(b"\n") and (piece := self._stream.readline(_READ_BYTES)):
+                yield piece.removesuffix(b"\n")
+
+        self._number += 1
+        self.rows += 1
+        pieces = rest()
+        self._reject(self._number, f"longer than {LINE_BYTES >> 20} MiB", line.removesuffix(b"\n"), pieces)
+        for _ in pieces:  # where nobody took them
+            pass
 
 
-def _parse_again(line: bytes, number: int, name: str) -> Any:
-    try:
-        return json.loads(line.decode("utf-8"))
-    except RecursionError:
-        reason = "nested too deeply"
-    except ValueError as error:  # a UnicodeDecodeError is one too
-        reason = str(error)
-    raise InputError(f"{name}, line {number}: not a JSON object: {reason}")
+class _Fault(str):
+    """Why a line is no JSON, where its object would be."""
 
 
 def _json_kind(value: object) -> str:
-    kinds = {list: "an array", str: "a string", bool: "true or false", type(None): "null"}
+    kinds = {dict: "an object", list: "an array", str: "a string", bool: "true or false", type(None): "null"}
     return kinds.get(type(value), "a number")
-
-
-_STRING = rb'"(?:[^"\\]++|\\.)*+"'
-_SCALAR = re.compile(rb"\s*:\s*(" + _STRING + rb'|[^\s,{}\[\]"]++)')
-_TOKEN = re.compile(_STRING + rb"(\s*:\s*)?|[{}\[\],]")
-_ESCAPED_ASCII = re.compile(rb"\\u00[2-7]")  # the one way to spell a plain key differently
-_PLAIN_KEY = re.compile(r"[A-Za-z0-9_.-]+")
-
-
-class Edit:
-    """A change to a row's line: what it gains, and what it must not keep.
-
-    ``values`` are set: in place where the row has the key (the last occurrence, which is the one parsers use),
-    otherwise before the closing brace. ``nulls`` become null where the row has them and are not added.
-    """
-
-    def __init__(self, values: Mapping[str, Any], nulls: Iterable[str] = ()) -> None:
-        self._fields: list[tuple[str, bytes, bytes, bytes]] = []
-        for key, value, added in [(k, v, True) for k, v in values.items()] + [(k, None, False) for k in nulls]:
-            token, data = (json.dumps(part, ensure_ascii=False).encode() for part in (key, value))
-            self._fields.append((key, token, data, b", %b: %b" % (token, data) if added else b""))
-
-    def apply(self, text: bytes, keys: frozenset[str]) -> bytes:
-        """``text``, one of ``Lines.texts``, changed; ``keys`` are the output columns it has."""
-        tail = b""
-        for key, token, data, added in self._fields:
-            if key in keys:
-                start, end = _find_scalar(text, key, token) or _top_level(text)[key]
-                text = text[:start] + data + text[end:]
-            else:
-                tail += added
-        if not tail:
-            return text
-        brace = text.rindex(b"}")
-        head = text[:brace]
-        if head.rstrip(_BLANKS).endswith(b"{"):  # no other valid object ends so
-            tail = tail[2:]
-        return head + tail + text[brace:]
-
-
-def _find_scalar(text: bytes, key: str, token: bytes) -> tuple[int, int] | None:
-    """Where the value of the top-level ``key`` lies, if that is plain to see: 1 µs where the walk below takes 40.
-
-    The parser saw the key, and a plain key that no escape spells stands in the line as ``"key"``. So when these bytes
-    occur once, that is where; when they occur again (nested, as a value, at the end of a string) we walk.
-    """
-    at = text.find(token)
-    if at < 0 or text.find(token, at + 1) >= 0 or not _PLAIN_KEY.fullmatch(key) or _ESCAPED_ASCII.search(text):
-        return None
-    match = _SCALAR.match(text, at + len(token))
-    return match.span(1) if match else None
-
-
-def _top_level(text: bytes) -> dict[str, tuple[int, int]]:
-    """Where the value of each top-level key of a valid line lies; the last one counts for a repeated key.
-
-    Walks tokens instead of parsing: any depth of nesting costs no stack, and offsets stay in bytes.
-    """
-    spans: dict[str, tuple[int, int]] = {}
-    depth, key, start = 0, None, 0
-    for match in _TOKEN.finditer(text):
-        mark = match[0][:1]
-        if mark == b'"':
-            if depth == 1 and match[1] is not None:
-                key, start = json.loads(match[0][: match.start(1) - match.start()]), match.end()
-            continue
-        if depth == 1 and key is not None and mark in b",}":
-            spans[key] = start, start + len(text[start : match.start()].rstrip(_BLANKS))
-            key = None
-        depth += (mark in b"{[") - (mark in b"}]")
-    return spans

@@ -47,7 +47,8 @@ class ProgressLine:
         self._shown = now
         counts, seconds = self._engine.counts, max(now - self._started, 1e-9)
         total = _total_rows(table, counts)
-        clips = f"{counts.clips_computed} clips, {counts.clips_computed / seconds:.2f}/s, {counts.failed} rows failed"
+        failed = counts.failed + table.rejects.count
+        clips = f"{counts.clips_computed} clips, {counts.clips_computed / seconds:.2f}/s, {failed} rows failed"
         if self._console.is_terminal:
             self._bar.update(self._task, completed=counts.rows, total=total, clips=clips)
         else:
@@ -77,7 +78,7 @@ def print_summary(audit: dict[str, Any]) -> None:
     """The end of the audit for people: rows by outcome, clips, and where the time went."""
     rows, clips, seconds = audit["summary"], audit["clips"], max(audit["seconds"], 1e-9)
     table = Grid(title=f"{audit['model']['id']} on {audit['machine']['provider']}", show_header=False)
-    lines = (
+    lines = [
         ("rows", f"{rows['total']}: {rows['ok']} ok, {rows['skipped_existing']} skipped, {rows['failed']} failed"),
         ("clips", f"{clips['computed']} computed, {clips['reused']} reused, {clips['failed']} failed"),
         (
@@ -85,7 +86,9 @@ def print_summary(audit: dict[str, Any]) -> None:
             f"{seconds:.1f} s, {clips['computed'] / seconds:.1f} clips/s, {clips['frames'] / seconds:.1f} frames/s",
         ),
         *((f"  {stage}", _busy(busy)) for stage, busy in audit["stages"].items()),
-    )
+    ]
+    if rows["rejected"]:
+        lines.insert(1, ("  rejected", f"{rows['rejected']} lines: {audit['rejects']}"))
     for line in lines:
         table.add_row(*line)
     Console(stderr=True).print(table)

@@ -23,18 +23,23 @@ from saliency_engine.machine import versions
 from saliency_engine.models import Model
 
 
-def audit(job: TableJob, config: RunConfig, engine: Engine) -> dict[str, Any]:
-    """The audit of a finished run; JSON values only. ``provenance_of`` is the rest of it."""
+def audit(job: TableJob, config: RunConfig, engine: Engine, rejected: int) -> dict[str, Any]:
+    """The audit of a finished run; JSON values only. ``provenance_of`` is the rest of it.
+
+    ``rejected`` lines are among its rows, and have failed.
+    """
     counts, elapsed = engine.counts, engine.clock.elapsed
     return {
         "input": job.input,
         "output": job.output,
+        "rejects": job.rejects_path if rejected else None,
         "config": {**asdict(job), **asdict(config)},
         "summary": {
-            "total": counts.rows,
+            "total": counts.rows + rejected,
             "ok": counts.ok,
             "skipped_existing": counts.skipped_existing,
-            "failed": counts.failed,
+            "failed": counts.failed + rejected,
+            "rejected": rejected,
         },
         "clips": {
             "computed": counts.clips_computed,
@@ -56,9 +61,10 @@ def audit(job: TableJob, config: RunConfig, engine: Engine) -> dict[str, Any]:
     }
 
 
-def provenance_of(job: TableJob, config: RunConfig, model: Model) -> dict[str, Any]:
+def provenance_of(job: TableJob, config: RunConfig, model: Model, rejects: str | None) -> dict[str, Any]:
     """``run_provenance`` of a run; reads input and output once more, for their hashes."""
-    told = run_provenance({"input": job.input}, {"output": job.output}, {**asdict(job), **asdict(config)})
+    outputs = {"output": job.output} | ({"rejects": rejects} if rejects else {})
+    told = run_provenance({"input": job.input}, outputs, {**asdict(job), **asdict(config)})
     # Of the model the bytes that ran are told, not those that its path holds by now.
     told["inputs"]["model"] = {"path": model.source, "exists": True, "kind": "file", "sha256": model.sha256}
     return told

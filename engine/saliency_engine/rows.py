@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from saliency_engine.config import RunConfig
+from saliency_engine.config import NUMBER_ROLES, RunConfig
 from saliency_engine.errors import InputError
 from saliency_engine.jsonl import Lines, ParsedLines
 from saliency_engine.types import RowBatch, Source
@@ -119,19 +119,15 @@ class LineRows:
 
     def __init__(self, config: RunConfig) -> None:
         self._config = config
-        self._names = frozenset(name for name in config.output_columns.values() if name)
         self._keep = not config.overwrite and bool(config.mean_column and config.var_column)
-        self._key_sets: dict[frozenset[str], frozenset[str]] = {}
 
     def plan(self, chunk: ParsedLines, first_row: int) -> RowBatch[Lines]:
         """``chunk`` with a code for each row; a path that is absent or no text counts as empty."""
-        config, names, keep, pool = self._config, self._names, self._keep, self._key_sets
+        config, keep = self._config, self._keep
         mean_column, var_column, path_column = config.mean_column, config.var_column, config.path_column
-        codes, keys = [], []
+        codes = []
         index: dict[Source, int] = {}
         for row in chunk.rows:
-            had = frozenset(names & row.keys())
-            keys.append(pool.setdefault(had, had))
             if keep and _is_finite(row.get(mean_column)) and _is_finite(row.get(var_column)):
                 codes.append(-1)
                 continue
@@ -139,8 +135,16 @@ class LineRows:
             size = row.get(config.width_column), row.get(config.height_column)
             source = _source(path, *size, row.get(config.pix_fmt_column))
             codes.append(index.setdefault(source, len(index)))
-        lines = Lines(chunk.texts, keys, chunk.trailer)
+        lines = Lines(chunk.texts, chunk.keys, chunk.trailer)
         return RowBatch(first_row, np.asarray(codes, np.int32), tuple(index), lines)
+
+
+def line_columns(config: RunConfig) -> dict[str, frozenset[type]]:
+    """The output columns' names, with the types that a JSON line's value may have there before a run writes it."""
+    number: frozenset[type] = frozenset({int, float, type(None)})
+    text: frozenset[type] = frozenset({str, type(None)})
+    roles = config.output_columns.items()
+    return {name: number if role in NUMBER_ROLES else text for role, name in roles if name}
 
 
 def _source(path: Any, width: Any, height: Any, pixel_format: Any) -> Source:

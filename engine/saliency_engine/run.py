@@ -12,6 +12,7 @@ from saliency_engine.engine import Engine
 from saliency_engine.join import Joiner
 from saliency_engine.models import load_model
 from saliency_engine.progress import ProgressLine, print_summary
+from saliency_engine.rejects import Rejects
 from saliency_engine.tables import Table, open_table
 from saliency_engine.write import Output, open_output
 
@@ -19,20 +20,25 @@ from saliency_engine.write import Output, open_output
 def run_table(job: TableJob, config: RunConfig) -> dict[str, Any]:
     """Process one table; returns the audit (see ``provenance.audit``).
 
-    It is written to ``job.audit_json`` if given, with the run's provenance. The output appears whole or not at all.
-    Raises ``SaliencyError``; failing clips are rows, not errors.
+    It is written to ``job.audit_json`` if given, with the run's provenance. The output appears whole or not at all, and
+    with it the file of lines that are no rows. Raises ``SaliencyError``; failing clips are rows, not errors.
     """
     model = load_model(config)
     model.warn()
     config = dataclasses.replace(config, memo=_memo_path(job, config))
-    with open_table(job, config) as table:
+    rejects = Rejects(job)
+    with open_table(job, config, rejects=rejects) as table:
         joiner = Joiner(config, model.model_id, table.schema)
-        with open_output(job.output, table.output_format, joiner.schema) as output, Engine(config, model) as engine:
+        with (
+            open_output(job.output, table.output_format, joiner.schema) as output,
+            rejects.opened(),
+            Engine(config, model) as engine,
+        ):
             _process(table, joiner, output, engine, job)
-            audit = provenance.audit(job, config, engine)
+            audit = provenance.audit(job, config, engine, rejects.count)
     if job.audit_json:
         # Only where it is wanted: hashing input and output took a quarter of the time of rows that need nothing.
-        audit["run_provenance"] = provenance.provenance_of(job, config, model)
+        audit["run_provenance"] = provenance.provenance_of(job, config, model, audit["rejects"])
         provenance.write_json(job.audit_json, audit)
     if not job.quiet:
         print_summary(audit)
@@ -47,7 +53,8 @@ def _process(table: Table, joiner: Joiner, output: Output, engine: Engine, job: 
             with engine.clock("write"):
                 output.write(payload)
     with engine.clock("write"):
-        output.commit(engine.counts.rows)
+        table.rejects.commit()
+        output.commit(table.rows() - table.rejects.count)
 
 
 def _memo_path(job: TableJob, config: RunConfig) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +20,7 @@ from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.errors import InputError
 from saliency_engine.join import Joiner
 from saliency_engine.jsonl import CHUNK_ROWS
+from saliency_engine.rejects import Rejects
 from saliency_engine.types import ClipResult, Status
 from saliency_engine.write import open_output
 
@@ -28,14 +30,15 @@ SUFFIXES = ["jsonl", "ndjson.gz", "jsonl.zst", "parquet", "pq", "arrow", "feathe
 def run(source: str | Path, target: str | Path, stdin: io.BytesIO | None = None) -> bytes:
     """A run without its clips: every source is ``ok``. Gives what went to stdout."""
     config, stdout = RunConfig(model="frequency_tuned_v1"), io.BytesIO()
-    with tables.open_table(TableJob(input=str(source), output=str(target)), config, stdin) as table:
+    job = TableJob(input=str(source), output=str(target))
+    rejects = Rejects(job)
+    with tables.open_table(job, config, stdin, rejects) as table:
         joiner = Joiner(config, "m1", table.schema)
-        with open_output(str(target), table.output_format, joiner.schema, stdout) as output:
-            count = 0
+        with open_output(str(target), table.output_format, joiner.schema, stdout) as output, rejects.opened():
             for batch in table:
                 output.write(joiner.join(batch, [ClipResult(Status.OK, 0.5, 0.25)] * len(batch.sources)))
-                count += batch.rows
-            output.commit(count)
+            rejects.commit()
+            output.commit(table.rows() - rejects.count)
     return stdout.getvalue()
 
 
@@ -112,9 +115,9 @@ def test_one_schema_is_found_for_rows_far_apart(tmp_path: Path) -> None:
         ('"x"', "1", "line {}: column 'c' is int64 here but string on line 3"),
         ("[1]", "1", "line {}: column 'c' is int64 here but list<item: int64> on line 3"),
         ("true", "1", "line {}: column 'c' is int64 here but bool on line 3"),
-        ("1", "9223372036854775808", "line {}: column 'c': an integer beyond 64 bits"),
-        ("9007199254740993", "1.5", "line 3: column 'c' as double: .*9007199254740993"),
-        ('"x"', '"\\ud800"', "line {}: column 'c': .*surrogates not allowed"),
+        ("1.5", "true", "line {}: column 'c' is bool here but double on line 3"),
+        ("[1.5]", "[true]", "line {}: column 'c' is list<item: bool> here but list<item: double> on line 3"),
+        ('[{"d": 1.5}]', '[{"d": true}]', "line {}: column 'c' is list<item: struct<d: bool>> here"),
     ],
 )
 def test_values_that_share_no_type_are_named(
@@ -124,6 +127,47 @@ def test_values_that_share_no_type_are_named(
     text = f'{{"src": "a"}}\n\n{{"src": "a", "c": {first}}}\n{filler}{{"src": "a", "c": {second}}}\n'
     with pytest.raises(InputError, match=r"in\.jsonl, " + reason.format(3 + distance)):
         as_schema(text, tmp_path)
+
+
+@pytest.mark.parametrize("distance", [1, CHUNK_ROWS + 1])
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("9223372036854775808", "column 'c': an integer beyond 64 bits has no Arrow type"),
+        ('{"d": [{"e": -9223372036854775809}]}', "column 'c': an integer beyond 64 bits"),
+        ("9007199254740993", "column 'c' as double: Integer value 9007199254740993 is outside"),
+        ("1" * 5000, "Exceeds the limit"),
+        ('"\\udcff"', r"the lone surrogate '\\udcff' is no character"),
+        ('{"d": 1, "e": {"d": 1, "d": 1}}', "the key 'd' is there twice"),
+        ('[1, "x"]', "column 'c': Unable to merge"),
+        ("[1.5, true]", "column 'c': Unable to merge"),
+        ('[{"d": 1.5}, {"d": false}]', "column 'c': Unable to merge"),
+        ("[" * 33 + "]" * 33, "column 'c': nested more than 32 levels deep"),
+        ('{"d":' * 33 + "1" + "}" * 33, "column 'c': nested more than 32 levels deep"),
+        ("[" * 5000 + "]" * 5000, "nested too deeply"),
+        ('"x"} {', "Extra data"),
+        ('1, "saliency_status": 3', "'saliency_status' holds a number"),
+    ],
+)
+def test_a_line_that_no_column_can_hold_is_rejected(tmp_path: Path, value: str, reason: str, distance: int) -> None:
+    good = '{"src": "a", "c": 0.5}\n' * distance
+    (tmp_path / "in.jsonl").write_text(good + f'{{"src": "b", "more": 7, "c": {value}}}\n\n' + good)
+    run(tmp_path / "in.jsonl", tmp_path / "out.parquet")
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table["src"].to_pylist() == ["a"] * 2 * distance
+    (rejected,) = map(json.loads, (tmp_path / "out.parquet.rejects.jsonl").read_text().splitlines())
+    assert rejected["line"] == distance + 1
+    assert re.search(reason, rejected["reason"])
+    assert rejected["text"] == f'{{"src": "b", "more": 7, "c": {value}}}'
+
+
+def test_lines_that_change_between_their_two_readings_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"src": "a"}\n')
+    with tables.open_table(TableJob(input=str(path), output="o.arrow"), RunConfig(model="frequency_tuned_v1")) as table:
+        path.write_text('{"src": "a", "new": 1}\n')
+        with pytest.raises(InputError, match=r"in\.jsonl: was changed while it was being read"):
+            list(table)
 
 
 def test_arrow_values_as_json() -> None:

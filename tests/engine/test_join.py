@@ -14,7 +14,7 @@ from saliency_engine import rows
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import InputError
 from saliency_engine.join import Joiner
-from saliency_engine.jsonl import read_lines
+from saliency_engine.jsonl import LineReader
 from saliency_engine.types import ClipResult, Source, Status
 
 GOOD = ClipResult(Status.OK, 0.25, 0.0625)
@@ -30,10 +30,14 @@ def results(sources: Sequence[Source]) -> list[ClipResult]:
     return [BAD if source.path.startswith("bad") else GOOD for source in sources]
 
 
+def refused(number: int, reason: str, line: bytes, rest: object = None) -> None:  # noqa: ARG001  as a ``Reject`` must
+    raise AssertionError(f"line {number}: {reason}: {line!r}")
+
+
 def join_lines(text: str, **options: Any) -> str:
     settings = config(**options)
     joiner, out = Joiner(settings, "m1", None), b""
-    for chunk in read_lines(io.BytesIO(text.encode()), "in.jsonl"):
+    for chunk in LineReader(io.BytesIO(text.encode()), rows.line_columns(settings), refused):
         batch = rows.LineRows(settings).plan(chunk, 0)
         out += b"".join(joiner.join(batch, results(batch.sources)).texts)
     return out.decode()

@@ -1,128 +1,111 @@
-"""JSON lines: every row keeps its own bytes, whatever they are, and gains its fields."""
+"""JSON lines: which lines are rows, and that every other one is rejected by its number, with the reason, whole."""
 
 from __future__ import annotations
 
 import io
-import json
+import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from saliency_engine.errors import InputError
-from saliency_engine.jsonl import CHUNK_ROWS, Edit, read_lines
+from saliency_engine.config import RunConfig
+from saliency_engine.jsonl import CHUNK_BYTES, CHUNK_ROWS, LINE_BYTES, LineReader
+from saliency_engine.rows import line_columns
 
-
-def edited(text: bytes, values: dict[str, Any], nulls: tuple[str, ...] = ()) -> bytes:
-    """``text`` read and edited as a run does it."""
-    edit, names, out = Edit(values, nulls), {*values, *nulls}, []
-    for chunk in read_lines(io.BytesIO(text), "in.jsonl"):
-        for line, row in zip(chunk.texts, chunk.rows, strict=True):
-            out.append(edit.apply(line, frozenset(names & row.keys())))
-        out.append(chunk.trailer)
-    return b"".join(out)
+COLUMNS = line_columns(RunConfig(model="frequency_tuned_v1"))
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        (b'{"a": 1}\n', b'{"a": 1, "k": 0.5}\n'),
-        (b'{"a":1}\r\n', b'{"a":1, "k": 0.5}\r\n'),
-        (b"{}", b'{"k": 0.5}'),
-        (b"  { \t} \n", b'  { \t"k": 0.5} \n'),
-        (b'{"a": "{"}\n', b'{"a": "{", "k": 0.5}\n'),
-        (b'{"a": {"k": 1}}\n', b'{"a": {"k": 1}, "k": 0.5}\n'),
-        (b'{"a": "\\"k\\": 7"}\n', b'{"a": "\\"k\\": 7", "k": 0.5}\n'),
-        (b'{"a": "x\\"k", "k": 1}\n', b'{"a": "x\\"k", "k": 0.5}\n'),
-        (b'{"a": "k"}\n', b'{"a": "k", "k": 0.5}\n'),
-        (b'{"k": 1, "a": 2}\n', b'{"k": 0.5, "a": 2}\n'),
-        (b'{ "k" :\tNaN\t, "a": 2}\n', b'{ "k" :\t0.5\t, "a": 2}\n'),
-        (b'{"a": "k", "k": "x\\"}"}\n', b'{"a": "k", "k": 0.5}\n'),
-        (b'{"k": [1, {"k": 2}], "a": 2}\n', b'{"k": 0.5, "a": 2}\n'),
-        (b'{"a": {"k": 1}, "k": null}\n', b'{"a": {"k": 1}, "k": 0.5}\n'),
-        (b'{"k": 1, "k": 2}\n', b'{"k": 1, "k": 0.5}\n'),
-        (b'{"\\u006b": 1}\n', b'{"\\u006b": 0.5}\n'),
-        (b'{"a": {"k": 1}, "\\u006b": 1}\n', b'{"a": {"k": 1}, "\\u006b": 0.5}\n'),
-        (b'{"k": ' + b"[" * 900 + b"]" * 900 + b"}\n", b'{"k": 0.5}\n'),
-        (
-            b'\xef\xbb\xbf{"a": 1}\n\n \r\n{"a": 2}\n\n',
-            b'\xef\xbb\xbf{"a": 1, "k": 0.5}\n\n \r\n{"a": 2, "k": 0.5}\n\n',
-        ),
-        (b"\n\n", b"\n\n"),
-        (b"", b""),
-    ],
-)
-def test_a_field_is_set_and_all_other_bytes_stay(before: bytes, after: bytes) -> None:
-    assert edited(before, {"k": 0.5}) == after
+def read(text: bytes) -> tuple[bytes, list[tuple[int, str, bytes]], int]:
+    """The lines that are rows with all that is no line, the rejected lines, and how many lines there were."""
+    kept, rejected = [], []
+
+    def reject(number: int, reason: str, line: bytes, rest: Any = None) -> None:
+        rejected.append((number, reason, line + b"".join(rest or ())))
+
+    reader = LineReader(io.BytesIO(text), COLUMNS, reject)
+    for chunk in reader:
+        kept += [*chunk.texts, chunk.trailer]
+    return b"".join(kept), rejected, reader.rows
 
 
-def test_a_key_that_looks_like_punctuation_is_found() -> None:
-    assert edited(b'{"x": ["a", "b"], ", ": 1}', {", ": 2}) == b'{"x": ["a", "b"], ", ": 2}'
+BAD = [
+    (b"[1]", "an array where a JSON object is needed"),
+    (b"3", "a number where"),
+    (b'"x"', "a string where"),
+    (b"null", "null where"),
+    (b'{"a": 1', "not a JSON object: Expecting"),
+    (b'{"a": 1}{"b": 2}', "not a JSON object: Extra data"),
+    (b'{"a": 1}, ', "not a JSON object: Extra data"),
+    (b'{"a": "\xff"}', "not a JSON object: 'utf-8' codec can't decode byte 0xff in position 7"),
+    (b'{"a": "\xed\xa0\x80"}', "not a JSON object: 'utf-8' codec"),
+    (b'{"a": "\\ud800"}', r"the lone surrogate '\\ud800' is no character"),
+    (b'{"\\udbff": 1}', r"the lone surrogate '\\udbff'"),
+    (b'{"a": "\x00"}', "control character"),
+    (b"\x00" * 100, "not a JSON object"),
+    (b'{"a": 1}\x00', "Extra data"),
+    ("{}".encode("utf-16"), "not a JSON object"),
+    ("{}".encode("utf-16-le"), "not a JSON object"),
+    (b"\xef\xbb\xbf{}", "not a JSON object"),
+    (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
+    (b'{"saliency_mean": {"a": 1}}', "'saliency_mean' holds an object, but this run writes a number there"),
+    (b'{"saliency_var": "0.5"}', "'saliency_var' holds a string"),
+    (b'{"saliency_ema_alpha": true}', "'saliency_ema_alpha' holds true or false"),
+    (b'{"saliency_status": 1}', "'saliency_status' holds a number, but this run writes text there"),
+    (b'{"saliency_error": ["x"]}', "'saliency_error' holds an array"),
+]
 
 
-def test_nulls_replace_what_is_there_and_add_nothing() -> None:
-    assert edited(b'{"old": "x", "a": 1}\n{"a": 1}\n', {}, ("old",)) == b'{"old": null, "a": 1}\n{"a": 1}\n'
-
-
-def test_numbers_that_no_parser_keeps_are_kept() -> None:
-    row = b'{"a": 9007199254740993, "b": 1180591620717411303424, "c": 1e5, "d": -0.0, "e": 1.50, "f": -Infinity}\n'
-    assert edited(row, {"k": "n\u00e9"}) == row[:-2] + ', "k": "né"}\n'.encode()
-
-
-scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
-values = st.recursive(scalars, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=3), v, max_size=3))
-keys = st.sampled_from(["k", "kk", "a", '"k"', "k\\", "é", ""]) | st.text(max_size=4)
-separators = st.sampled_from([(", ", ": "), (",", ":"), (" ,\t", " : ")])
-
-
-@settings(max_examples=400, deadline=None)
-@given(
-    st.lists(st.dictionaries(keys, values, max_size=5), max_size=4),
-    st.dictionaries(st.sampled_from(["k", "é", "q"]), scalars, max_size=3),
-    separators,
-    st.booleans(),
-)
-def test_any_row_becomes_itself_with_the_fields(
-    rows: list[dict[str, Any]], fields: dict[str, Any], separators: tuple[str, str], escape: bool
-) -> None:
-    def dump(row: object) -> bytes:
-        # Surrogates have no UTF-8 form; written as escapes they are valid.
-        return json.dumps(row, separators=separators, ensure_ascii=escape).encode("utf-8", "backslashreplace")
-
-    text = b"".join(dump(row) + b"\n" for row in rows)
-    result = edited(text, fields)
-    lines = result.splitlines(keepends=True) if not result else result.split(b"\n")[:-1]
-    assert len(lines) == len(rows)
-    for line, row in zip(lines, rows, strict=True):
-        expected = row | fields
-        assert repr(json.loads(line)) == repr(json.loads(json.dumps(expected)))
-        if not fields.keys() & row.keys():
-            added = json.dumps(fields, ensure_ascii=False)[1:-1].encode()
-            assert line == dump(row)[:-1] + (b", " if row and fields else b"") + added + b"}"
+@pytest.mark.parametrize(("line", "reason"), BAD)
+def test_a_line_that_is_no_row_is_rejected_whole_and_all_others_are_read(line: bytes, reason: str) -> None:
+    before, after = b'{"a": 1}\n\n' * (CHUNK_ROWS // 2 + 5), b'{"a": 3}\r\n \n'
+    kept, rejected, rows = read(before + line + b"\n" + after)
+    assert kept == before + after
+    assert rows == before.count(b"{") + 2
+    ((number, told, text),) = rejected
+    assert (number, text) == (CHUNK_ROWS + 11, line)
+    assert re.search(reason, told)
 
 
 @pytest.mark.parametrize(
-    ("line", "reason"),
+    "line",
     [
-        (b"[1]", "an array where a JSON object is needed"),
-        (b"3", "a number where"),
-        (b'{"a": 1', "not a JSON object"),
-        (b'{"a": 1}{"b": 2}', "Extra data"),
-        (b'{"a": "\xff"}', "invalid start byte"),
-        (b'{"a": "\x00"}', "control character"),
-        (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
+        b'{"a": 1, "a": 2}',
+        b'{"a": "\\udcff.mp4"}',  # how Python writes a file name that is no text
+        b'{"a": "\\ud83d\\ude00 \\u0000"}',
+        b'{"a": ' + b"[" * 1000 + b"]" * 1000 + b"}",
+        b'{"a": NaN, "b": 1e999, "c": 123456789012345678901234567890}',
+        b'{"saliency_mean": null, "saliency_var": NaN, "saliency_status": "x", "saliency_ema_alpha": 1}',
+        b'{"a": {"saliency_mean": "x"}}',
+        b'{"a": "' + b"x" * (LINE_BYTES - 11) + b'"}',
     ],
+    ids=lambda line: line[:30].decode(),
 )
-def test_a_line_that_is_no_object_is_named_by_its_number(line: bytes, reason: str) -> None:
-    text = b'{"a": 1}\n\n' * (CHUNK_ROWS // 2 + 5) + line + b'\n{"a": 3}\n'
-    with pytest.raises(InputError, match=rf"in\.jsonl, line {CHUNK_ROWS + 11}: .*{reason}"):
-        list(read_lines(io.BytesIO(text), "in.jsonl"))
+def test_odd_lines_that_are_rows_stay(line: bytes) -> None:
+    for text in (line, line + b"\n", b"\n" + line + b"\r\n{}"):
+        assert read(text)[:2] == (text, [])
+
+
+def test_a_line_too_long_is_rejected_in_pieces() -> None:
+    line = b'{"a": "' + b"x" * (LINE_BYTES + CHUNK_BYTES) + b'"}'
+    for text, rows in ((line, 1), (b"{}\n" + line + b"\n", 2), (b"{}\n" + line + b"\n{}", 3)):
+        kept, rejected, found = read(text)
+        assert kept == text.replace(line, b"").replace(b"\n\n", b"\n")
+        assert found == rows
+        ((number, reason, told),) = rejected
+        assert (number, reason) == (min(rows, 2), "longer than 16 MiB")
+        assert told == line
+
+
+def test_a_file_of_blank_lines_is_read_in_pieces() -> None:
+    text = b"\xef\xbb\xbf" + b"\n" * 3_000_000
+    pieces = [chunk.trailer for chunk in LineReader(io.BytesIO(text), COLUMNS, lambda *_: None)]
+    assert b"".join(pieces) == text
+    assert max(map(len, pieces)) <= CHUNK_BYTES
 
 
 def test_pieces_are_bounded_and_number_their_lines() -> None:
     text = b"\n" + b'{"a": 1}\n' * (3 * CHUNK_ROWS)
-    chunks = list(read_lines(io.BytesIO(text), "in.jsonl"))
+    chunks = list(LineReader(io.BytesIO(text), COLUMNS, lambda *_: None))
     assert max(len(chunk.rows) for chunk in chunks) <= CHUNK_ROWS
     assert [n for chunk in chunks for n in chunk.numbers] == list(range(2, 3 * CHUNK_ROWS + 2))
     assert b"".join(text for chunk in chunks for text in chunk.texts) == text

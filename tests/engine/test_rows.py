@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from saliency_engine import rows, tables
+from saliency_engine import rows, sources, tables
 from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.errors import ConfigError, InputError
 from saliency_engine.types import RowBatch, Source
@@ -74,9 +74,12 @@ def test_only_rows_with_a_finite_mean_and_variance_are_left_alone(store: Callabl
     assert None not in plan(read(path, mean_column="other"))
 
 
-def test_text_is_no_mean(store: Callable[[dict[str, Any]], Path]) -> None:
-    path = store({"src": ["a"], "saliency_mean": ["0.5"], "saliency_var": [0.1]})
-    assert plan(read(path)) == [Source("a")]
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_text_is_no_mean(tmp_path: Path, suffix: str) -> None:
+    WRITERS[suffix](
+        tmp_path / f"in.{suffix}", pa.table({"src": ["a"], "saliency_mean": ["0.5"], "saliency_var": [0.1]})
+    )
+    assert plan(read(tmp_path / f"in.{suffix}")) == [Source("a")]
 
 
 def test_rows_of_one_clip_share_one_source(store: Callable[[dict[str, Any]], Path]) -> None:
@@ -164,7 +167,7 @@ def test_tables_come_in_bounded_batches_and_say_how_far_they_are(tmp_path: Path,
         assert table.rows_total == (count if suffix == "parquet" else None)
         seen = [(batch.first_row, batch.rows, table.fraction() or 0.0) for batch in table]
     assert len(seen) > 2
-    assert max(size for _, size, _ in seen) <= tables.BATCH_ROWS
+    assert max(size for _, size, _ in seen) <= sources.BATCH_ROWS
     assert [first for first, _, _ in seen] == np.cumsum([0, *(size for _, size, _ in seen)])[:-1].tolist()
     assert sum(size for _, size, _ in seen) == count
     fractions = [fraction for _, _, fraction in seen]
@@ -178,7 +181,7 @@ def test_wide_rows_come_in_smaller_batches(tmp_path: Path, suffix: str) -> None:
     table = pa.table({"src": [f"{i}" for i in range(256)], "blob": [bytes([i]) * (1 << 18) for i in range(256)]})
     WRITERS[suffix](tmp_path / f"in.{suffix}", table)
     batches = read(tmp_path / f"in.{suffix}")
-    assert max(batch.payload.nbytes for batch in batches) <= 1.1 * tables.BATCH_BYTES
+    assert max(batch.payload.nbytes for batch in batches) <= 1.1 * sources.BATCH_BYTES
     assert pa.Table.from_batches([batch.payload for batch in batches]).equals(table)
 
 
@@ -236,6 +239,43 @@ def test_a_pipe_of_another_format_is_refused_by_name(head: bytes, what: str) -> 
 def test_an_arrow_file_may_hold_a_stream(tmp_path: Path) -> None:
     (tmp_path / "in.arrow").write_bytes(ipc_stream(pa.table({"src": ["a", "b", "c"]})))
     assert len(plan(read(tmp_path / "in.arrow"))) == 3
+
+
+STREAM = ipc_stream(pa.table({"src": ["a", "b", "c"]}))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (STREAM[:-8], "has no end mark: it was cut off"),
+        (STREAM[: STREAM.rindex(b"\xff\xff\xff\xff", 0, -8)], "has no end mark"),
+        (STREAM[:-4], "Expected to be able to read|has no end mark|metadata"),
+        (STREAM[:-20], "Expected to be able to read"),
+        (STREAM + STREAM, "more data follows the end of the stream"),
+    ],
+    ids=["unclosed", "a batch less", "half a mark", "half a batch", "two"],
+)
+def test_a_stream_that_was_cut_or_joined_is_refused(tmp_path: Path, data: bytes, reason: str) -> None:
+    """Arrow alone takes the first two for whole ones, and reads the first of two."""
+    with pytest.raises(InputError, match=f"^stdin: .*({reason})"):
+        read("-", data)
+    (tmp_path / "in.arrow").write_bytes(data)
+    with pytest.raises(InputError, match=rf"in\.arrow: .*({reason})"):
+        read(tmp_path / "in.arrow")
+
+
+def test_batches_that_point_outside_themselves_are_refused(tmp_path: Path) -> None:
+    """Arrow alone reads what lies there, or crashes."""
+    texts = pa.StringArray.from_buffers(2, pa.py_buffer(np.array([0, 1 << 20, 4], np.int32)), pa.py_buffer(b"abcd"))
+    codes = pa.DictionaryArray.from_arrays(pa.array([0, 77], pa.int32()), pa.array(["a"]), safe=False)
+    not_text = pa.StringArray.from_buffers(1, pa.py_buffer(np.array([0, 1], np.int32)), pa.py_buffer(b"\xff"))
+    for column, reason in ((texts, "[Oo]ffset"), (codes, "out of bounds"), (not_text, "Invalid UTF8")):
+        for name, make in (("in.arrow", pa.ipc.new_file), ("stream.arrow", pa.ipc.new_stream)):
+            batch = pa.record_batch({"src": column})
+            with make(tmp_path / name, batch.schema) as writer:
+                writer.write_batch(batch)
+            with pytest.raises(InputError, match=rf"{name}: .*{reason}"):
+                read(tmp_path / name)
 
 
 def test_suffixes_are_known_or_listed(tmp_path: Path) -> None:

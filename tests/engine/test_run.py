@@ -75,7 +75,7 @@ def test_the_forks_command_works_with_only_its_name_changed(
         assert row["saliency_aggregator"] == "ema"
         assert row["saliency_ema_alpha"] == 0.6
     audit = json.loads((tmp_path / "audit.json").read_text())
-    assert audit["summary"] == {"total": 4, "ok": 4, "skipped_existing": 0, "failed": 0}
+    assert audit["summary"] == {"total": 4, "ok": 4, "skipped_existing": 0, "failed": 0, "rejected": 0}
 
 
 def test_every_kind_of_row_has_its_status(tmp_path: Path, clips: dict[str, Path], encode: Encode) -> None:
