@@ -14,12 +14,13 @@ import orjson
 import pyarrow as pa
 import pytest
 
-from saliency_engine import jsonl
 from saliency_engine.aggregate import measure, summarize
-from saliency_engine.config import RunConfig
+from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.join import Joiner
+from saliency_engine.jsonl import LineReader
 from saliency_engine.memo import Memo
-from saliency_engine.rows import ArrowRows, LineRows
+from saliency_engine.rejects import Rejects
+from saliency_engine.rows import ArrowRows, LineRows, line_columns
 from saliency_engine.types import ClipRequest, ClipResult, ClipStatistics, Status
 
 CONFIG = RunConfig(model="frequency_tuned_v1")
@@ -46,10 +47,8 @@ def test_json_lines(benchmark: Any, way: str, case: str) -> None:
 
     def engine() -> bytes:
         plan, joiner = LineRows(CONFIG).plan, Joiner(CONFIG, "m", None)
-        joined = [
-            joiner.join(batch, [RESULT] * len(batch.sources))
-            for batch in (plan(chunk, 0) for chunk in jsonl.read_lines(io.BytesIO(text), "lines"))
-        ]
+        reader = LineReader(io.BytesIO(text), line_columns(CONFIG), Rejects(TableJob(input="-", output="-")).add)
+        joined = [joiner.join(batch, [RESULT] * len(batch.sources)) for batch in (plan(chunk, 0) for chunk in reader)]
         return b"".join(line for lines in joined for line in lines.texts)
 
     def with_orjson() -> bytes:
