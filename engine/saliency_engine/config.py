@@ -76,6 +76,7 @@ class RunConfig:
     decode_workers: int | Auto = _option("auto", "Decoding processes.", low=1)
     threads: int | Auto = _option("auto", "Threads of the model on the CPU.", low=1)
     clip_timeout: float = _option(60.0, "Seconds a clip may take to decode before its worker is killed.", low=0.1)
+    verify_clips: bool = _option(False, "Know a clip by its contents, not its time of change; reads every clip whole.")
     memo: str = _option("", "File that keeps finished clips; empty: OUTPUT.memo.sqlite; off: none.")
 
     def __post_init__(self) -> None:

@@ -2,8 +2,9 @@
 
 One SQLite table maps a key (a hash of everything that can change a number) to a clip's statistics, from which every
 aggregator's mean and variance follow: 8 frames take 432 bytes. A clip's numbers are there as soon as its batch is
-through the model, so a killed run loses only what was under way. Failures are kept for this run only (in SQLite's
-temporary store, so memory stays bounded): a clip that failed today may be whole tomorrow.
+through the model, so a killed run loses only what was under way. Every entry bears a checksum of its key and its
+numbers: a flipped bit or a page out of place is an error, never another number. Failures are kept for this run only (in
+SQLite's temporary store, so memory stays bounded): a clip that failed today may be whole tomorrow.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -24,9 +26,11 @@ from saliency_engine.errors import MemoError
 from saliency_engine.types import ClipRequest, ClipResult, ClipStatistics, Status
 
 APPLICATION_ID = 0x53424D31  # "SBM1", in the file's header: never write into somebody else's database
-VERSION = 1
+VERSION = 2
 # Raised whenever a change of this code moves a number: old entries are then no longer found.
 NUMERICS_VERSION = 1
+_CHECKSUM = 8  # bytes
+_PATIENCE = 60.0  # seconds to wait for another run that is writing
 
 
 class Memo:
@@ -40,8 +44,9 @@ class Memo:
         self._name = "the temporary memo" if path is None else str(path)
         self._context = hashlib.sha256(_canonical({**context, "numerics": NUMERICS_VERSION})).digest()
         with self._explained():
-            # Autocommit: a transaction is opened by the first write after a commit, and no read holds a lock.
-            self._db = sqlite3.connect("" if path is None else path, timeout=60.0)
+            # Autocommit; ``put`` alone opens a transaction. A read within one would pin what the file held then, and
+            # the write after it would fail as soon as another run had written in between.
+            self._db = sqlite3.connect("" if path is None else path, timeout=_PATIENCE, isolation_level=None)
         try:
             with self._explained():
                 self._prepare()
@@ -50,8 +55,10 @@ class Memo:
             raise
 
     def _prepare(self) -> None:
+        self._db.execute("BEGIN")  # one moment's view: another run may be making the file
         application, version = self._pragma("application_id"), self._pragma("user_version")
         tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        self._db.execute("COMMIT")
         if tables and application != APPLICATION_ID:
             raise MemoError(f"{self._name} is a database, but not a memo of this program; choose another --memo")
         if tables and version != VERSION:
@@ -60,16 +67,29 @@ class Memo:
                 "delete it or choose another --memo"
             )
         # A write-ahead log survives kill -9 at any moment, and lets two runs share the file.
-        self._db.execute("PRAGMA journal_mode = WAL")
+        self._switch_to_wal()
         self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        self._db.execute(f"PRAGMA user_version = {VERSION}")
-        self._db.execute(
-            "CREATE TABLE IF NOT EXISTS clips (key BLOB PRIMARY KEY, path BLOB, statistics BLOB) WITHOUT ROWID"
-        )
+        if not tables:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            self._db.execute(f"PRAGMA user_version = {VERSION}")
+            self._db.execute(
+                "CREATE TABLE IF NOT EXISTS clips (key BLOB PRIMARY KEY, path BLOB, statistics BLOB) WITHOUT ROWID"
+            )
+            self._db.execute("COMMIT")
         self._db.execute("CREATE TEMP TABLE failures (key BLOB PRIMARY KEY, status TEXT, reason TEXT) WITHOUT ROWID")
         self._db.execute("CREATE TEMP TABLE seen (key BLOB PRIMARY KEY) WITHOUT ROWID")
-        self._db.commit()
+
+    def _switch_to_wal(self) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:  # SQLite itself does not wait for a run that is doing the same
+                if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.01)
 
     def _pragma(self, name: str) -> int:
         return int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
@@ -77,6 +97,8 @@ class Memo:
     def key(self, request: ClipRequest) -> bytes:
         """The clip's key under this run's context: 32 bytes."""
         clip = {**asdict(request), "path": os.fsencode(request.path).hex()}  # file names need not be text
+        if request.content:
+            del clip["mtime_ns"]  # its contents say more, and a copied or touched file keeps its numbers
         return hashlib.sha256(self._context + _canonical(clip)).digest()
 
     def get(self, key: bytes) -> ClipStatistics | ClipResult | None:
@@ -84,7 +106,7 @@ class Memo:
         with self._explained():
             row = self._db.execute("SELECT statistics FROM clips WHERE key = ?", (key,)).fetchone()
             if row is not None:
-                return _decode(row[0], self._name)
+                return self._decode(key, row[0])
             row = self._db.execute("SELECT status, reason FROM failures WHERE key = ?", (key,)).fetchone()
         return None if row is None else ClipResult(Status(row[0]), reason=row[1])
 
@@ -95,9 +117,12 @@ class Memo:
 
     def put(self, key: bytes, path: str, statistics: ClipStatistics) -> None:
         """Remember a finished clip; durable against a kill after the next ``commit``."""
+        entry = _encode(statistics)
         with self._explained():
+            if not self._db.in_transaction:
+                self._db.execute("BEGIN IMMEDIATE")
             self._db.execute(
-                "INSERT OR REPLACE INTO clips VALUES (?, ?, ?)", (key, os.fsencode(path), _encode(statistics))
+                "INSERT OR REPLACE INTO clips VALUES (?, ?, ?)", (key, os.fsencode(path), _checksum(key, entry) + entry)
             )
 
     def put_failure(self, key: bytes, failure: ClipResult) -> None:
@@ -112,20 +137,51 @@ class Memo:
 
     def close(self) -> None:
         """Commit and close."""
-        with self._explained():
-            self._db.commit()
+        try:
+            self.commit()
+        finally:
             self._db.close()
+
+    def _decode(self, key: bytes, stored: bytes) -> ClipStatistics:
+        checksum, entry = stored[:_CHECKSUM], stored[_CHECKSUM:]
+        if checksum != _checksum(key, entry):
+            raise MemoError(
+                f"{self._name}: an entry is damaged; delete the file, choose another --memo, or use --memo off"
+            )
+        return _decode(entry)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            raise MemoError(f"{self._name}: {error}; delete it, choose another --memo, or use --memo off") from error
+            name = getattr(error, "sqlite_errorname", type(error).__name__)
+            raise MemoError(f"{self._name}: {error} ({name}); {_CURES.get(_code(error), _REPLACE)}") from error
+
+
+_REPLACE = "delete it, choose another --memo, or use --memo off"
+_ELSEWHERE = "choose another --memo, or use --memo off"
+_CURES = {
+    sqlite3.SQLITE_FULL: "make room, in the folder for temporary files too, and run the same command again: finished "
+    "clips are kept",
+    sqlite3.SQLITE_IOERR: "see to the disk and run the same command again: finished clips are kept",
+    sqlite3.SQLITE_BUSY: "another program holds it: wait for that to end, or choose another --memo",
+    sqlite3.SQLITE_READONLY: _ELSEWHERE,
+    sqlite3.SQLITE_CANTOPEN: _ELSEWHERE,
+}
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's primary result code, 0 for an error that is not SQLite's own."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _canonical(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS, default=str)
+
+
+def _checksum(key: bytes, entry: bytes) -> bytes:
+    return hashlib.blake2b(key + entry, digest_size=_CHECKSUM).digest()
 
 
 def _encode(statistics: ClipStatistics) -> bytes:
@@ -135,12 +191,9 @@ def _encode(statistics: ClipStatistics) -> bytes:
     return np.concatenate(parts).astype("<f8").tobytes()
 
 
-def _decode(blob: bytes, name: str) -> ClipStatistics:
-    values = np.frombuffer(blob, "<f8").astype(np.float64) if len(blob) % 8 == 0 else np.empty(0)
-    # length = 2K + 2 + K(K + 1)/2
-    frames = round((np.sqrt(25 + 8 * (len(values) - 2)) - 5) / 2) if len(values) > 2 else 0
-    if frames < 1 or 2 * frames + 2 + frames * (frames + 1) // 2 != len(values) or not np.isfinite(values).all():
-        raise MemoError(f"{name}: an entry is damaged; delete the file, choose another --memo, or use --memo off")
+def _decode(entry: bytes) -> ClipStatistics:
+    values = np.frombuffer(entry, "<f8").astype(np.float64)
+    frames = round((np.sqrt(25 + 8 * (len(values) - 2)) - 5) / 2)  # length = 2K + 2 + K(K + 1)/2
     gram = np.empty((frames, frames))
     lower = np.tril_indices(frames)
     gram[lower] = values[2 * frames + 2 :]

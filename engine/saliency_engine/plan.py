@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -20,6 +21,7 @@ class Planner:
         self._root = Path(config.root).absolute()
         self._default_size = (config.default_width, config.default_height)
         self._pixel_format = config.yuv_pixel_format
+        self._verify = config.verify_clips
 
     def request(self, source: Source) -> ClipRequest:
         """The clip that ``source`` names, as it is on disk now.
@@ -37,7 +39,7 @@ class Planner:
         if not stat.S_ISREG(found.st_mode):
             raise MissingSourceError("the source is not a regular file")
         raw = self._raw_format(source) if path.lower().endswith(RAW_SUFFIX) else None
-        return ClipRequest(path, found.st_size, found.st_mtime_ns, raw)
+        return ClipRequest(path, found.st_size, found.st_mtime_ns, raw, _sha256(path) if self._verify else "")
 
     def _raw_format(self, source: Source) -> RawFormat:
         width, height = source.width or self._default_size[0], source.height or self._default_size[1]
@@ -46,6 +48,14 @@ class Planner:
                 "raw video needs a width and a height: in the row, or by --default-width and --default-height"
             )
         return RawFormat(width, height, source.pixel_format or self._pixel_format)
+
+
+def _sha256(path: str) -> str:
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise MissingSourceError(_unreachable(error)) from error
 
 
 def _unreachable(error: OSError | ValueError) -> str:

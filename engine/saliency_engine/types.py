@@ -70,13 +70,15 @@ class RawFormat:
 class ClipRequest:
     """One clip to compute: a regular file, as it was when planned.
 
-    ``path`` is absolute with links resolved; ``size`` is in bytes; ``raw`` is set for headerless video only.
+    ``path`` is absolute with links resolved; ``size`` is in bytes; ``raw`` is set for headerless video only;
+    ``content`` is the hex sha256 of its bytes where the run looks at them, else empty.
     """
 
     path: str
     size: int
     mtime_ns: int
     raw: RawFormat | None = None
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.memos import ENTRIES, Files, cuts, flipped, memo_of_a_killed_run, survey, whole_memo
 
 from saliency_engine.errors import MemoError
-from saliency_engine.memo import Memo
+from saliency_engine.memo import Memo, _encode
 from saliency_engine.types import ClipRequest, ClipResult, ClipStatistics, RawFormat, Status
 
 REQUEST = ClipRequest("/clips/a.yuv", 1000, 123456789, RawFormat(64, 48, "yuv420p"))
@@ -99,6 +103,40 @@ def test_two_runs_share_one_memo(tmp_path: Path) -> None:
     first.close()
 
 
+def test_a_reader_may_write_after_another_run_has_written(tmp_path: Path) -> None:
+    first, second = (Memo(tmp_path / "memo.sqlite", CONTEXT) for _ in range(2))
+    known, other, third = (first.key(replace(REQUEST, size=size)) for size in range(3))
+    first.put(known, REQUEST.path, _statistics())
+    first.commit()
+    assert first.first_seen(known)
+    assert isinstance(first.get(known), ClipStatistics)
+    second.put(other, REQUEST.path, _statistics())
+    second.commit()
+    first.put(third, REQUEST.path, _statistics())
+    first.commit()
+    assert isinstance(second.get(third), ClipStatistics)
+    assert isinstance(first.get(other), ClipStatistics)
+    second.close()
+    first.close()
+
+
+def test_many_runs_may_make_it_at_once(tmp_path: Path) -> None:
+    def use(number: int, path: Path) -> None:
+        barrier.wait()
+        memo = Memo(path, CONTEXT)
+        memo.put(memo.key(replace(REQUEST, size=number)), REQUEST.path, _statistics())
+        memo.close()
+
+    barrier = threading.Barrier(8)
+    with ThreadPoolExecutor(8) as runs:
+        for trial in range(10):
+            path = tmp_path / f"{trial}.sqlite"
+            list(runs.map(use, range(8), [path] * 8))
+            memo = Memo(path, CONTEXT)
+            assert all(memo.get(memo.key(replace(REQUEST, size=number))) for number in range(8))
+            memo.close()
+
+
 def test_the_temporary_memo_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     memo = Memo(None, CONTEXT)
@@ -147,6 +185,76 @@ def test_a_damaged_entry_is_refused(tmp_path: Path) -> None:
     db.close()
     memo = Memo(tmp_path / "memo.sqlite", CONTEXT)
     with pytest.raises(MemoError, match="damaged"):
+        memo.get(memo.key(REQUEST))
+    memo.close()
+
+
+# Damage: an error or an entry that is not found, never other numbers
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    return whole_memo(tmp_path_factory.mktemp("closed"))
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    return memo_of_a_killed_run(tmp_path_factory.mktemp("killed"))
+
+
+def test_what_a_killed_run_left_is_found(tmp_path: Path, killed: Files) -> None:
+    assert survey(tmp_path, killed) == (ENTRIES, "")
+
+
+def test_a_memo_cut_anywhere_is_refused_or_made_anew(tmp_path: Path, closed: Files) -> None:
+    content = closed["memo"]
+    for length in cuts(content):
+        found, told = survey(tmp_path, {"memo": content[:length]})
+        assert found < ENTRIES
+        if length % 4096 == 0:  # whole pages are missing; what is missing of a page reads as entries that are not there
+            assert bool(told) == (length > 0)
+
+
+def test_a_log_cut_anywhere_loses_its_end(tmp_path: Path, killed: Files) -> None:
+    content = killed["memo-wal"]
+    for length in cuts(content):
+        found, told = survey(tmp_path, {**killed, "memo-wal": content[:length]})
+        assert ENTRIES // 2 <= found < ENTRIES
+        assert not told
+
+
+def test_an_index_cut_anywhere_is_made_anew(tmp_path: Path, killed: Files) -> None:
+    content = killed["memo-shm"]
+    for length in cuts(content):
+        assert survey(tmp_path, {**killed, "memo-shm": content[:length]}) == (ENTRIES, "")
+
+
+def test_a_lost_log_loses_what_was_in_it(tmp_path: Path, killed: Files) -> None:
+    assert survey(tmp_path, {"memo": killed["memo"]}) == (ENTRIES // 2, "")
+    assert survey(tmp_path, {"memo": killed["memo"], "memo-wal": killed["memo-wal"]}) == (ENTRIES, "")
+
+
+def test_flipped_bits_give_no_wrong_numbers(tmp_path: Path, closed: Files, killed: Files) -> None:
+    generator = random.Random(3)
+    refused = sum(bool(survey(tmp_path, flipped(closed, "memo", generator))[1]) for _ in range(80))
+    assert refused > 20
+    for _ in range(20):  # the log has checksums of its own: what comes after the damage is lost
+        found, told = survey(tmp_path, flipped(killed, "memo-wal", generator))
+        assert not told
+        assert ENTRIES // 2 <= found <= ENTRIES
+
+
+def test_a_flipped_bit_in_the_numbers_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "memo"
+    memo = Memo(path, CONTEXT)
+    memo.put(memo.key(REQUEST), REQUEST.path, _statistics())
+    memo.close()
+    content = bytearray(path.read_bytes())
+    at = content.index(_encode(_statistics()))
+    content[at + 7] ^= 1
+    path.write_bytes(content)
+    memo = Memo(path, CONTEXT)
+    with pytest.raises(MemoError, match="an entry is damaged"):
         memo.get(memo.key(REQUEST))
     memo.close()
 
