@@ -27,4 +27,4 @@ class RepeatingPlanner(Planner):
     def request(self, source: Source) -> Mention:
         """See ``Planner``."""
         clip = super().request(source)
-        return Mention(clip.path, clip.size, clip.mtime_ns, clip.raw, next(self._numbers))
+        return Mention(clip.path, clip.size, clip.mtime_ns, clip.raw, clip.content, next(self._numbers))
