@@ -42,6 +42,9 @@ def run(config_file: str | None, **given: Any) -> None:
     options = load_options(config_file) if config_file else {}
     options.update(given_only(given))
     job, config = split_options(options)
+    from saliency_engine.worker import start_fork_server
+
+    start_fork_server()  # its imports go on beside the next line's: a quarter of a second
     from saliency_engine.run import run_table
 
     sys.exit(1 if run_table(job, config)["summary"]["failed"] else 0)

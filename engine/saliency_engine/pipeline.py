@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from saliency_engine.aggregate import measure, summarize
-from saliency_engine.batch import Batch, Clip
+from saliency_engine.batch import Batch, Clip, normalize
 from saliency_engine.clock import Clock
 from saliency_engine.errors import ClipError, InferenceError, MissingGeometryError, MissingSourceError
 from saliency_engine.infer import Session
@@ -90,6 +90,7 @@ class Pipeline:
         self._running: deque[tuple[Batch, Future[None]]] = deque()
         self._model_threads = ThreadPoolExecutor(2, thread_name_prefix="model")
         self._model_since = 0.0
+        self._cold = True
         self._model_done, self._model_signal = multiprocessing.Pipe(duplex=False)
 
     def process(
@@ -176,6 +177,9 @@ class Pipeline:
         if known is None:
             self._waiting[key] = [place]
             self._pool.submit(request)
+            if self._cold:
+                self._cold = False
+                self._model_threads.submit(_load_kernels)
         elif isinstance(known, ClipResult):
             self._settle([place], known)
         else:
@@ -270,6 +274,12 @@ class Pipeline:
     def _result(self, statistics: ClipStatistics) -> ClipResult:
         mean, var = summarize(statistics, self._aggregator, self._alpha)
         return ClipResult(Status.OK, mean, var)
+
+
+def _load_kernels() -> None:
+    """While the first clip is being decoded: numba takes 0.2 s for its first kernel, which the clip would wait for."""
+    normalize(np.zeros((3, 1, 1), np.uint16), np.empty((3, 1, 1), np.float32))
+    measure(np.zeros((1, 1, 1), np.float32), np.zeros(1))
 
 
 def _failure(error: ClipError) -> ClipResult:
