@@ -19,6 +19,7 @@ from saliency_engine.graph import read_graph
 from saliency_engine.models import Model
 from saliency_engine.settings import PRECISIONS, PROVIDERS, REFERENCE, Asked, Setting, grid
 from saliency_engine.stopwatch import Job, Probe, Timing
+from saliency_engine.text import printable
 from saliency_engine.types import Source, Status
 from saliency_engine.window import STAGES
 
@@ -84,7 +85,7 @@ class Bench:
         return [*self._measure(settings, asked.rounds), *failed]
 
     def _say(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     def _job(self, setting: Setting, clips: Sequence[Source]) -> Job:
         return Job({**self._options, **dataclasses.asdict(setting)}, clips)

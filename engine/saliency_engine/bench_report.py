@@ -15,6 +15,7 @@ from saliency_engine.bench import Measured, Result
 from saliency_engine.models import Model
 from saliency_engine.recommend import Advice
 from saliency_engine.settings import Setting
+from saliency_engine.text import printable
 
 SCHEMA = "saliency-batch-bench-v1"
 _COLUMNS = {
@@ -47,7 +48,7 @@ def print_table(results: Sequence[Result]) -> None:
     console.print(grid)
     console.print("busy %: decoders/batching/model/aggregation. |Δ|, largest of a row, and r against cpu float32.")
     for note in notes:
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
+        console.print(printable(note), markup=False, highlight=False, soft_wrap=True)
 
 
 def _unsteady(results: Sequence[Result]) -> str:

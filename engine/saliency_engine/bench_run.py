@@ -18,6 +18,7 @@ from saliency_engine.errors import ProviderError
 from saliency_engine.models import load_model
 from saliency_engine.recommend import advise
 from saliency_engine.settings import Asked
+from saliency_engine.text import printable
 
 
 def run_bench(named: Sequence[str], options: Mapping[str, Any], asked: Asked, json_file: str, chart_file: str) -> None:
@@ -51,5 +52,5 @@ def run_bench(named: Sequence[str], options: Mapping[str, Any], asked: Asked, js
     if chart_file:
         chart.draw(Path(chart_file), report)
     for reason in advice.reasons:
-        console.print(reason, markup=False, highlight=False, soft_wrap=True)
+        console.print(printable(reason), markup=False, highlight=False, soft_wrap=True)
     click.echo(advice.command)

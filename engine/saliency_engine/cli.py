@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import sys
 import traceback
 from typing import Any
@@ -12,8 +15,10 @@ from saliency_engine import interrupt
 from saliency_engine.bench_cli import bench
 from saliency_engine.config import load_options, option_names, split_options
 from saliency_engine.errors import ConfigError, SaliencyError
+from saliency_engine.files import forget_buffered
 from saliency_engine.models_cli import models
 from saliency_engine.options import config_options, given_only
+from saliency_engine.text import printable
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -115,11 +120,31 @@ main_group.add_command(models)
 
 def main() -> None:
     """Entry point of ``saliency-batch``."""
+    _prepare_standard_streams()
     interrupt.listen()
     try:
         main_group.main(standalone_mode=False)
+        status: int | str | None = 0
     except BaseException as error:  # noqa: BLE001  signals and failures alike become an exit status
-        sys.exit(_status(error))
+        status = _status(error)
+    if sys.stdout is not None:
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            status = status or _status(error)
+            forget_buffered(sys.stdout.buffer)
+    sys.exit(status)
+
+
+def _prepare_standard_streams() -> None:
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # Closed: the output table would get the number, and with it whatever a library says on stderr.
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a locale may not have the letters; as stderr always does
 
 
 def _status(error: BaseException) -> int | str | None:
@@ -132,11 +157,13 @@ def _status(error: BaseException) -> int | str | None:
     if isinstance(error, click.ClickException):
         error.show()
         return 2
-    if isinstance(error, SaliencyError):
-        click.echo(f"{type(error).__name__}: {error}", err=True)
+    if isinstance(error, SaliencyError | OSError | MemoryError):
+        hint = " (ulimit -n raises the limit)" if getattr(error, "errno", 0) == errno.EMFILE else ""
+        click.echo(f"{type(error).__name__}: {printable(error)}{hint}", err=True)
         if isinstance(error, ConfigError):
             click.echo("Try --help for the options.", err=True)
         return 2
-    traceback.print_exception(error)
+    for line in "".join(traceback.format_exception(error)).splitlines():
+        click.echo(printable(line), err=True)
     click.echo("this is a bug of saliency-batch, not of your table; finished clips are in the memo", err=True)
     return 70  # Python's own exit status would be 1, which scripts read as "a row failed"

@@ -28,6 +28,7 @@ from saliency_engine.engine import Engine
 from saliency_engine.errors import SaliencyError
 from saliency_engine.machine import PACKAGES, cores
 from saliency_engine.ring import Ring
+from saliency_engine.text import printable
 
 OK, NOTE, BROKEN = "ok", "note", "broken"
 
@@ -67,7 +68,7 @@ def print_findings(findings: list[Finding], *, as_json: bool) -> None:
     grid.add_column(overflow="fold")
     for finding in findings:
         style = {OK: "green", NOTE: "yellow", BROKEN: "bold red"}[finding.state]
-        grid.add_row(Text(finding.state, style), finding.name, Text(finding.told))
+        grid.add_row(Text(finding.state, style), finding.name, Text(printable(finding.told)))
     console = Console()
     Console(width=None if console.is_terminal else 120).print(grid)
 

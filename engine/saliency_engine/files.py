@@ -1,13 +1,102 @@
-"""Files that appear together and whole, or not at all."""
+"""Files that appear whole, or not at all."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from tempfile import mkstemp
+from typing import BinaryIO
 
 from saliency_engine.errors import OutputError
+
+
+class Target:
+    """A file to be: ``<path>.partial`` under an exclusive lock until ``publish``. Links are followed.
+
+    Raises ``OSError``, or ``OutputError`` with path and cause where the place cannot be a file's, or another run is
+    writing there. ``release`` must follow, whatever happens; without ``publish`` it removes the partial file.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._name, self._path = path, Path(os.path.realpath(path))
+        self._partial = self._path.with_name(self._path.name + ".partial")
+        if not self._path.parent.is_dir():
+            raise OutputError(f"{path}: the folder {self._path.parent} does not exist")
+        if self._path.exists() and not self._path.is_file():
+            raise OutputError(f"{path}: is there already and is no regular file")
+        self._published = False
+        self._handle = self._lock()
+        try:
+            os.ftruncate(self._handle, 0)
+        except OSError:
+            self.release()
+            raise
+
+    def open(self) -> BinaryIO:
+        """The file to write to; it shares the lock and may be closed before ``publish``."""
+        return os.fdopen(os.dup(self._handle), "wb", buffering=1 << 20)
+
+    def sync(self) -> None:
+        """Bring what was written to the disk."""
+        os.fsync(self._handle)
+
+    def publish(self) -> None:
+        """Give the file its name, on disk for good when this returns."""
+        self.sync()
+        self._partial.rename(self._path)
+        self._published = True
+        try:
+            _sync_folder(self._path.parent)
+        except OSError as error:
+            raise OutputError(
+                f"{self._name}: its folder cannot be flushed to the disk ({error.strerror}); the file is whole, but "
+                "may not outlive a power failure"
+            ) from error
+
+    def withdraw(self) -> None:
+        """Take the file away again, where it was published."""
+        if self._published:
+            self._path.unlink(missing_ok=True)
+
+    def release(self) -> None:
+        """Let go of the file."""
+        if not self._published:
+            self._partial.unlink(missing_ok=True)
+        os.close(self._handle)
+
+    def _lock(self) -> int:
+        while True:
+            handle = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(handle), self._partial.stat()):
+                    return handle
+            except BlockingIOError:
+                os.close(handle)
+                raise OutputError(f"{self._name}: another run is writing it ({self._partial} is locked)") from None
+            except FileNotFoundError:
+                pass
+            except OSError:
+                os.close(handle)
+                raise
+            os.close(handle)  # a run that ended in between renamed or removed the file we opened
+
+
+def _sync_folder(path: Path) -> None:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError:  # one may be allowed to write to a folder and not to read it
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network filesystems cannot, and need not
+            raise
+    finally:
+        os.close(handle)
 
 
 def write_together(contents: Mapping[Path, bytes]) -> None:
@@ -15,36 +104,32 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
 
     Raises ``OutputError``; files that this call had put in place are then gone again.
     """
-    waiting: list[tuple[Path, Path]] = []
-    placed: list[Path] = []
-    try:
+    with ExitStack() as stack, ExitStack() as placed:  # what is in ``placed`` is undone, unless all are in their places
+        targets = []
         for path, content in contents.items():
-            waiting.append((_stage(path, content), path))
-        for partial, path in waiting:
-            partial.replace(path)
-            placed.append(path)
-    except BaseException as error:
-        for path in [*placed, *(partial for partial, _ in waiting)]:
-            path.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise OutputError(f"cannot write {error.filename}: {error.strerror or error}") from error
-        raise
+            with _named(path):
+                target = Target(str(path))
+                stack.callback(target.release)
+                with target.open() as file:
+                    file.write(content)
+                target.sync()
+            targets.append((path, target))
+        for path, target in targets:
+            placed.callback(target.withdraw)
+            with _named(path):
+                target.publish()
+        placed.pop_all()
 
 
-def _stage(path: Path, content: bytes) -> Path:
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
     try:
-        handle, name = mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        yield
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return Path(name)
+
+
+def forget_buffered(file: BinaryIO) -> None:
+    """Point a file that takes no more at nothing, or the interpreter would fail on what is left for it at its exit."""
+    with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nothing:
+        os.dup2(nothing.fileno(), file.fileno())

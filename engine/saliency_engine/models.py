@@ -16,6 +16,7 @@ from saliency_engine.config import RunConfig
 from saliency_engine.entry import Entry, Evidence, evidence_json, read_model
 from saliency_engine.errors import ModelError
 from saliency_engine.graph import check_operators, read_graph
+from saliency_engine.text import printable
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,13 @@ class Model:
         """Say on stderr, for people at a command line, that the model is not verified or not sound where it is not."""
         if self.evidence is None:
             print(
-                f"warning: the model {self.source} is not verified: nothing says that it is what it should be; "
-                f"if you know that it is, say so with --model-sha256 {self.sha256}",
+                f"warning: the model {printable(self.source)} is not verified: nothing says that it is what it should "
+                f"be; if you know that it is, say so with --model-sha256 {self.sha256}",
                 file=sys.stderr,
             )
         if self.fault:
-            print(f"warning: no clip can be computed with {self.source}: {self.fault}", file=sys.stderr)
+            told = printable(f"warning: no clip can be computed with {self.source}: {self.fault}")
+            print(told, file=sys.stderr)
 
 
 def load_model(config: RunConfig) -> Model:

@@ -14,6 +14,7 @@ from saliency_engine import registry
 from saliency_engine.entry import Entry
 from saliency_engine.models import believed
 from saliency_engine.signature import DEFAULT_IDENTITY, DEFAULT_ISSUER, Expected
+from saliency_engine.text import printable
 
 if TYPE_CHECKING:
     from saliency_engine.custody import Checked
@@ -74,9 +75,9 @@ def list_command() -> None:
     rows += [(entry.id, entry.state, _verified_by(entry), entry.input_size, entry.licence) for entry in known.values()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+        click.echo(printable("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()))
     for problem in problems:
-        click.echo(f"warning: {problem}", err=True)
+        click.echo(f"warning: {printable(problem)}", err=True)
     folder = registry.home()
     if folder is None:
         click.echo("note: HOME is not set, so there is no model folder; SALIENCY_BATCH_HOME can name one", err=True)
@@ -167,11 +168,11 @@ def _report(checked: Checked, entry: Entry | None = None) -> None:
     click.echo(f"Verified OK by {checked.evidence.how}")
     click.echo(f"  sha256      {checked.sha256}")
     if checked.signer is not None:
-        click.echo(f"  identity    {checked.signer.identity}")
-        click.echo(f"  issuer      {checked.signer.issuer}")
-        click.echo(f"  trust root  {checked.signer.root}")
+        click.echo(f"  identity    {printable(checked.signer.identity)}")
+        click.echo(f"  issuer      {printable(checked.signer.issuer)}")
+        click.echo(f"  trust root  {printable(checked.signer.root)}")
         if checked.signer.warning:
-            click.echo(f"warning: {checked.signer.warning}", err=True)
+            click.echo(f"warning: {printable(checked.signer.warning)}", err=True)
     if entry is not None:
-        click.echo(f"Installed {entry.id} in {entry.folder}")
+        click.echo(f"Installed {entry.id} in {printable(entry.folder)}")
         click.echo(f"Use it: saliency-batch run --model {entry.id} …")

@@ -22,6 +22,7 @@ from saliency_engine.infer import Session
 from saliency_engine.models import load_model
 from saliency_engine.plan import Planner
 from saliency_engine.tables import open_table
+from saliency_engine.text import printable
 from saliency_engine.types import Source
 
 _TILE, _GAP, _CAPTION = 320, 8, 40
@@ -112,8 +113,8 @@ def _draw(tiles: list[Tile]) -> Image.Image:
             if picture is not None:
                 image = Image.fromarray(picture).resize((_TILE, _TILE), Image.Resampling.BILINEAR)
                 sheet.paste(image, (_GAP + column * (_TILE + _GAP), top))
-        pen.text((_GAP, top + _TILE + 2), _fit(tile.title, font), _INK, font)
-        pen.text((_GAP, top + _TILE + 19), _fit(tile.caption, font), _FAINT, font)
+        pen.text((_GAP, top + _TILE + 2), _fit(printable(tile.title), font), _INK, font)
+        pen.text((_GAP, top + _TILE + 19), _fit(printable(tile.caption), font), _FAINT, font)
     return sheet
 
 

@@ -9,10 +9,12 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table as Grid
+from rich.text import Text
 
 from saliency_engine.engine import Engine
 from saliency_engine.pipeline import Counts
 from saliency_engine.tables import Table
+from saliency_engine.text import printable
 
 # Without a terminal (a log file, a batch system) one line in this many seconds.
 _LOG_SECONDS = 30.0
@@ -77,7 +79,7 @@ def _total_rows(table: Table, counts: Counts) -> int | None:
 def print_summary(audit: dict[str, Any]) -> None:
     """The end of the audit for people: rows by outcome, clips, and where the time went."""
     rows, clips, seconds = audit["summary"], audit["clips"], max(audit["seconds"], 1e-9)
-    table = Grid(title=f"{audit['model']['id']} on {audit['machine']['provider']}", show_header=False)
+    table = Grid(title=_literal(f"{audit['model']['id']} on {audit['machine']['provider']}"), show_header=False)
     lines = [
         ("rows", f"{rows['total']}: {rows['ok']} ok, {rows['skipped_existing']} skipped, {rows['failed']} failed"),
         ("clips", f"{clips['computed']} computed, {clips['reused']} reused, {clips['failed']} failed"),
@@ -90,8 +92,12 @@ def print_summary(audit: dict[str, Any]) -> None:
     if rows["rejected"]:
         lines.insert(1, ("  rejected", f"{rows['rejected']} lines: {audit['rejects']}"))
     for line in lines:
-        table.add_row(*line)
+        table.add_row(*map(_literal, line))
     Console(stderr=True).print(table)
+
+
+def _literal(text: str) -> Text:
+    return Text(printable(text))
 
 
 def _busy(stage: dict[str, Any]) -> str:

@@ -8,12 +8,14 @@ from itertools import islice
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
+from rich.table import Column
 from rich.table import Table as Grid
+from rich.text import Text
 
 from saliency_engine.config import BUILT_IN_MODEL, RunConfig, TableJob
 from saliency_engine.jsonl import Lines
 from saliency_engine.tables import open_table
+from saliency_engine.text import printable
 
 _PATH_WIDTH = 40
 
@@ -24,11 +26,11 @@ def show_table(path: str, rows: int, path_column: str) -> None:
     config = RunConfig(model=BUILT_IN_MODEL, path_column=path_column, overwrite=True)
     found = list(islice(_rows(path, config), rows))
     names = [name for name in dict.fromkeys(name for row in found for name in row) if name.startswith("saliency_")]
-    grid = Grid(path_column, *(name.removeprefix("saliency_") for name in names))
+    grid = Grid(*(Column(_cell(name)) for name in (path_column, *(name.removeprefix("saliency_") for name in names))))
     for row in found:
-        source = str(row.get(path_column) or "")
+        source = printable(row.get(path_column) or "")
         shown = source if len(source) <= _PATH_WIDTH else "…" + source[1 - _PATH_WIDTH :]
-        grid.add_row(escape(shown), *(_text(row.get(name)) for name in names))
+        grid.add_row(Text(shown), *(_cell(row.get(name)) for name in names))
     Console(width=None if Console().is_terminal else 160).print(grid)
 
 
@@ -41,7 +43,7 @@ def _rows(path: str, config: RunConfig) -> Iterator[dict[str, Any]]:
                 yield from batch.payload.to_pylist()
 
 
-def _text(value: Any) -> str:
+def _cell(value: Any) -> Text:
     if value is None:
-        return ""
-    return f"{value:.6f}" if isinstance(value, float) else escape(str(value))
+        return Text("")
+    return Text(f"{value:.6f}" if isinstance(value, float) else printable(value))

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 
 from saliency_engine import sinks
 from saliency_engine.errors import OutputError
+from saliency_engine.files import Target, forget_buffered
 from saliency_engine.formats import Format
 
 
 class Output:
     """An open output table: ``write`` its rows in order, then ``commit``; see ``open_output``."""
 
-    def __init__(self, name: str, sink: sinks.Sink, file: BinaryIO, target: _Target | None) -> None:
+    def __init__(self, name: str, sink: sinks.Sink, file: BinaryIO, target: Target | None) -> None:
         self.rows = 0
         self._name, self._sink, self._file, self._target = name, sink, file, target
 
@@ -62,7 +59,7 @@ def open_output(
             name = "stdout"
         else:
             with _writing(name):
-                target = _Target(path)
+                target = Target(path)
                 stack.callback(target.release)
                 file = target.open()
             stack.callback(_close, file)
@@ -81,68 +78,11 @@ def _close(file: BinaryIO) -> None:
 def _writing(name: str, file: BinaryIO | None = None) -> Iterator[None]:
     try:
         yield
-    except BrokenPipeError:
-        if file is not None:
-            _forget_buffered(file)
-        raise OutputError(f"{name}: its reader has gone") from None
     except OSError as error:
+        if file is not None:
+            forget_buffered(file)
+        if isinstance(error, BrokenPipeError):
+            raise OutputError(f"{name}: its reader has gone") from None
         raise OutputError(f"{name}: {error.strerror or error}") from error
     except (pa.ArrowException, UnicodeError) as error:
         raise OutputError(f"{name}: {error}") from error
-
-
-def _forget_buffered(pipe: BinaryIO) -> None:
-    """Point a broken pipe at nothing, or the interpreter would fail on what is left in its buffer when it exits."""
-    with suppress(OSError), Path(os.devnull).open("wb") as nothing:
-        os.dup2(nothing.fileno(), pipe.fileno())
-
-
-class _Target:
-    """``<path>.partial`` under an exclusive lock. Raises ``OSError``, or ``OutputError`` with the cause."""
-
-    def __init__(self, path: str) -> None:
-        self._path = Path(os.path.realpath(path))
-        self._partial = self._path.with_name(self._path.name + ".partial")
-        if not self._path.parent.is_dir():
-            raise OutputError(f"{path}: the folder {self._path.parent} does not exist")
-        if self._path.exists() and not self._path.is_file():
-            raise OutputError(f"{path}: is there already and is no regular file")
-        self._published = False
-        self._fd = self._lock(path)
-        os.ftruncate(self._fd, 0)
-
-    def _lock(self, path: str) -> int:
-        while True:
-            fd = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.path.samestat(os.fstat(fd), self._partial.stat()):
-                    return fd
-            except BlockingIOError:
-                os.close(fd)
-                raise OutputError(f"{path}: another run is writing it ({self._partial} is locked)") from None
-            except FileNotFoundError:
-                pass
-            os.close(fd)  # a run that ended in between renamed or removed the file we opened
-
-    def open(self) -> BinaryIO:
-        """The file to write to; it shares the lock and may be closed before ``publish``."""
-        return os.fdopen(os.dup(self._fd), "wb", buffering=1 << 20)
-
-    def publish(self) -> None:
-        os.fsync(self._fd)
-        self._partial.rename(self._path)
-        self._published = True
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        except OSError as error:
-            if error.errno != errno.EINVAL:  # some network filesystems cannot, and need not
-                raise
-        finally:
-            os.close(folder)
-
-    def release(self) -> None:
-        if not self._published:
-            self._partial.unlink(missing_ok=True)
-        os.close(self._fd)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from saliency_engine.errors import ModelError, SaliencyError
+from saliency_engine.text import printable
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -25,7 +26,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except SaliencyError as error:
-            click.echo(f"{type(error).__name__}: {error}", err=True)
+            click.echo(f"{type(error).__name__}: {printable(error)}", err=True)
             ctx.exit(2)
 
 
@@ -110,7 +111,7 @@ def u2netp_command(**options: Any) -> None:
         from saliency_exporter.u2netp import Export, export
     manifest, remarks = export(Export(**options))
     for remark in remarks:
-        click.echo(f"note: {remark}", err=True)
+        click.echo(f"note: {printable(remark)}", err=True)
     parity = manifest["parity"]
     click.echo(f"parity with torch on {parity['frames']} frames: {parity['max_abs_difference']:.1e} at most", err=True)
     _print_output(manifest)
