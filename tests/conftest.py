@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -72,6 +75,17 @@ def models() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no models in {folder} (set SALIENCY_TEST_MODELS)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def faults(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``faults.c`` as a library for ``LD_PRELOAD``: makes writes fail, and ends processes, at chosen calls."""
+    compiler = shutil.which("cc")
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("injecting faults into system calls needs Linux and a C compiler (cc)")
+    path = tmp_path_factory.mktemp("faults") / "faults.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", path, PROJECT / "tests" / "faults.c"], check=True)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ def whole_memo(folder: Path) -> Files:
     """The one file that an ended run leaves."""
     memo = Memo(folder / "memo", {})
     for number in range(ENTRIES):
-        memo.put(memo.key(_request(number)), "/clip", _statistics(number))
+        memo.put(memo.key(request(number)), "/clip", statistics_of(number))
     memo.close()
     return _read(folder)
 
@@ -29,7 +29,7 @@ def memo_of_a_killed_run(folder: Path) -> Files:
     """Half of the entries in the file, half in its log, each in a transaction of its own; and the log's index."""
     memo = Memo(folder / "memo", {})
     for number in range(ENTRIES):
-        memo.put(memo.key(_request(number)), "/clip", _statistics(number))
+        memo.put(memo.key(request(number)), "/clip", statistics_of(number))
         memo.commit()
         if number == ENTRIES // 2 - 1:
             memo.close()
@@ -70,16 +70,16 @@ def survey(folder: Path, files: Files) -> tuple[int, str]:
         return 0, str(error)
     try:
         for number in range(ENTRIES):
-            key = memo.key(_request(number))
+            key = memo.key(request(number))
             statistics = memo.get(key)
             if statistics is None:
-                memo.put(key, "/clip", _statistics(number))
+                memo.put(key, "/clip", statistics_of(number))
                 memo.commit()
                 statistics = memo.get(key)
             else:
                 found += 1
             assert isinstance(statistics, ClipStatistics)
-            assert _encode(statistics) == _encode(_statistics(number))
+            assert _encode(statistics) == _encode(statistics_of(number))
         memo.close()
     except MemoError as error:
         with suppress(MemoError):
@@ -88,11 +88,11 @@ def survey(folder: Path, files: Files) -> tuple[int, str]:
     return found, ""
 
 
-def _request(number: int) -> ClipRequest:
+def request(number: int) -> ClipRequest:
     return ClipRequest("/clip", number, 0)
 
 
-def _statistics(number: int) -> ClipStatistics:
+def statistics_of(number: int) -> ClipStatistics:
     generator, frames = np.random.default_rng(number), number % 8 + 1
     root = generator.random((frames, frames))
     return ClipStatistics(generator.random(frames), generator.random(frames), root @ root.T, (0.25, 0.125))

@@ -164,7 +164,8 @@ _ELSEWHERE = "choose another --memo, or use --memo off"
 _CURES = {
     sqlite3.SQLITE_FULL: "make room, in the folder for temporary files too, and run the same command again: finished "
     "clips are kept",
-    sqlite3.SQLITE_IOERR: "see to the disk and run the same command again: finished clips are kept",
+    sqlite3.SQLITE_IOERR: "the disk fails, or is full: see to it and run the same command again: "
+    "finished clips are kept",
     sqlite3.SQLITE_BUSY: "another program holds it: wait for that to end, or choose another --memo",
     sqlite3.SQLITE_READONLY: _ELSEWHERE,
     sqlite3.SQLITE_CANTOPEN: _ELSEWHERE,

@@ -56,7 +56,10 @@ def open_source(
     """
     raw: Any
     if job.input == "-":
-        pipe = formats.Rewound(stdin or sys.stdin.buffer)
+        stdin = stdin or getattr(sys.stdin, "buffer", None)
+        if stdin is None:
+            raise InputError("stdin is closed")
+        pipe = formats.Rewound(stdin)
         source = formats.of_stream(pipe.head)
         raw = files.enter_context(io.BufferedReader(pipe, 1 << 20))
     else:

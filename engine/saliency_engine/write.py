@@ -54,9 +54,11 @@ def open_output(
     writing there, or when the format cannot hold the schema.
     """
     with ExitStack() as stack:
-        name, target, file = path, None, stdout or sys.stdout.buffer
+        name, target = path, None
         if path == "-":
-            name = "stdout"
+            name, file = "stdout", stdout or getattr(sys.stdout, "buffer", None)
+            if file is None:
+                raise OutputError("stdout: is closed")
         else:
             with _writing(name):
                 target = Target(path)

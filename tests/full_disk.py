@@ -1,0 +1,163 @@
+"""Run under ``LD_PRELOAD=faults.so``: fails every k-th call on every kind of file that we write, and looks at the rest.
+
+Prints what was found as JSON. ``python -m tests.full_disk FOLDER`` works in FOLDER, with the likelier error of each
+call; ``--all`` behind it takes both.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import itertools
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from tests.memos import request, statistics_of
+
+from saliency_engine import formats
+from saliency_engine.errors import MemoError, OutputError
+from saliency_engine.files import write_together
+from saliency_engine.memo import Memo, _encode
+from saliency_engine.types import ClipStatistics
+from saliency_engine.write import open_output
+
+SHIM = ctypes.CDLL(None)
+NOISE = pa.record_batch({"x": [os.urandom(300) for _ in range(3_000)]})  # 1 MB, as much as is written at once
+
+
+@dataclass
+class Fault:
+    """The ``k``-th ``call`` fails with ``error``, and so does every later one."""
+
+    call: str
+    k: int
+    error: int
+    happened: bool = False
+
+
+def every_fault() -> Iterator[Fault]:
+    """Of each kind one after the other, until there is no k-th call."""
+    likely = {"write": errno.ENOSPC, "fsync": errno.EIO, "rename": errno.EIO, "truncate": errno.ENOSPC}
+    for call, error in likely.items():
+        for code in (errno.ENOSPC, errno.EIO) if "--all" in sys.argv else (error,):
+            for k in itertools.count(1):
+                fault = Fault(call, k, code)
+                yield fault
+                if not fault.happened:
+                    break
+
+
+@contextmanager
+def injected(fault: Fault, part: str) -> Iterator[None]:
+    """On the files whose path contains ``part``."""
+    SHIM.fault_arm(part.encode(), fault.call.encode(), ctypes.c_long(fault.k), fault.error)
+    try:
+        yield
+    finally:
+        fault.happened = SHIM.fault_seen() >= fault.k
+        SHIM.fault_arm(b"", b"", ctypes.c_long(0), 0)
+
+
+def table(suffix: str, folder: Path) -> tuple[Path, Callable[[], None]]:
+    target = folder / f"out.{suffix}"
+
+    def write() -> None:
+        with open_output(str(target), formats.of_path(str(target), "output"), NOISE.schema) as output:
+            for _ in range(3):
+                output.write(NOISE)
+            output.commit(3 * NOISE.num_rows)
+
+    return target, write
+
+
+def document(folder: Path) -> tuple[Path, Callable[[], None]]:
+    target = folder / "audit.json"
+    return target, lambda: write_together({target: b"{}\n" * 100_000})
+
+
+def spoil(target: Path, write: Callable[[], None]) -> Counter[str]:
+    """Every fault on one file: it must be told with path and cause, and leave the file that was there."""
+    found: Counter[str] = Counter()
+    for fault in every_fault():
+        target.write_text("before")
+        told = ""
+        with injected(fault, str(target.parent)):
+            try:
+                write()
+            except OutputError as failure:
+                told = str(failure)
+        if not fault.happened:
+            assert not told, (fault, told)
+            continue
+        found[fault.call] += 1
+        assert str(target) in told, (fault, told)
+        assert os.strerror(fault.error) in told, (fault, told)
+        left = {path.name for path in target.parent.iterdir()}
+        if "its folder cannot be flushed" in told:
+            found["after the rename"] += 1
+            assert left <= {target.name}, (fault, left)
+        else:
+            assert left == {target.name}, (fault, left)
+            assert target.read_text() == "before", fault
+    return found
+
+
+def spoil_memo(folder: Path) -> Counter[str]:
+    """Every fault on the memo: it must be told, and what was committed before must be there afterwards."""
+    found: Counter[str] = Counter()
+    for fault in every_fault():
+        committed, told = 0, ""
+        with injected(fault, str(folder)):
+            try:
+                memo = Memo(folder / "memo", {})
+                try:
+                    for number in range(6):
+                        memo.put(memo.key(request(number)), "/clip", statistics_of(number))
+                        memo.commit()
+                        committed = number + 1
+                finally:
+                    memo.close()
+            except MemoError as failure:
+                told = str(failure)
+        if fault.happened:
+            found[fault.call] += 1
+            found["told"] += bool(told)
+            # A fault while the log is folded into the file at the end costs nothing: the log stays.
+            assert str(folder / "memo") in told or committed == 6, (fault, told)
+            assert fault.error == errno.EIO or not told or " full" in told, (fault, told)
+        memo = Memo(folder / "memo", {})
+        for number in range(6):
+            statistics = memo.get(memo.key(request(number)))
+            assert statistics is not None or number >= committed, (fault, number, committed)
+            if statistics is not None:
+                assert isinstance(statistics, ClipStatistics), fault
+                assert _encode(statistics) == _encode(statistics_of(number)), (fault, number)
+        memo.close()
+        for left in folder.iterdir():
+            left.unlink()
+    return found
+
+
+def main(folder: Path) -> None:
+    jobs: dict[str, Callable[[Path], Counter[str]]] = {
+        suffix: lambda at, suffix=suffix: spoil(*table(suffix, at))  # type: ignore[misc]
+        for suffix in ("jsonl", "jsonl.gz", "jsonl.zst", "parquet", "arrow")
+    }
+    jobs |= {"audit": lambda at: spoil(*document(at)), "memo": spoil_memo}
+    results: dict[str, Any] = {}
+    for name, job in jobs.items():
+        (folder / name).mkdir()
+        results[name] = dict(job(folder / name))
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
