@@ -12,8 +12,9 @@ import pytest
 from av.video.reformatter import Colorspace, Interpolation
 from numpy.typing import NDArray
 
-from saliency_engine import batch, color, reference
+from saliency_engine import color, reference
 from saliency_engine.aggregate import measure, summarize
+from saliency_engine.normalize import normalize
 from saliency_engine.picture import Picture, Scaler
 
 MAPS = np.random.default_rng(0).random((8, 320, 320), dtype=np.float32)
@@ -42,7 +43,7 @@ def test_preprocessing(benchmark: Any, way: str, size: tuple[int, int]) -> None:
 
     def engine() -> NDArray[np.float32]:
         Picture.of(frame, scaler, "auto").paint(scaler, rgb)
-        batch.normalize(rgb, tensor)
+        normalize(rgb[None], tensor[None])
         return tensor
 
     def plain() -> NDArray[np.float32]:

@@ -12,28 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saliency_engine.infer import Session
-from saliency_engine.kernels import kernel
-from saliency_engine.reference import IMAGENET_MEAN, IMAGENET_STD, WHITE
 from saliency_engine.types import ClipRequest, DecodedClip
-
-# out = scale · value + offset takes a 16-bit value to its normalised float.
-_SCALE = np.asarray(1.0 / (WHITE * np.array(IMAGENET_STD)), np.float32)
-_OFFSET = np.asarray(-np.array(IMAGENET_MEAN) / np.array(IMAGENET_STD), np.float32)
-
-
-@kernel
-def _normalize(
-    frame: NDArray[np.uint16], scale: NDArray[np.float32], offset: NDArray[np.float32], out: NDArray[np.float32]
-) -> None:
-    for c in range(3):
-        for y in range(frame.shape[1]):
-            for x in range(frame.shape[2]):
-                out[c, y, x] = np.float32(frame[c, y, x]) * scale[c] + offset[c]
-
-
-def normalize(frame: NDArray[np.uint16], out: NDArray[np.float32]) -> None:
-    """16-bit R'G'B' ``[3, H, W]`` → ImageNet-normalised float32 of the same shape, written into ``out``."""
-    _normalize(frame, _SCALE, _OFFSET, out)
 
 
 @dataclass
@@ -58,7 +37,7 @@ class Clip:
 class Batch:
     """Input and output arrays of one model run, and whose frames are in them."""
 
-    inputs: NDArray[np.float32]
+    inputs: NDArray[np.uint16]
     outputs: NDArray[np.float32]
     owners: list[tuple[Clip, int]] = field(default_factory=list)
 
@@ -67,7 +46,7 @@ class Batch:
         """Arrays for ``batch_size`` frames, rounded up to whole calls of the graph."""
         frames = -(-batch_size // session.batch) * session.batch
         return cls(
-            np.zeros((frames, 3, session.height, session.width), np.float32),
+            np.zeros((frames, 3, session.height, session.width), np.uint16),
             np.zeros((frames, session.map_height, session.map_width), np.float32),
         )
 
@@ -79,7 +58,7 @@ class Batch:
     def add(self, clip: Clip) -> None:
         """Copy as many of the clip's remaining frames as fit."""
         while clip.batched < clip.decoded.frames and not self.full:
-            normalize(clip.frames[clip.batched], self.inputs[len(self.owners)])
+            self.inputs[len(self.owners)] = clip.frames[clip.batched]
             self.owners.append((clip, clip.batched))
             clip.batched += 1
 

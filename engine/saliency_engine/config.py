@@ -23,6 +23,7 @@ AGGREGATORS = ("mean", "ema", "max", "motion-weighted", "motion-balanced")
 BUILT_IN_MODEL = "frequency_tuned_v1"
 NUMBER_ROLES = ("mean", "var", "ema_alpha")
 """Roles of the output columns that hold numbers; the others hold text."""
+_PROVIDERS = ("cpu", "openvino", "cuda", "tensorrt", "auto")
 
 
 def _option(default: Any, help: str, choices: tuple[str, ...] = (), low: float | None = None) -> Any:
@@ -41,7 +42,7 @@ class RunConfig:
     require_verified: bool = _option(False, "Refuse a model that neither registry nor --model-sha256 vouches for.")
     allow_op: tuple[str, ...] = _option((), "Operator the graph may use beyond the usual ones. May be given again.")
     model_size: str = _option("320x320", "Input size WxH for graphs whose height and width are free.")
-    provider: str = _option("cpu", "What runs the model; auto: the fastest here.", ("cpu", "openvino", "cuda", "auto"))
+    provider: str = _option("cpu", "What runs the model; auto: cuda, openvino or cpu.", _PROVIDERS)
     precision: str = _option(
         "float32", "bfloat16: faster, on processors that have it; openvino only.", ("float32", "bfloat16")
     )

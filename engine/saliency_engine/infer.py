@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -15,14 +16,19 @@ from saliency_engine.models import Model
 # go on with another library and other last digits. On the CPU OpenVINO takes 16.4 ms a frame and ONNX Runtime 20.6 for
 # the second student, 171 and 162 for U2NETP, 7.9 and 21 for the student in int8 (docs/performance.md).
 _AUTO = ("cuda", "openvino", "cpu")
+# Linux's driver, or Windows' under WSL. Without one, not even trying spares a second and a page of the library's log.
+_NVIDIA_DRIVER = ("/proc/driver/nvidia/version", "/dev/dxg")
+# With a GPU: one batch is copied while another is with the model.
+_LANES = 2
 
 
 class Session:
     """A saliency model ready to run on frames of one fixed shape.
 
     ``height``, ``width``: the model's input size in pixels. ``batch``: frames per call of the graph: the graph's own
-    number where it is fixed, otherwise 1 on the CPU and ``batch_size`` on CUDA. ``provider``: what really runs.
-    ``fault``: why no clip can be computed with this model, empty for a sound one.
+    number where it is fixed, otherwise 1 on the CPU and ``batch_size`` on a GPU. ``provider``: what really runs;
+    ``remark``: more about how, for people. ``fault``: why no clip can be computed with this model, empty for a sound
+    one.
 
     Raises ``ModelError`` when the graph is not one NCHW float32 input and one single-channel map output, and
     ``ProviderError`` when the provider cannot run here.
@@ -40,23 +46,26 @@ class Session:
     ) -> None:
         self.fault = model.fault
         self._backend = _open(model, provider, precision, threads)
-        _check(self._backend, model)
         free = (batch_size, 3, model_size[1], model_size[0])
         shape = self._backend.inputs[0].shape
         sizes = [size if fixed is None else fixed for fixed, size in zip(shape, free, strict=True)]
         self.batch, _, self.height, self.width = sizes
-        if shape[0] is None and not self._backend.provider.startswith("CUDA"):
+        if shape[0] is None and not self._backend.batches:
             # A processor gains nothing from frames in one call: 5.2 ms a frame instead of 4.8 for the built-in model.
             self.batch = 1
-        # As many frames at once as there are threads, each on one: as fast as all threads on one frame when nothing
-        # else runs, and it does not wait at every layer for the thread that decoding has just taken the core from.
-        streams = threads if self.batch == 1 else 1
+        streams = 1
+        if self._backend.batches:
+            streams = _LANES
+        elif self.batch == 1:
+            # As many frames at once as there are threads, each on one: as fast as all threads on one frame when nothing
+            # else runs, and it does not wait at every layer for the thread that decoding has just taken the core from.
+            streams = threads
         self._pool = ThreadPoolExecutor(streams, thread_name_prefix="infer")
         try:
             self._backend.pin((self.batch, 3, self.height, self.width), streams)
         except ModelError as error:  # it loaded before, so the size is to blame
             raise ModelError(f"{model.source} does not run at {self.width}x{self.height}: {error}") from error
-        self.provider = self._backend.provider
+        self.provider, self.remark = self._backend.provider, self._backend.remark
         self.map_height, self.map_width = self._map_size(model)
 
     def _map_size(self, model: Model) -> tuple[int, int]:
@@ -64,7 +73,7 @@ class Session:
         if None in shape:
             # Only a run tells the map's size; it also finds sizes that the graph cannot take before any clip is read.
             try:
-                shape = self._backend(np.zeros((self.batch, 3, self.height, self.width), np.float32)).shape
+                shape = self._backend(np.zeros((self.batch, 3, self.height, self.width), np.uint16)).shape
             except InferenceError as error:
                 raise ModelError(f"{model.source} does not run at {self.width}x{self.height}: {error}") from error
         height, width = shape[-2:]
@@ -72,10 +81,10 @@ class Session:
             raise ModelError(f"{model.source} gives a map of shape {list(shape)}; expected [{self.batch}, 1, H, W]")
         return height, width
 
-    def run(self, frames: NDArray[np.float32], maps: NDArray[np.float32]) -> None:
-        """Write the saliency maps of normalised ``frames`` ``[n, 3, H, W]`` into ``maps`` ``[n, map_H, map_W]``.
+    def run(self, frames: NDArray[np.uint16], maps: NDArray[np.float32]) -> None:
+        """Write the saliency maps of 16-bit R'G'B' ``frames`` ``[n, 3, H, W]`` into ``maps`` ``[n, map_H, map_W]``.
 
-        ``n`` must be a multiple of ``batch``. Both float32, C-contiguous. Raises ``InferenceError``.
+        ``n`` must be a multiple of ``batch``. Both C-contiguous. Raises ``InferenceError``.
         """
         if self.fault:
             raise InferenceError(self.fault)
@@ -87,7 +96,7 @@ class Session:
         """Let the threads go."""
         self._pool.shutdown()
 
-    def _run_one(self, frames: NDArray[np.float32], maps: NDArray[np.float32]) -> None:
+    def _run_one(self, frames: NDArray[np.uint16], maps: NDArray[np.float32]) -> None:
         result = self._backend(frames)
         if result.size != maps.size:
             raise InferenceError(f"the model gave a map of shape {list(result.shape)}, not {list(maps.shape)}")
@@ -100,28 +109,23 @@ def _open(model: Model, provider: str, precision: str, threads: int) -> Backend:
         from saliency_engine.open_vino import OpenVino  # noqa: PLC0415
 
         return OpenVino(model, precision, threads)
-    if provider != "auto":
+    if provider == "cpu":
         from saliency_engine.onnx_runtime import OnnxRuntime  # noqa: PLC0415
 
-        return OnnxRuntime(model, provider, precision, threads)
+        return OnnxRuntime(model, precision, threads)
+    if provider != "auto":
+        from saliency_engine.gpu import Gpu  # noqa: PLC0415
+
+        return Gpu(model, provider, precision)
+    problems: list[str] = []
     for candidate in _AUTO:
-        try:
-            return _open(model, candidate, precision, threads)
-        except ProviderError:
+        if candidate == "cuda" and not any(map(os.path.exists, _NVIDIA_DRIVER)):
             continue
-    raise ProviderError(f"no provider runs {precision} here")
-
-
-def _check(backend: Backend, model: Model) -> None:
-    for what, ports, shapes, expected in (
-        ("input", backend.inputs, (4,), "[N, 3, H, W]"),
-        ("output", backend.outputs, (3, 4), "[N, 1, H, W]"),
-    ):
-        good = len(ports) == 1 and ports[0].kind == "float32" and len(ports[0].shape) in shapes
-        if good and what == "input":
-            good = ports[0].shape[1] == 3
-        if not good:
-            found = ", ".join(map(str, ports))
-            raise ModelError(
-                f"{model.source} is not a saliency model: expected one float32 {what} {expected}, found {found}"
-            )
+        try:
+            backend = _open(model, candidate, precision, threads)
+        except ProviderError as error:
+            problems.append(str(error))
+            continue
+        backend.remark = "; ".join(problems)
+        return backend
+    raise ProviderError(f"no provider runs {precision} here: {'; '.join(problems)}")

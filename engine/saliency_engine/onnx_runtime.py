@@ -1,14 +1,13 @@
-"""ONNX Runtime, on the CPU or CUDA.
+"""ONNX Runtime on the CPU, and what its sessions on any device have in common.
 
-It quietly runs on the CPU when CUDA cannot load; here a provider that was asked for and is missing is an error.
+It quietly runs on the CPU when another provider cannot load; here a provider that was asked for and is missing is an
+error.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,77 +19,102 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
 
-from saliency_engine.backend import Port, first_line
+from saliency_engine.backend import Port, check_ports, first_line
 from saliency_engine.errors import InferenceError, ModelError, ProviderError
 from saliency_engine.models import Model
+from saliency_engine.normalize import Normalizer
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+CPU = "CPUExecutionProvider"
 
 
 class OnnxRuntime:
-    """The backend for ``--provider cpu`` and ``cuda``. Raises ``ModelError``, ``ProviderError``."""
+    """The backend for ``--provider cpu``. Raises ``ModelError``, ``ProviderError``."""
 
-    def __init__(self, model: Model, provider: str, precision: str, threads: int) -> None:
-        if precision != "float32":
-            raise ProviderError(f"--precision {precision} does not run with --provider {provider}; openvino has it")
-        self._model, self._wanted, self._threads = model, provider, threads
+    batches = False
+    remark = ""
+
+    def __init__(self, model: Model, precision: str, threads: int) -> None:
+        refuse_precision(precision, "cpu")
+        self._model, self._threads = model, threads
         self._session = self._create({}, streams=1)
-        self.provider = str(self._session.get_providers()[0])
-        self.inputs: Sequence[Port] = [_port(argument) for argument in self._session.get_inputs()]
-        self.outputs: Sequence[Port] = [_port(argument) for argument in self._session.get_outputs()]
+        self.provider = CPU
+        self.inputs, self.outputs = ports(self._session)
+        check_ports(self.inputs, self.outputs, model.source)
 
     def pin(self, shape: tuple[int, int, int, int], streams: int) -> None:
         """See ``Backend``."""
-        free = self._session.get_inputs()[0].shape
-        names = {name: size for name, size in zip(free, shape, strict=True) if isinstance(name, str)}
+        names = free_names(self._session, shape)
         if names or streams > 1:
             self._session = self._create(names, streams)
-            self.outputs = [_port(argument) for argument in self._session.get_outputs()]
+            self.outputs = ports(self._session)[1]
+        self._normalized = Normalizer(shape)
 
-    def __call__(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(self, frames: NDArray[np.uint16]) -> NDArray[np.float32]:
         """See ``Backend``."""
+        normalized = self._normalized(frames)
         try:
-            result = self._session.run([self.outputs[0].name], {self.inputs[0].name: frames})[0]
+            result = self._session.run([self.outputs[0].name], {self.inputs[0].name: normalized})[0]
         except Exception as error:  # onnxruntime's errors share no base class but Exception
             raise InferenceError(first_line(error)) from error
         return np.asarray(result, np.float32)
 
-    def _create(self, pins: dict[str, int], streams: int) -> Any:
-        wanted = PROVIDERS[self._wanted]
-        problem = "" if self._wanted == "cpu" else _preload(wanted)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = max(1, self._threads // streams)
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        for name, size in pins.items():
-            options.add_free_dimension_override_by_name(name, size)
-        try:
-            session = onnxruntime.InferenceSession(self._model.data, options, providers=[wanted])
-        except Exception as error:
-            raise ModelError(f"cannot load the model {self._model.source}: {first_line(error)}") from error
-        if session.get_providers()[0] != wanted:
-            raise ProviderError(
-                f"--provider {self._wanted} was asked for, but ONNX Runtime {onnxruntime.__version__} could not start "
-                f"{wanted} and would run on {session.get_providers()[0]}: {problem or 'the log above says why'}; "
-                "the libraries come with pip install 'saliency-batch[cuda]', the driver with the machine"
-            )
-        return session
+    def _create(self, pins: Mapping[str, int], streams: int) -> Any:
+        return create(self._model, self._model.data, {CPU: {}}, pins, max(1, self._threads // streams))
+
+
+def create(
+    model: Model, data: bytes, providers: Mapping[str, Mapping[str, str]], pins: Mapping[str, int], threads: int
+) -> Any:
+    """A session of ``data`` (``model``'s bytes, or made from them) on ``providers`` (name to options), best first.
+
+    Dimensions named in ``pins`` are fixed. Raises ``ModelError``, and ``ProviderError`` when the first of ``providers``
+    does not start.
+    """
+    wanted = next(iter(providers))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")  # for ``placed``
+    for name, size in pins.items():
+        options.add_free_dimension_override_by_name(name, size)
+    try:
+        # Without enable_fallback=0 it would print on stdout, and go on with the CPU, also in the middle of a run.
+        session = onnxruntime.InferenceSession(data, options, providers=list(providers.items()), enable_fallback=0)
+    except Exception as error:
+        raise ModelError(f"cannot load the model {model.source}: {first_line(error)}") from error
+    if session.get_providers()[0] != wanted:
+        raise ProviderError(
+            f"ONNX Runtime {onnxruntime.__version__} could not start {wanted} and would run on "
+            f"{session.get_providers()[0]}"
+        )
+    return session
+
+
+def ports(session: Any) -> tuple[Sequence[Port], Sequence[Port]]:
+    """The inputs and outputs of a session's graph."""
+    return [_port(argument) for argument in session.get_inputs()], [_port(one) for one in session.get_outputs()]
+
+
+def placed(session: Any) -> dict[str, int]:
+    """How many of the graph's operators each provider runs."""
+    count: dict[str, int] = {}
+    for part in session.get_provider_graph_assignment_info():
+        count[part.ep_name] = count.get(part.ep_name, 0) + len(part.get_nodes())
+    return count
+
+
+def free_names(session: Any, shape: Sequence[int]) -> dict[str, int]:
+    """What the named free dimensions of the only input are when it has ``shape``."""
+    free = session.get_inputs()[0].shape
+    return {name: size for name, size in zip(free, shape, strict=True) if isinstance(name, str)}
+
+
+def refuse_precision(precision: str, provider: str) -> None:
+    """Raise ``ProviderError`` for what only OpenVINO has."""
+    if precision != "float32":
+        raise ProviderError(f"--precision {precision} does not run with --provider {provider}; openvino has it")
 
 
 def _port(argument: Any) -> Port:
     kind = {"tensor(float)": "float32"}.get(argument.type, argument.type)
     return Port(argument.name, kind, tuple(size if isinstance(size, int) else None for size in argument.shape))
-
-
-def _preload(provider: str) -> str:
-    """Load the provider's libraries; returns what ONNX Runtime found missing, for the error if it cannot start."""
-    available = onnxruntime.get_available_providers()
-    if provider not in available:
-        raise ProviderError(
-            f"{provider} is not in this build of ONNX Runtime {onnxruntime.__version__} (it has "
-            f"{', '.join(available)}); install onnxruntime-gpu"
-        )
-    # It prints its troubles on stdout, where the table may be going.
-    with contextlib.redirect_stdout(io.StringIO()) as said:
-        onnxruntime.preload_dlls()
-    return "; ".join(line for line in said.getvalue().splitlines() if line.startswith("Failed"))

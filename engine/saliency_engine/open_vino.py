@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saliency_engine.backend import Port, first_line
+from saliency_engine.backend import Port, check_ports, first_line
 from saliency_engine.errors import InferenceError, ModelError, ProviderError
 from saliency_engine.models import Model
+from saliency_engine.normalize import Normalizer
 
 # Importing OpenVINO (seen in 2026.4) makes an id in ~/intel and sends a usage event, and fails where there is no home.
 # Nothing here phones home: its statistics package is out of sight while it is imported, as if it were not installed.
@@ -28,6 +29,9 @@ finally:
 
 class OpenVino:
     """The backend for ``--provider openvino``. Raises ``ModelError``, ``ProviderError``."""
+
+    batches = False
+    remark = ""
 
     def __init__(self, model: Model, precision: str, threads: int) -> None:
         if openvino is None:
@@ -48,6 +52,7 @@ class OpenVino:
         self.provider = "OpenVINO CPU" if precision == "float32" else f"OpenVINO CPU {precision}"
         self.inputs: Sequence[Port] = [_port(node) for node in self._graph.inputs]
         self.outputs: Sequence[Port] = [_port(node) for node in self._graph.outputs]
+        check_ports(self.inputs, self.outputs, model.source)
         self._compiled: Any = None
         self._own = threading.local()  # a request serves one call at a time
 
@@ -59,13 +64,15 @@ class OpenVino:
         except RuntimeError as error:
             raise ModelError(f"cannot load the model {self._model.source}: {first_line(error)}") from error
         self.outputs = [_port(node) for node in self._graph.outputs]
+        self._normalized = Normalizer(shape)
 
-    def __call__(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(self, frames: NDArray[np.uint16]) -> NDArray[np.float32]:
         """See ``Backend``."""
+        normalized = self._normalized(frames)
         try:
             if not hasattr(self._own, "request"):
                 self._own.request = self._compiled.create_infer_request()
-            result = self._own.request.infer({0: frames}, share_inputs=True, share_outputs=True)
+            result = self._own.request.infer({0: normalized}, share_inputs=True, share_outputs=True)
         except RuntimeError as error:
             raise InferenceError(first_line(error)) from error
         return np.asarray(result[0], np.float32)

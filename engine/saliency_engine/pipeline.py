@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 
 from saliency_engine.aggregate import measure, summarize
-from saliency_engine.batch import Batch, Clip, normalize
+from saliency_engine.batch import Batch, Clip
 from saliency_engine.clock import Clock
 from saliency_engine.errors import ClipError, InferenceError, MissingGeometryError, MissingSourceError
 from saliency_engine.infer import Session
 from saliency_engine.memo import Memo
+from saliency_engine.normalize import normalize
 from saliency_engine.plan import Planner
 from saliency_engine.pool import DecodePool
 from saliency_engine.types import (
@@ -278,7 +279,7 @@ class Pipeline:
 
 def _load_kernels() -> None:
     """While the first clip is being decoded: numba takes 0.2 s for its first kernel, which the clip would wait for."""
-    normalize(np.zeros((3, 1, 1), np.uint16), np.empty((3, 1, 1), np.float32))
+    normalize(np.zeros((1, 3, 1, 1), np.uint16), np.empty((1, 3, 1, 1), np.float32))
     measure(np.zeros((1, 1, 1), np.float32), np.zeros(1))
 
 

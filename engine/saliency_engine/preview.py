@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from saliency_engine.aggregate import combine, measure, summarize
-from saliency_engine.batch import normalize
 from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.decode import decode_clip
 from saliency_engine.engine import decode_spec, open_session
@@ -86,9 +85,8 @@ def _tile(source: Source, config: RunConfig, session: Session) -> Tile:
 
 def _maps(session: Session, frames: NDArray[np.uint16]) -> NDArray[np.float32]:
     whole = -(-len(frames) // session.batch) * session.batch
-    inputs = np.zeros((whole, 3, session.height, session.width), np.float32)
-    for frame, target in zip(frames, inputs, strict=False):
-        normalize(frame, target)
+    inputs = np.zeros((whole, 3, session.height, session.width), np.uint16)
+    inputs[: len(frames)] = frames
     maps = np.empty((whole, session.map_height, session.map_width), np.float32)
     session.run(inputs, maps)
     return maps[: len(frames)]

@@ -22,7 +22,7 @@ _REDRAW_SECONDS = 0.1
 
 
 class ProgressLine:
-    """Rows done, clips per second and time left: a bar on a terminal, a line now and then in a log."""
+    """What runs the model; then rows done, clips per second and time left: a bar on a terminal, now and then a line."""
 
     def __init__(self, engine: Engine, *, quiet: bool) -> None:
         self._engine, self._quiet = engine, quiet
@@ -58,6 +58,11 @@ class ProgressLine:
             self._console.print(f"{counts.rows}/{total or '?'} rows, {clips}{left}", soft_wrap=True)
 
     def __enter__(self) -> Self:
+        if not self._quiet:
+            session = self._engine.session
+            remark = f" ({session.remark})" if session.remark else ""
+            told = f"{self._engine.model.model_id} on {session.provider}{remark}"
+            self._console.out(printable(told), highlight=False)
         self._bar.__enter__()
         return self
 

@@ -50,6 +50,7 @@ def audit(job: TableJob, config: RunConfig, engine: Engine, rejected: int) -> di
         "model": engine.model.as_json(),
         "machine": {
             "provider": engine.session.provider,
+            "remark": engine.session.remark,
             "threads": engine.threads,
             "decode_workers": engine.decode_workers,
             "cores": os.cpu_count(),

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saliency_engine import formats
-from saliency_engine.batch import normalize
 from saliency_engine.config import BUILT_IN_MODEL, RunConfig, TableJob
 from saliency_engine.decode import decode_clip
 from saliency_engine.errors import ClipError, ConfigError, InputError
+from saliency_engine.normalize import normalize
 from saliency_engine.plan import Planner
 from saliency_engine.reference import IMAGENET_MEAN, IMAGENET_STD
 from saliency_engine.tables import open_table
@@ -110,8 +110,7 @@ def _decoded(planner: Planner, clip: Source, spec: DecodeSpec) -> Frames:
     pictures = np.zeros((spec.slots, 3, spec.height, spec.width), np.uint16)
     count = decode_clip(planner.request(clip), spec, pictures).frames
     frames = np.empty((count, 3, spec.height, spec.width), np.float32)
-    for picture, frame in zip(pictures, frames, strict=False):
-        normalize(picture, frame)
+    normalize(pictures[:count], frames)
     return frames
 
 

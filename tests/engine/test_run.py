@@ -497,10 +497,11 @@ def test_the_audit_names_what_ran(tmp_path: Path, clips: dict[str, Path]) -> Non
     import hashlib
 
     source = write_rows(tmp_path / "in.jsonl", [{"src": str(clips["bikes"])}])
-    run(
+    done = run(
         *("--input", source, "--output", tmp_path / "out.jsonl", "--model", "frequency_tuned_v1"),
         *("--audit-json", tmp_path / "audit.json"),
     )
+    assert done.stderr.decode().startswith("frequency_tuned_v1 on CPUExecutionProvider\n")
     audit = _audit(tmp_path)
     provenance = audit["run_provenance"]
     assert provenance["schema"] == "ai-run-provenance-v1"
