@@ -46,8 +46,8 @@ def bench(clips: tuple[str, ...], rounds: int, json_file: str, chart: str, **giv
     lists = {name: given.pop(name) for name in _LISTS}
     options = given_only(given)
     _check(options, lists, json_file, chart)
-    from saliency_engine.bench_run import run_bench  # noqa: PLC0415  heavy imports live inside the command
-    from saliency_engine.settings import Asked  # noqa: PLC0415
+    from saliency_engine.bench.run import run_bench  # noqa: PLC0415  heavy imports live inside the command
+    from saliency_engine.bench.settings import Asked  # noqa: PLC0415
 
     asked = Asked(lists["provider"], lists["precision"], lists["threads"], lists["batch_size"], rounds)
     run_bench(clips, options, asked, json_file, chart)
@@ -65,6 +65,6 @@ def _check(options: dict[str, Any], lists: dict[str, Sequence[Any]], json_file: 
     if chart:
         if Path(chart).suffix.lower() != ".png":
             raise ConfigError(f"--chart {chart}: must end in .png")
-        from saliency_engine.chart import require  # noqa: PLC0415
+        from saliency_engine.bench.chart import require  # noqa: PLC0415
 
         require()

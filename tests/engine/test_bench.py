@@ -19,17 +19,19 @@ from numpy.typing import NDArray
 from PIL import Image
 from tests.conftest import Encode
 
-from saliency_engine import bench_report, cli, trial
-from saliency_engine import clips as bench_clips
-from saliency_engine.agreement import Agreement, agreement, gate
-from saliency_engine.bench import Measured, Result
+from saliency_engine import cli
+from saliency_engine.bench import clips as bench_clips
+from saliency_engine.bench import report as bench_report
+from saliency_engine.bench import trial
+from saliency_engine.bench.agreement import Agreement, agreement, gate
+from saliency_engine.bench.measure import Measured, Result
+from saliency_engine.bench.recommend import advise
+from saliency_engine.bench.settings import Asked, Setting, grid
 from saliency_engine.config import RunConfig
 from saliency_engine.decode import decode_clip
 from saliency_engine.errors import ConfigError, InputError, OutputError, ProviderError
 from saliency_engine.figures import EIGHT_BITS, HALF, compare
 from saliency_engine.plan import Planner
-from saliency_engine.recommend import advise
-from saliency_engine.settings import Asked, Setting, grid
 from saliency_engine.types import DecodeSpec, Source
 
 no_gpu = pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="this machine has a GPU: CUDA may well start")
@@ -199,7 +201,7 @@ def test_a_setting_that_kills_its_process_is_a_reason_not_an_end(task: Any, argu
 
 
 def test_a_killed_benchmark_leaves_no_process_behind(tmp_path: Path) -> None:
-    script = "import sys, time; from saliency_engine import trial; trial.run(time.sleep, 300)"
+    script = "import sys, time; from saliency_engine.bench import trial; trial.run(time.sleep, 300)"
     parent = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "TMPDIR": str(tmp_path)})
     children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
     child = _within(60, lambda: children.read_text().split())[0]

@@ -30,7 +30,7 @@ def _literals(node: ast.expr) -> list[str]:
 
 def _messages() -> Iterator[tuple[str, str]]:
     """(where, the longest fixed part) of every error of ours that is made with words of its own."""
-    for path in sorted((PROJECT / "engine" / "saliency_engine").glob("*.py")):
+    for path in sorted((PROJECT / "engine" / "saliency_engine").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _OURS and node.args:
                 longest = max(_literals(node.args[0]), key=len, default="").strip(" ;,:()")

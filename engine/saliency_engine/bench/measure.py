@@ -12,16 +12,16 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from saliency_engine import stopwatch, trial
-from saliency_engine.agreement import Agreement, agreement, gate
+from saliency_engine.bench import stopwatch, trial
+from saliency_engine.bench.agreement import Agreement, agreement, gate
+from saliency_engine.bench.settings import PRECISIONS, PROVIDERS, REFERENCE, Asked, Setting, grid
+from saliency_engine.bench.stopwatch import Job, Probe, Timing
+from saliency_engine.bench.window import STAGES
 from saliency_engine.errors import InputError, ProviderError, SaliencyError
 from saliency_engine.graph import read_graph
 from saliency_engine.models import Model
-from saliency_engine.settings import PRECISIONS, PROVIDERS, REFERENCE, Asked, Setting, grid
-from saliency_engine.stopwatch import Job, Probe, Timing
 from saliency_engine.text import printable
 from saliency_engine.types import Source, Status
-from saliency_engine.window import STAGES
 
 _START_SECONDS = 2.5  # of a trial, on two cores
 

@@ -25,7 +25,7 @@ def require() -> None:
 
 
 def draw(path: Path, report: Mapping[str, Any]) -> None:
-    """Write ``report`` (see ``bench_report.as_json``) as a PNG, fastest setting first. Raises ``OutputError``."""
+    """Write ``report`` (see ``report.as_json``) as a PNG, fastest setting first. Raises ``OutputError``."""
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     settings: Sequence[Mapping[str, Any]] = report["settings"]

@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saliency_engine.batch import Batch, Clip
+from saliency_engine.bench.repeats import RepeatingPlanner
+from saliency_engine.bench.window import EnoughError, Window
 from saliency_engine.config import RunConfig
 from saliency_engine.decode import decode_clip
 from saliency_engine.engine import Engine, decode_spec
 from saliency_engine.errors import InferenceError
 from saliency_engine.plan import Planner
-from saliency_engine.repeats import RepeatingPlanner
 from saliency_engine.types import ClipResult, RowBatch, Source, Status
-from saliency_engine.window import EnoughError, Window
 
 Rows = Mapping[Source, tuple[float, float]]
 """(mean, var) by clip."""

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from saliency_engine import machine
-from saliency_engine.bench import Measured, Result
+from saliency_engine.bench.measure import Measured, Result
+from saliency_engine.bench.recommend import Advice
+from saliency_engine.bench.settings import Setting
 from saliency_engine.models import Model
-from saliency_engine.recommend import Advice
-from saliency_engine.settings import Setting
 from saliency_engine.text import printable
 
 SCHEMA = "saliency-batch-bench-v1"

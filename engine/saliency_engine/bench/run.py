@@ -11,13 +11,14 @@ from typing import Any
 import click
 from rich.console import Console
 
-from saliency_engine import bench_report, chart, clips, provenance
-from saliency_engine.bench import Bench
+from saliency_engine import provenance
+from saliency_engine.bench import chart, clips, report
+from saliency_engine.bench.measure import Bench
+from saliency_engine.bench.recommend import advise
+from saliency_engine.bench.settings import Asked
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import ProviderError
 from saliency_engine.models import load_model
-from saliency_engine.recommend import advise
-from saliency_engine.settings import Asked
 from saliency_engine.text import printable
 
 
@@ -41,16 +42,16 @@ def run_bench(named: Sequence[str], options: Mapping[str, Any], asked: Asked, js
             console.print(f"{len(found)} clips: measuring with {len(used)} of them, evenly chosen", highlight=False)
         bench = Bench(options, model, used, console)
         results = bench.run(asked)
-    bench_report.print_table(results)
+    report.print_table(results)
     if not any(result.measured for result in results):
         raise ProviderError("no setting ran; the table says why")
     advice = advise(results, options)
     measured_on = {"made": not named, "found": len(found), "used": [clip.path for clip in bench.clips]}
-    report = bench_report.as_json(results, advice, model, options, {"clips": measured_on, "rounds": asked.rounds})
+    told = report.as_json(results, advice, model, options, {"clips": measured_on, "rounds": asked.rounds})
     if json_file:
-        provenance.write_json(json_file, report)
+        provenance.write_json(json_file, told)
     if chart_file:
-        chart.draw(Path(chart_file), report)
+        chart.draw(Path(chart_file), told)
     for reason in advice.reasons:
         console.print(printable(reason), markup=False, highlight=False, soft_wrap=True)
     click.echo(advice.command)

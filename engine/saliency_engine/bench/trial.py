@@ -17,8 +17,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
+from saliency_engine.bench.stopwatch import Job
 from saliency_engine.errors import ProviderError, SaliencyError
-from saliency_engine.stopwatch import Job
 
 ResultT = TypeVar("ResultT")
 # TensorRT may take minutes to build its engine; the slowest trial seen on two cores took 15 s.
@@ -37,7 +37,7 @@ def run(task: Callable[[Job], ResultT], job: Job) -> tuple[ResultT, float | None
     with TemporaryDirectory(prefix="saliency-bench-") as name:
         folder = Path(name)
         (folder / "job").write_bytes(pickle.dumps((task, job)))
-        code = "import sys; from saliency_engine.trial import serve; serve(sys.argv[1])"
+        code = "import sys; from saliency_engine.bench.trial import serve; serve(sys.argv[1])"
         with (folder / "said").open("wb") as said:
             process = subprocess.Popen(
                 # -P: the current folder must not be searched for modules; a session: all its processes can be found

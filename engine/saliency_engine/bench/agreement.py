@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from saliency_engine.bench.stopwatch import Rows
 from saliency_engine.figures import EIGHT_BITS, HALF, Figures, Gate, compare
-from saliency_engine.stopwatch import Rows
 
 
 @dataclass(frozen=True)

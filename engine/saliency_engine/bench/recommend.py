@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from saliency_engine.bench import Measured, Result
+from saliency_engine.bench.measure import Measured, Result
+from saliency_engine.bench.settings import PROVIDERS, REFERENCE, Setting
 from saliency_engine.config import RunConfig
-from saliency_engine.settings import PROVIDERS, REFERENCE, Setting
 
 MARGIN = 0.05
 """Settings whose rates are nearer than this are equally fast: rounds on a busy machine differ by as much."""

@@ -1,0 +1,1 @@
+"""``saliency-batch bench``: settings of ``run`` timed on this machine, compared, one recommended."""
