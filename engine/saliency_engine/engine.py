@@ -23,7 +23,7 @@ from saliency_engine.pipeline import Counts, Pipeline
 from saliency_engine.plan import Planner
 from saliency_engine.pool import DecodePool
 from saliency_engine.types import ClipResult, DecodeSpec, PayloadT, RowBatch
-from saliency_engine.worker import start_fork_server
+from saliency_engine.worker import claim_open_files, start_fork_server
 
 
 def model_threads(config: RunConfig) -> int:
@@ -74,11 +74,12 @@ class Engine:
 
     def __init__(self, config: RunConfig, model: Model | None = None, planner: Planner | None = None) -> None:
         self.config = config
+        self.decode_workers = cores() if config.decode_workers == "auto" else config.decode_workers
+        claim_open_files(self.decode_workers)
         start_fork_server()  # imports beside the loading of the model
         self.clock = Clock()
         self.model = model or load_model(config)
         self.threads = model_threads(config)
-        self.decode_workers = cores() if config.decode_workers == "auto" else config.decode_workers
         self._start(planner or Planner(config))
 
     def _start(self, planner: Planner) -> None:

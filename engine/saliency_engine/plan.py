@@ -61,4 +61,6 @@ def _sha256(path: str) -> str:
 def _unreachable(error: OSError | ValueError) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file"
+    if isinstance(error, UnicodeEncodeError) and error.encoding != "utf-8":
+        return f"the path has letters that file names here, in {error.encoding}, cannot have; PYTHONUTF8=1 allows them"
     return f"the source cannot be reached: {getattr(error, 'strerror', None) or error}"
