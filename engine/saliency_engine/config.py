@@ -23,6 +23,7 @@ AGGREGATORS = ("mean", "ema", "max", "motion-weighted", "motion-balanced")
 BUILT_IN_MODEL = "frequency_tuned_v1"
 NUMBER_ROLES = ("mean", "var", "ema_alpha")
 """Roles of the output columns that hold numbers; the others hold text."""
+MAX_PIXELS = 8192 * 8192  # an 8K frame has half as many
 _PROVIDERS = ("cpu", "openvino", "cuda", "tensorrt", "auto")
 
 
@@ -50,6 +51,7 @@ class RunConfig:
     sampling: str = _option("head", "head: from the first frames; uniform: over the clip.", ("head", "uniform"))
     max_frames: int = _option(8, "Decode at most this many frames from the start (head sampling).", low=1)
     frame_samples: int = _option(8, "Frames given to the model per clip.", low=1)
+    accept_short: bool = _option(False, "Take clips that are cut off or have too few frames as far as they go.")
     color: str = _option("auto", "auto: honour the stream's tags; bt709: ignore them.", ("auto", "bt709"))
     temporal_aggregator: str = _option("mean", "How the frames' maps become one.", AGGREGATORS)
     ema_alpha: float = _option(0.6, "Weight of the newest frame for ema, in (0, 1].")
@@ -59,6 +61,7 @@ class RunConfig:
     height_column: str = _option("height", "Input column with the coded height (raw video).")
     pix_fmt_column: str = _option("pix_fmt", "Input column with the pixel format (raw video).")
     root: str = _option("", "Folder that relative paths start from; empty: the current one.")
+    confine: bool = _option(False, "Refuse clips outside --root, also those that links inside lead to.")
     default_width: int = _option(0, "Width of raw video where the row has none; 0: none.", low=0)
     default_height: int = _option(0, "Height of raw video where the row has none; 0: none.", low=0)
     yuv_pixel_format: str = _option("yuv420p", "Pixel format of raw .yuv where the row has none.")
@@ -76,6 +79,7 @@ class RunConfig:
     batch_size: int = _option(8, "Frames per model run, filled across clips.", low=1)
     decode_workers: int | Auto = _option("auto", "Decoding processes.", low=1)
     threads: int | Auto = _option("auto", "Threads of the model on the CPU.", low=1)
+    max_pixels: int = _option(MAX_PIXELS, "Refuse clips whose frames have more pixels than this.", low=1)
     clip_timeout: float = _option(60.0, "Seconds a clip may take to decode before its worker is killed.", low=0.1)
     verify_clips: bool = _option(False, "Know a clip by its contents, not its time of change; reads every clip whole.")
     memo: str = _option("", "File that keeps finished clips; empty: OUTPUT.memo.sqlite; off: none.")

@@ -20,7 +20,7 @@ from saliency_engine.machine import cores
 from saliency_engine.memo import Memo
 from saliency_engine.models import Model, load_model
 from saliency_engine.pipeline import Counts, Pipeline
-from saliency_engine.plan import Planner
+from saliency_engine.plan import Planner, confined_to
 from saliency_engine.pool import DecodePool
 from saliency_engine.types import ClipResult, DecodeSpec, PayloadT, RowBatch
 from saliency_engine.worker import claim_open_files, start_fork_server
@@ -52,12 +52,16 @@ def decode_spec(config: RunConfig, session: Session) -> DecodeSpec:
         max_frames=config.max_frames,
         frame_samples=config.frame_samples,
         color=config.color,
+        max_pixels=config.max_pixels,
+        accept_short=config.accept_short,
+        confine=confined_to(config),
     )
 
 
 def memo_context(model: Model, session: Session, spec: DecodeSpec) -> dict[str, Any]:
     """Everything beside the clip that can change a number; a new field of ``DecodeSpec`` is in it by itself."""
     sampled = asdict(spec)
+    del sampled["max_pixels"], sampled["confine"]  # they refuse clips, and failures are not kept
     if spec.sampling != "head":
         del sampled["max_frames"]
     return {"model": model.sha256, "provider": session.provider, **sampled}
@@ -103,6 +107,7 @@ class Engine:
                 aggregator=config.temporal_aggregator,
                 alpha=config.ema_alpha,
                 batch_size=config.batch_size,
+                samples=self._spec.slots if config.accept_short else 0,
                 clock=self.clock,
             )
             opened.callback(self._pipeline.close)

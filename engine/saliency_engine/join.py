@@ -53,10 +53,11 @@ class Joiner:
 
     def _values(self, result: ClipResult) -> dict[str, Any]:
         """Role to value of a row with ``result``; ``None`` is null."""
-        if result.status == Status.OK:
-            return {"mean": result.mean, "var": result.var, "status": str(result.status), "error": None} | self._tags
         # Latin-1 file names arrive as lone surrogates, which neither format can hold.
         reason = (result.reason or "").encode("utf-8", "backslashreplace").decode()
+        if result.status == Status.OK:
+            numbers = {"mean": result.mean, "var": result.var}
+            return numbers | {"status": str(result.status), "error": reason or None} | self._tags
         return {"mean": None, "var": None, "status": str(result.status), "error": reason} | dict.fromkeys(self._tags)
 
     def _join_lines(self, batch: RowBatch[Lines], results: Sequence[ClipResult]) -> Lines:

@@ -76,10 +76,11 @@ class Pipeline:
         aggregator: str,
         alpha: float,
         batch_size: int,
+        samples: int,
         clock: Clock,
     ) -> None:
         self._planner, self._pool, self._session, self._memo = planner, pool, session, memo
-        self._aggregator, self._alpha = aggregator, alpha
+        self._aggregator, self._alpha, self._samples = aggregator, alpha, samples
         self._clock = clock
         self.counts = Counts()
         self._todo: deque[tuple[_OpenBatch, int]] = deque()
@@ -274,7 +275,9 @@ class Pipeline:
 
     def _result(self, statistics: ClipStatistics) -> ClipResult:
         mean, var = summarize(statistics, self._aggregator, self._alpha)
-        return ClipResult(Status.OK, mean, var)
+        frames = len(statistics.means)
+        note = f"computed from {frames} of {self._samples} frames" if frames < self._samples else None
+        return ClipResult(Status.OK, mean, var, note)
 
 
 def _load_kernels() -> None:

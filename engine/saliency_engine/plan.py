@@ -19,6 +19,7 @@ class Planner:
 
     def __init__(self, config: RunConfig) -> None:
         self._root = Path(config.root).absolute()
+        self._confine = confined_to(config)
         self._default_size = (config.default_width, config.default_height)
         self._pixel_format = config.yuv_pixel_format
         self._verify = config.verify_clips
@@ -26,13 +27,15 @@ class Planner:
     def request(self, source: Source) -> ClipRequest:
         """The clip that ``source`` names, as it is on disk now.
 
-        Raises ``MissingSourceError`` when the path is empty or names no regular file, ``MissingGeometryError`` when
-        it is raw video whose size neither row nor defaults give.
+        Raises ``MissingSourceError`` when the path is empty, names no regular file or one that ``--confine`` refuses,
+        ``MissingGeometryError`` when it is raw video whose size neither row nor defaults give.
         """
         if not source.path:
             raise MissingSourceError("the row names no source")
         try:
             path = os.path.realpath(self._root / source.path)
+            if self._confine and not Path(path).is_relative_to(self._confine):
+                raise MissingSourceError("the source is outside --root, and --confine refuses it")
             found = Path(path).stat()
         except (OSError, ValueError) as error:
             raise MissingSourceError(_unreachable(error)) from error
@@ -56,6 +59,11 @@ def _sha256(path: str) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise MissingSourceError(_unreachable(error)) from error
+
+
+def confined_to(config: RunConfig) -> str:
+    """The folder that every clip must be in, absolute and with links resolved; empty without ``--confine``."""
+    return os.path.realpath(config.root) if config.confine else ""
 
 
 def _unreachable(error: OSError | ValueError) -> str:

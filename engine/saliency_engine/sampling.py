@@ -6,22 +6,26 @@ starts again at slot 0: what was yielded before is void.
 
 from __future__ import annotations
 
-import bisect
-import itertools
-from collections.abc import Callable, Generator, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import av
-from av import Packet, VideoFrame
-from av.container import InputContainer
+import numpy as np
+from av import Packet
 from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
+from saliency_engine import playback
 from saliency_engine.errors import DecodeError
+from saliency_engine.opening import OpenClip
+from saliency_engine.playback import Shown
 from saliency_engine.types import DecodeSpec
 
-Opened = tuple[InputContainer, VideoStream]
-Open = Callable[[], AbstractContextManager[Opened]]
+Open = Callable[[], AbstractContextManager[OpenClip]]
+Times = NDArray[np.int64]
+Sampled = tuple[int, Shown]
 
 # A seek costs 0.01 ms (MP4, MKV) to 0.2 ms (TS) and a refill of the decoder's reorder queue: with three B-frames
 # some four frames' decoding. From 0 to 4 the threshold made no difference; at 8 short groups lose a third of the
@@ -29,24 +33,39 @@ Open = Callable[[], AbstractContextManager[Opened]]
 SEEK_PAYS = 4
 
 
-def select(open_clip: Open, spec: DecodeSpec) -> Iterator[tuple[int, VideoFrame]]:
+# 4.8 hours at 30 frames a second. Ten times as many took 6 s and 185 MiB to be refused.
+MOST_FRAMES = 1 << 19
+
+
+def select(open_clip: Open, spec: DecodeSpec) -> Iterator[Sampled]:
     """The frames that ``spec`` asks for, in order of presentation. Raises ``DecodeError`` with a reason."""
     if spec.sampling == "head":
         # Settled at slots · step frames: any clip from there up to max_frames is sampled alike.
         slots = spec.slots
-        yield from _by_count(
+        count = yield from _by_count(
             open_clip, spec.max_frames, lambda n: head_indices(n, slots), lambda n: slots * max(1, n // slots)
         )
-        return
+    else:
+        count = yield from _uniform(open_clip, spec)
+    if 0 < count < spec.slots and not spec.accept_short:
+        raise DecodeError(
+            f"the clip gives {count} of the {spec.slots} frames that the sample needs (--accept-short takes them)"
+        )
+
+
+def _uniform(open_clip: Open, spec: DecodeSpec) -> Generator[Sampled, None, int]:
+    """Returns how many frames there were to choose from, as far as that is known."""
     timeline = _scan(open_clip)
-    if timeline.pts:
+    if len(timeline.pts):
         wanted = timeline.wanted(spec.slots)
         for read in (_by_seeking, _in_order):
-            with open_clip() as (container, stream):
-                if (yield from read(container, stream, timeline, wanted)):
-                    return
+            with open_clip() as clip:
+                if (count := (yield from read(clip, timeline, wanted))) is not None:
+                    # Frames of uneven length may be due more than once, which leaves fewer of them: no lack.
+                    return len(timeline.pts) if count == len(wanted) else count
     # No times (some AVI, raw streams) or times that run backwards: count. The packets are the first guess.
-    yield from _by_count(open_clip, timeline.packets, lambda n: uniform_indices(n, spec.slots), lambda _: None)
+    count = yield from _by_count(open_clip, timeline.packets, lambda n: uniform_indices(n, spec.slots), lambda _: None)
+    return count
 
 
 def head_indices(n: int, slots: int) -> list[int]:
@@ -63,77 +82,55 @@ def uniform_indices(n: int, slots: int) -> list[int]:
 class Timeline:
     """What demultiplexing alone tells: distinct presentation times, sorted, and where decoding can start.
 
-    ``pts`` is empty where any packet lacks one. ``end`` is when the last frame's display ends. ``keys`` are
-    ``(pts, where to seek)`` of the keyframes. All in the stream's time base.
+    ``pts`` is empty where any packet lacks one. ``end`` is when the last frame's display ends. ``keys`` are the times
+    of the keyframes, sorted, and ``seek_to`` where to seek for each. All int64, in the stream's time base.
     """
 
-    pts: list[int]
+    pts: Times
     end: int
-    keys: list[tuple[int, int]]
+    keys: Times
+    seek_to: Times
     packets: int
 
     def wanted(self, slots: int) -> list[int]:
         """The frames shown at t_k = first + (k + ½)/slots · (end − first): the last pts ≤ t_k, each once."""
-        first = self.pts[0]
+        first = int(self.pts[0])
         times = [first + (2 * k + 1) * (self.end - first) // (2 * slots) for k in range(slots)]
-        return sorted({self.pts[bisect.bisect_right(self.pts, time) - 1] for time in times})
+        shown = self.pts[np.searchsorted(self.pts, np.array(times, np.int64), "right") - 1]
+        return [int(pts) for pts in np.unique(shown)]
 
 
 def _scan(open_clip: Open) -> Timeline:
-    seen: list[tuple[int, int]] = []
-    keys: list[tuple[int, int]] = []
-    packets, timed = 0, True
-    with open_clip() as (container, stream):
-        for packet in _packets(container, stream):
-            if packet.size == 0 or packet.is_discard:
+    seen, keys, seek_to = array("q"), array("q"), array("q")  # 8 bytes a frame: clips may have millions
+    last: Packet[VideoStream] | None = None
+    untimed = 0
+    with open_clip() as clip:
+        for packet in playback.packets(clip):
+            if not packet.size or packet.is_discard:
                 continue
-            packets += 1
-            if packet.pts is None:
-                timed = False
+            if (pts := packet.pts) is None:
+                untimed += 1
                 continue
-            seen.append((packet.pts, packet.duration or 0))
+            seen.append(pts)
+            if last is None or last.pts is None or pts >= last.pts:
+                last = packet
             if packet.is_keyframe:
+                keys.append(pts)
                 # The index of MP4 and TS is by decoding time, that of MKV by presentation time.
-                keys.append((packet.pts, packet.pts if packet.dts is None else min(packet.pts, packet.dts)))
-    if not timed or not seen:
-        return Timeline([], 0, [], packets)
-    # What is shown before the first keyframe (a recording cut anywhere) cannot be decoded.
-    start = min(keys)[0] if keys else min(seen)[0]
-    pts = sorted({pts for pts, _ in seen if pts >= start})
-    last, duration = max(seen)
-    steps = sorted(after - before for before, after in itertools.pairwise(pts)) or [1]
-    return Timeline(pts, last + (duration or steps[len(steps) // 2]), sorted(keys), packets)
-
-
-def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
-    try:
-        yield from container.demux(stream)
-    except (av.FFmpegError, ValueError) as error:
-        raise DecodeError(f"the file cannot be read to its end: {explain(error)}") from error
-
-
-def decoded(container: InputContainer, stream: VideoStream, key: int | None = None) -> Iterator[VideoFrame]:
-    """Frames from here on, or from the keyframe packet with pts ``key`` on; nothing if that packet is passed by.
-
-    Raises ``DecodeError`` saying how many frames came before the decoder gave up.
-    """
-    count = 0
-    started = key is None
-    for packet in _packets(container, stream):
-        if not started:
-            if packet.is_keyframe and packet.pts is not None and key is not None and packet.pts > key:
-                return
-            started = packet.is_keyframe and packet.pts == key
-            if not started:
-                continue
-        try:
-            frames = packet.decode()
-        except (av.FFmpegError, ValueError) as error:
-            if count == 0 and not packet.is_keyframe and packet.size:
-                continue  # a recording cut in the middle of a group of pictures: nothing to decode it from
-            raise DecodeError(f"decoder error after {count} frames: {explain(error)}") from error
-        count += len(frames)
-        yield from frames
+                seek_to.append(pts if packet.dts is None else min(pts, packet.dts))
+            if len(seen) + untimed > MOST_FRAMES:
+                raise DecodeError(f"more than {MOST_FRAMES} frames: too many to sample the whole of (--sampling head)")
+    packets = len(seen) + untimed
+    if untimed or last is None:
+        none = np.empty(0, np.int64)
+        return Timeline(none, 0, none, none, packets)
+    shown, key_pts, key_seek = (np.frombuffer(times, np.int64) for times in (seen, keys, seek_to))
+    if len(key_pts):  # what is shown before the first keyframe (a recording cut anywhere) cannot be decoded
+        shown = shown[shown >= key_pts.min()]
+    shown, order = np.unique(shown), np.lexsort((key_seek, key_pts))
+    steps = np.sort(np.diff(shown)) if len(shown) > 1 else np.ones(1, np.int64)
+    end = int(shown[-1]) + (last.duration or int(steps[len(steps) // 2]))
+    return Timeline(shown, end, key_pts[order], key_seek[order], packets)
 
 
 def _by_count(
@@ -141,65 +138,63 @@ def _by_count(
     expected: int,
     indices_of: Callable[[int], list[int]],
     enough_of: Callable[[int], int | None],
-) -> Iterator[tuple[int, VideoFrame]]:
+) -> Generator[Sampled, None, int]:
     """Sample by index as if the clip had ``expected`` frames; once more if that gave the wrong indices.
 
     ``enough_of`` says after how many frames the indices are settled, None where only the clip's end settles them.
+    Returns how many frames were decoded.
     """
     while True:
         indices, enough = indices_of(expected), enough_of(expected)
         slots = {index: slot for slot, index in enumerate(indices)}
         count = 0
-        with open_clip() as (container, stream):
-            for frame in decoded(container, stream):
+        with open_clip() as clip:
+            for frame in playback.frames(clip):
                 if count in slots:
                     yield slots[count], frame
                 count += 1
                 if count == enough:
-                    return
+                    return count
         if indices_of(count) == indices:
-            return
+            return count
         expected = count
 
 
-def _by_seeking(
-    container: InputContainer, stream: VideoStream, timeline: Timeline, wanted: Sequence[int]
-) -> Generator[tuple[int, VideoFrame], None, bool]:
-    """Yield the frame of each wanted time; returns False at the first one that does not come out sound."""
-    frames = decoded(container, stream)
+def _by_seeking(clip: OpenClip, timeline: Timeline, wanted: list[int]) -> Generator[Sampled, None, int | None]:
+    """Yield the frame of each wanted time. Returns their number; ``None`` at the first that does not come out sound."""
+    frames = playback.frames(clip)
     position = -1  # index into timeline.pts of the newest decoded frame
     for slot, pts in enumerate(wanted):
         # Never a keyframe later than the frame: the frames shown before an open group's keyframe need the
         # group before it, and decoders differ in what they make of them.
-        before = bisect.bisect_right(timeline.keys, (pts, pts))
-        key, seek_to = timeline.keys[before - 1] if before else (timeline.pts[0], 0)
+        before = int(np.searchsorted(timeline.keys, pts, "right")) - 1
+        key, seek_to = (timeline.keys[before], timeline.seek_to[before]) if before >= 0 else (timeline.pts[0], 0)
         try:
-            if bisect.bisect_left(timeline.pts, key) - position > SEEK_PAYS:
-                container.seek(seek_to, stream=stream)
-                frames = decoded(container, stream, key)
+            if int(np.searchsorted(timeline.pts, key)) - position > SEEK_PAYS:
+                clip.container.seek(int(seek_to), stream=clip.stream)
+                frames = playback.frames(clip, int(key))
             frame = next((frame for frame in frames if frame.pts is None or frame.pts >= pts), None)
         except (DecodeError, av.FFmpegError):
-            return False
-        if frame is None or frame.pts != pts or frame.is_corrupt:
-            return False
-        position = bisect.bisect_left(timeline.pts, pts)
+            return None
+        if frame is None or frame.pts != pts or frame.damaged:
+            return None
+        position = int(np.searchsorted(timeline.pts, pts))
         yield slot, frame
-    return True
+    return len(wanted)
 
 
-def _in_order(
-    container: InputContainer, stream: VideoStream, _: Timeline, wanted: Sequence[int]
-) -> Generator[tuple[int, VideoFrame], None, bool]:
+def _in_order(clip: OpenClip, _: Timeline, wanted: list[int]) -> Generator[Sampled, None, int | None]:
     """Decode from the start; the frame shown at each wanted time is the last one not later than it.
 
-    Returns False where the decoder's frames, which come in order of presentation, have no times in that order.
+    Returns how many frames that gave, ``None`` where the decoder's frames, which come in order of presentation, have
+    no times in that order.
     """
-    shown: VideoFrame | None = None
-    yielded: VideoFrame | None = None
+    shown: Shown | None = None
+    yielded: Shown | None = None
     slot, due = 0, 0
-    for frame in decoded(container, stream):
+    for frame in playback.frames(clip):
         if frame.pts is None or (shown is not None and shown.pts is not None and frame.pts < shown.pts):
-            return False
+            return None
         before = due
         while due < len(wanted) and wanted[due] < frame.pts:
             due += 1
@@ -208,16 +203,9 @@ def _in_order(
             yield slot, chosen
             slot, yielded = slot + 1, chosen
         if due == len(wanted):
-            return True
+            return slot
         shown = frame
     if shown is not None and shown is not yielded:
         yield slot, shown
-    return True
-
-
-def explain(error: Exception) -> str:
-    """An error's own words, without numbers and file names."""
-    if isinstance(error, UnicodeError):
-        return "text that is not valid UTF-8"
-    text = error.strerror if isinstance(error, (av.FFmpegError, OSError)) else str(error)
-    return text or type(error).__name__
+        slot += 1
+    return slot

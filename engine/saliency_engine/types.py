@@ -9,6 +9,8 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from saliency_engine.config import MAX_PIXELS
+
 PayloadT = TypeVar("PayloadT")
 
 
@@ -85,7 +87,9 @@ class ClipRequest:
 class DecodeSpec:
     """How every clip of a run is sampled and turned into frames of ``height`` × ``width``.
 
-    ``sampling`` is ``head`` or ``uniform``; ``color`` is ``auto`` or ``bt709``.
+    ``sampling`` is ``head`` or ``uniform``; ``color`` is ``auto`` or ``bt709``. Larger frames than ``max_pixels`` are
+    refused, as is a clip that is cut off or has too few frames, unless ``accept_short``. ``confine``, where not empty,
+    is the folder (absolute, links resolved) that no file may be opened outside of.
     """
 
     width: int
@@ -94,6 +98,9 @@ class DecodeSpec:
     max_frames: int
     frame_samples: int
     color: str
+    max_pixels: int = MAX_PIXELS
+    accept_short: bool = False
+    confine: str = ""
 
     @property
     def slots(self) -> int:
@@ -135,7 +142,10 @@ class ClipStatistics:
 
 @dataclass(frozen=True, slots=True)
 class ClipResult:
-    """A source's outcome: ``mean`` and ``var`` when ``status`` is ``ok``, a ``reason`` when it is a failure."""
+    """A source's outcome: ``mean`` and ``var`` when ``status`` is ``ok``, a ``reason`` when it is a failure.
+
+    An ``ok`` clip that was short of frames, and taken all the same, has both.
+    """
 
     status: Status
     mean: float | None = None

@@ -39,7 +39,7 @@ def from_sources(sources: Sequence[str], height: int, width: int, most: int = FR
     if len(clips) > MOST_CLIPS:
         clips = [clips[i * len(clips) // MOST_CLIPS] for i in range(MOST_CLIPS)]
     per_clip = max(2, most // max(len(clips), 1))
-    spec = DecodeSpec(width, height, sampling="uniform", max_frames=per_clip, frame_samples=per_clip, color="auto")
+    spec = DecodeSpec(width, height, "uniform", per_clip, per_clip, color="auto", accept_short=True)
     planner = Planner(_config())
     found: list[Frames] = []
     for clip in clips:

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from tests.conftest import Encode, planar_frame
 
-from saliency_engine import sampling
-from saliency_engine.decode import decode_clip, opened
+from saliency_engine import playback, sampling
+from saliency_engine.decode import decode_clip
+from saliency_engine.opening import opened
 from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec
 
 LOSSLESS = {"qp": "0", "bf": "2"}
@@ -37,7 +38,7 @@ def counted() -> Callable[[int], list[av.VideoFrame]]:
 def sampled(path: Path, **settings: int | str) -> list[int]:
     """Indices of the frames that ``decode_clip`` took from a clip of counted frames."""
     fields = {"width": 32, "height": 32, "sampling": "head", "max_frames": 8, "frame_samples": 8, "color": "auto"}
-    spec = DecodeSpec(**(fields | settings))  # type: ignore[arg-type]
+    spec = DecodeSpec(**(fields | {"accept_short": True} | settings))  # type: ignore[arg-type]
     out = np.zeros((spec.slots, 3, 32, 32), np.uint16)
     clip = decode_clip(request(path), spec, out)
     return [round(float(frame.mean()) * 219 / 65535 / 2) for frame in out[: clip.frames]]
@@ -152,15 +153,16 @@ def test_seeking_gives_what_decoding_in_order_gives(
 def test_seeking_skips_frames(encode: Encode, monkeypatch: pytest.MonkeyPatch) -> None:
     path = encode("closed.mp4", size=(160, 68), frames=96, gop=12, options=X264)
     seen = []
-    original = sampling.decoded
+    original = playback.frames
 
     def counting(*arguments: object) -> object:
         for frame in original(*arguments):  # type: ignore[arg-type]
             seen.append(frame.pts)
             yield frame
 
-    monkeypatch.setattr(sampling, "decoded", counting)
-    frames = list(sampling.select(lambda: opened(request(path)), DecodeSpec(64, 64, "uniform", 8, 4, "auto")))
+    monkeypatch.setattr(playback, "frames", counting)
+    spec = DecodeSpec(64, 64, "uniform", 8, 4, "auto")
+    frames = list(sampling.select(lambda: opened(request(path), spec), spec))
     assert len(frames) == 4
     assert len(seen) < 40
 
