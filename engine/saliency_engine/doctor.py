@@ -155,7 +155,7 @@ def _write_clip(path: Path) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
-        for shift in (0, 8):
+        for shift in range(0, 64, 8):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.roll(picture, shift, 1), "rgb24")))
         container.mux(stream.encode(None))
 

@@ -20,6 +20,7 @@ from saliency_engine.config import MAX_PIXELS
 from saliency_engine.decode import decode_clip
 from saliency_engine.errors import DecodeError
 from saliency_engine.opening import frame_bytes
+from saliency_engine.sampling import MOST_FRAMES
 from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec, RawFormat
 
 Frames = NDArray[np.float64]
@@ -160,6 +161,41 @@ def test_size_change_in_mid_stream(encode: Encode, tmp_path: Path) -> None:
         first, again = frames[0], frames[4 * part]
         assert np.abs(first - again).mean() < 4
     assert all(0 <= motion < 0.1 for motion in clip.motion)
+
+
+@pytest.mark.parametrize("name", [*KINDS, "mpeg2.mpg", "h264.flv", "clip.gif"])
+def test_frames_that_are_too_large_are_refused(encode: Encode, name: str) -> None:
+    made: dict[str, dict[str, Any]] = {
+        "mpeg2.mpg": {"codec": "mpeg2video"},
+        "clip.gif": {"codec": "gif", "pix_fmt": "rgb8"},
+    }
+    settings = KINDS.get(name) or made.get(name, {})
+    width, height = settings.get("size", (640, 272))
+    path = encode(name, **settings)
+    assert decode(path, max_pixels=width * height)[0].frames == 8  # whatever margins the codec adds
+    for way in ("head", "uniform"):
+        with pytest.raises(DecodeError, match=rf"^frames of {width}×{height} pixels: .* refused \(--max-pixels\)$"):
+            decode(path, max_pixels=width * height - 1, sampling=way)
+
+
+def test_frames_that_grow_too_large_are_refused(encode: Encode, tmp_path: Path) -> None:
+    path = tmp_path / "growing.h264"
+    sizes = [(320, 240), (1280, 720)]
+    path.write_bytes(b"".join(encode("part.h264", size=size, frames=40).read_bytes() for size in sizes))
+    assert decode(path, max_pixels=320 * 240)[0].frames == 8
+    for settings in ({"sampling": "uniform"}, {"max_frames": 41, "frame_samples": 41}):
+        with pytest.raises(DecodeError, match=r"^frames of 1280×720 pixels: more than 76800 are refused"):
+            decode(path, max_pixels=320 * 240, **settings)
+
+
+def test_too_many_frames_to_sample_the_whole_of(tmp_path: Path) -> None:
+    path = tmp_path / "many.yuv"
+    with path.open("wb") as file:
+        file.truncate(6 * (MOST_FRAMES + 1))
+    raw = RawFormat(2, 2, "yuv420p")
+    assert decode(path, raw)[0].frames == 8
+    with pytest.raises(DecodeError, match="more than 524288 frames"):
+        decode(path, raw, sampling="uniform")
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le", "yuv422p", "yuv444p", "gray"])
