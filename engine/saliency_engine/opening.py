@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import av
@@ -19,6 +17,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from saliency_engine.errors import DecodeError
+from saliency_engine.regular import open_regular
 from saliency_engine.types import ClipRequest, DecodeSpec, RawFormat
 
 # Demuxers that read one file and nothing else. An allow-list, because FFmpeg gains demuxers with every release:
@@ -61,7 +60,7 @@ def opened(request: ClipRequest, spec: DecodeSpec) -> Iterator[OpenClip]:
     Raises ``DecodeError`` where the path is no regular file, no admitted container, holds no video, or its frames
     are larger than ``spec.max_pixels``, if possible before any frame is decoded.
     """
-    fd = _open_file(request.path, spec.confine)
+    fd = open_regular(request.path, spec.confine)
     try:
         with _open_container(fd, request.raw, spec.max_pixels) as container:
             container.flags &= ~_GENERATE_PTS
@@ -72,7 +71,7 @@ def opened(request: ClipRequest, spec: DecodeSpec) -> Iterator[OpenClip]:
                 raise DecodeError("the file's video codec has no decoder here")
             if not stream.codec_context.width:  # perhaps refused while probing, which does not tell the size
                 position = os.lseek(fd, 0, os.SEEK_CUR)  # the container's, too
-                _look_through(fd, _CONTAINERS, spec.max_pixels)
+                _look_through(fd, spec.max_pixels)
                 os.lseek(fd, position, os.SEEK_SET)
             _check_size(stream.codec_context.width, stream.codec_context.height, spec.max_pixels)
             stream.thread_type = "NONE"
@@ -81,37 +80,6 @@ def opened(request: ClipRequest, spec: DecodeSpec) -> Iterator[OpenClip]:
             yield OpenClip(container, stream, fd, spec.max_pixels, spec.accept_short)
     finally:
         os.close(fd)
-
-
-def _open_file(path: str, confine: str) -> int:
-    """A descriptor of the regular file at ``path``, which must not be reached through a link out of ``confine``."""
-    if not stat.S_ISREG(Path(path).stat().st_mode):  # before it is opened: opening a device can do things
-        raise DecodeError("not a regular file")
-    # It may be something else by now. Opening a FIFO that nobody writes to would wait without O_NONBLOCK.
-    flags = os.O_RDONLY | os.O_NONBLOCK
-    fd = _open_beneath(confine, path, flags) if confine else os.open(path, flags)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise DecodeError("not a regular file")
-    return fd
-
-
-def _open_beneath(root: str, path: str, flags: int) -> int:
-    """Open ``path``, whose links were resolved when it was planned, folder by folder and through no link."""
-    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        *folders, name = Path(path).relative_to(root).parts
-        for part in folders:
-            if part == os.pardir:
-                raise ValueError("the path leads out of it")
-            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
-            os.close(folder)
-            folder = inner
-        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
-    except (OSError, ValueError) as error:
-        raise DecodeError(f"cannot be opened beneath --root: {explain(error)}") from error
-    finally:
-        os.close(folder)
 
 
 def _open_container(fd: int, raw: RawFormat | None, max_pixels: int) -> InputContainer:
@@ -126,7 +94,7 @@ def _open_container(fd: int, raw: RawFormat | None, max_pixels: int) -> InputCon
         try:
             return _demuxer(fd, limit | {"format_whitelist": _CONTAINERS})
         except av.error.ArgumentError:  # not in that list
-            _look_through(fd, _PROBED, max_pixels)
+            _look_through(fd, max_pixels)
             return _demuxer(fd, limit | {"format_whitelist": _PROBED})
     except (av.FFmpegError, ValueError) as error:
         hint = " (no container that is admitted here)" if isinstance(error, av.error.ArgumentError) else ""
@@ -141,9 +109,9 @@ def _demuxer(fd: int, options: dict[str, str], form: str | None = None) -> Input
     return av.open("fd:", "r", format=form, options=options, metadata_errors="replace")
 
 
-def _look_through(fd: int, containers: str, max_pixels: int) -> None:
+def _look_through(fd: int, max_pixels: int) -> None:
     """Refuse frames that are too large by what headers and parsers say, no decoder being admitted."""
-    with _demuxer(fd, {"format_whitelist": containers, "codec_whitelist": "none"}) as container:
+    with _demuxer(fd, {"format_whitelist": f"{_CONTAINERS},{_PROBED}", "codec_whitelist": "none"}) as container:
         for stream in container.streams.video:
             if stream.codec_context:
                 _check_size(stream.codec_context.width, stream.codec_context.height, max_pixels)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import MissingGeometryError, MissingSourceError
+from saliency_engine.regular import open_regular
 from saliency_engine.types import ClipRequest, RawFormat, Source
 
 RAW_SUFFIX = ".yuv"
@@ -42,7 +43,7 @@ class Planner:
         if not stat.S_ISREG(found.st_mode):
             raise MissingSourceError("the source is not a regular file")
         raw = self._raw_format(source) if path.lower().endswith(RAW_SUFFIX) else None
-        return ClipRequest(path, found.st_size, found.st_mtime_ns, raw, _sha256(path) if self._verify else "")
+        return ClipRequest(path, found.st_size, found.st_mtime_ns, raw, self._sha256(path) if self._verify else "")
 
     def _raw_format(self, source: Source) -> RawFormat:
         width, height = source.width or self._default_size[0], source.height or self._default_size[1]
@@ -52,13 +53,12 @@ class Planner:
             )
         return RawFormat(width, height, source.pixel_format or self._pixel_format)
 
-
-def _sha256(path: str) -> str:
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise MissingSourceError(_unreachable(error)) from error
+    def _sha256(self, path: str) -> str:
+        try:
+            with os.fdopen(open_regular(path, self._confine), "rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise MissingSourceError(_unreachable(error)) from error
 
 
 def confined_to(config: RunConfig) -> str:
