@@ -1,16 +1,18 @@
 """Fixed-shape batches filled with frames of whatever clips are ready.
 
-A ``Batch`` owns the model's input and output arrays; three of them take turns, one being filled or emptied while the
-others are with the model.
+A ``Batch`` owns the model's input and output arrays; a few of them take turns, one being filled while the others are
+with the model.
 """
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from saliency_engine.errors import InferenceError
 from saliency_engine.infer import Session
 from saliency_engine.types import ClipRequest, DecodedClip
 
@@ -20,7 +22,8 @@ class Clip:
     """A decoded clip on its way through the model.
 
     ``frames``: uint16 ``[K, 3, H, W]``, a view of its shared-memory slot, valid until ``slot`` is given back.
-    ``maps``: float32 ``[K, map_H, map_W]``, filled as batches come back.
+    ``maps``: float32, at least ``[K, map_H, map_W]``, filled by the batches that its frames are in. ``failure``: why
+    one of them gave none.
     """
 
     request: ClipRequest
@@ -29,8 +32,15 @@ class Clip:
     frames: NDArray[np.uint16]
     maps: NDArray[np.float32]
     batched: int = 0
-    mapped: int = 0
     failure: str | None = None
+    _mapped: int = 0
+    _counting: threading.Lock = field(default_factory=threading.Lock)  # its frames may be in two batches at once
+
+    def count(self) -> bool:
+        """Count a frame as done; whether it was the last."""
+        with self._counting:
+            self._mapped += 1
+            return self._mapped == self.decoded.frames
 
 
 @dataclass
@@ -62,18 +72,24 @@ class Batch:
             self.owners.append((clip, clip.batched))
             clip.batched += 1
 
-    def run(self, session: Session) -> None:
-        """Run the model on the frames added so far, the last call of the graph padded with what lies there."""
-        frames = -(-len(self.owners) // session.batch) * session.batch
-        session.run(self.inputs[:frames], self.outputs[:frames])
+    def run(self, session: Session) -> list[Clip]:
+        """Run the model on the frames added so far and hand every map to its clip.
 
-    def take_maps(self) -> list[Clip]:
-        """Hand every map to its clip and empty the batch; returns the clips that now have all their maps."""
+        The last call of the graph is padded with what lies there. Returns the clips whose last frame this was; those
+        for whose frames the model gave no maps have a ``failure``. Batches may run at once.
+        """
+        frames = -(-len(self.owners) // session.batch) * session.batch
+        failure = None
+        try:
+            session.run(self.inputs[:frames], self.outputs[:frames])
+        except InferenceError as error:
+            failure = str(error)
         complete = []
         for index, (clip, frame) in enumerate(self.owners):
-            clip.maps[frame] = self.outputs[index]
-            clip.mapped += 1
-            if clip.mapped == clip.decoded.frames:
+            if failure is None:
+                clip.maps[frame] = self.outputs[index]
+            else:
+                clip.failure = failure
+            if clip.count():
                 complete.append(clip)
-        self.owners.clear()
         return complete

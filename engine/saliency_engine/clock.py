@@ -21,6 +21,7 @@ class Clock:
         self.seconds: dict[str, float] = {}
         self._started = time.perf_counter()
         self._lock = threading.Lock()
+        self._inside: dict[str, tuple[int, float]] = {}  # stage: how many, and since when they are not counted
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
@@ -29,6 +30,23 @@ class Clock:
             yield
         finally:
             self.add(stage, time.perf_counter() - started)
+
+    @contextmanager
+    def shared(self, stage: str) -> Iterator[None]:
+        """As ``clock(stage)``; time that several threads are inside at once counts once."""
+        self._enter(stage, 1)
+        try:
+            yield
+        finally:
+            self._enter(stage, -1)
+
+    def _enter(self, stage: str, change: int) -> None:
+        with self._lock:
+            inside, since = self._inside.get(stage, (0, 0.0))
+            now = time.perf_counter()
+            if inside:
+                self.seconds[stage] = self.seconds.get(stage, 0.0) + now - since
+            self._inside[stage] = inside + change, now
 
     def add(self, stage: str, seconds: float) -> None:
         """Count ``seconds`` measured elsewhere."""

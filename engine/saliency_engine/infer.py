@@ -28,7 +28,7 @@ class Session:
     ``height``, ``width``: the model's input size in pixels. ``batch``: frames per call of the graph: the graph's own
     number where it is fixed, otherwise 1 on the CPU and ``batch_size`` on a GPU. ``provider``: what really runs;
     ``remark``: more about how, for people. ``fault``: why no clip can be computed with this model, empty for a sound
-    one.
+    one. ``batches_at_once``: how many calls of ``run`` keep it busy.
 
     Raises ``ModelError`` when the graph is not one NCHW float32 input and one single-channel map output, and
     ``ProviderError`` when the provider cannot run here.
@@ -60,6 +60,9 @@ class Session:
             # As many frames at once as there are threads, each on one: as fast as all threads on one frame when nothing
             # else runs, and it does not wait at every layer for the thread that decoding has just taken the core from.
             streams = threads
+        # Two, so that its threads never wait for the end of a batch; a GPU computes so fast that one more is measured
+        # and filled meanwhile.
+        self.batches_at_once = 3 if self._backend.batches else 2
         self._pool = ThreadPoolExecutor(streams, thread_name_prefix="infer")
         try:
             self._backend.pin((self.batch, 3, self.height, self.width), streams)

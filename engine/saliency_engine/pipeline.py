@@ -2,13 +2,12 @@
 
 One thread drives an event loop; decoding runs in worker processes, the model in threads. Everything is
 bounded: row batches under way by ``_OPEN_BATCHES``, decoded frames by the ring's slots, maps by the clips in the ring
-and in the three batches.
+and in the batches.
 """
 
 from __future__ import annotations
 
 import multiprocessing.connection
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from saliency_engine.aggregate import measure, summarize
 from saliency_engine.batch import Batch, Clip
@@ -63,6 +63,9 @@ class _OpenBatch:
     missing: int = 0
 
 
+_Measured = tuple[Clip, ClipStatistics | ClipError]
+
+
 class Pipeline:
     """Computes the results of row batches. Owns nothing: session, pool and memo are the engine's."""
 
@@ -86,12 +89,12 @@ class Pipeline:
         self._todo: deque[tuple[_OpenBatch, int]] = deque()
         self._waiting: dict[bytes, list[tuple[_OpenBatch, int]]] = {}
         self._decoded: deque[Clip] = deque()
-        # Two with the model, so that its threads never wait for the end of a batch, and one being filled.
-        self._spare = [Batch.allocate(session, batch_size) for _ in range(3)]
+        # Enough with the model, so that it never waits for the end of a batch, and one being filled.
+        self._spare = [Batch.allocate(session, batch_size) for _ in range(session.batches_at_once + 1)]
+        self._spare_maps: list[NDArray[np.float32]] = []
         self._filling: Batch | None = None
-        self._running: deque[tuple[Batch, Future[None]]] = deque()
-        self._model_threads = ThreadPoolExecutor(2, thread_name_prefix="model")
-        self._model_since = 0.0
+        self._running: deque[tuple[Batch, Future[list[_Measured]]]] = deque()
+        self._model_threads = ThreadPoolExecutor(session.batches_at_once, thread_name_prefix="model")
         self._cold = True
         self._model_done, self._model_signal = multiprocessing.Pipe(duplex=False)
 
@@ -204,8 +207,14 @@ class Pipeline:
             self._finish(request, outcome)
             return
         self._clock.add("decode", outcome.seconds)
-        maps = np.empty((outcome.frames, self._session.map_height, self._session.map_width), np.float32)
-        self._decoded.append(Clip(request, outcome, slot, self._pool.frames[slot], maps))
+        self._decoded.append(Clip(request, outcome, slot, self._pool.frames[slot], self._take_maps()))
+
+    def _take_maps(self) -> NDArray[np.float32]:
+        """An array for a clip's maps, used before if possible: new memory costs as much as measuring what is in it."""
+        if self._spare_maps:
+            return self._spare_maps.pop()
+        most = self._pool.frames.shape[1]
+        return np.empty((most, self._session.map_height, self._session.map_width), np.float32)
 
     def _fill(self) -> None:
         """Fill batches from decoded clips and hand them to the model when it is time."""
@@ -227,39 +236,30 @@ class Pipeline:
     def _dispatch(self) -> None:
         batch, self._filling = self._filling, None
         if batch is not None:
-            if not self._running:
-                self._model_since = time.perf_counter()
-            future = self._model_threads.submit(batch.run, self._session)
+            future = self._model_threads.submit(self._run, batch)
             future.add_done_callback(lambda _: self._model_signal.send_bytes(b"."))
             self._running.append((batch, future))
 
+    def _run(self, batch: Batch) -> list[_Measured]:
+        """In a thread of the model's: run a batch and measure the clips that are complete with it."""
+        with self._clock.shared("infer"):
+            complete = batch.run(self._session)
+        with self._clock.shared("aggregate"):
+            return [(clip, _measure(clip)) for clip in complete]
+
     def _finish_batch(self) -> None:
         batch, future = self._running.popleft()
-        now = time.perf_counter()
-        self._clock.add("infer", now - self._model_since)  # two batches may overlap: the time of either counts once
-        self._model_since = now
-        try:
-            future.result()
-        except InferenceError as error:
-            for clip, _ in batch.owners:
-                clip.failure = str(error)
+        measured = future.result()
         self.counts.frames += len(batch.owners)
+        batch.owners.clear()
         try:
-            with self._clock("aggregate"):
-                for clip in batch.take_maps():
-                    self._finish(clip.request, self._measure(clip))
+            for clip, outcome in measured:
+                self._finish(clip.request, outcome)
+                self._spare_maps.append(clip.maps)
         finally:  # Ctrl-C may come at any moment, and what is finished is kept
             with self._clock("memo"):
                 self._memo.commit()
         self._spare.append(batch)
-
-    def _measure(self, clip: Clip) -> ClipStatistics | ClipError:
-        if clip.failure is not None:
-            return InferenceError(clip.failure)
-        try:
-            return measure(clip.maps, np.array(clip.decoded.motion))
-        except InferenceError as error:
-            return error
 
     def _finish(self, request: ClipRequest, outcome: ClipStatistics | ClipError) -> None:
         key = self._memo.key(request)
@@ -284,6 +284,15 @@ def _load_kernels() -> None:
     """While the first clip is being decoded: numba takes 0.2 s for its first kernel, which the clip would wait for."""
     normalize(np.zeros((1, 3, 1, 1), np.uint16), np.empty((1, 3, 1, 1), np.float32))
     measure(np.zeros((1, 1, 1), np.float32), np.zeros(1))
+
+
+def _measure(clip: Clip) -> ClipStatistics | ClipError:
+    if clip.failure is not None:
+        return InferenceError(clip.failure)
+    try:
+        return measure(clip.maps[: clip.decoded.frames], np.array(clip.decoded.motion))
+    except InferenceError as error:
+        return error
 
 
 def _failure(error: ClipError) -> ClipResult:

@@ -149,6 +149,7 @@ def _maps(engine: Engine, clip: Source) -> NDArray[np.float32]:
     maps = np.empty((decoded.frames, session.map_height, session.map_width), np.float32)
     batch = Batch.allocate(session, decoded.frames)
     batch.add(Clip(request, decoded, 0, frames, maps))
-    batch.run(session)
-    batch.take_maps()
+    (done,) = batch.run(session)
+    if done.failure:
+        raise InferenceError(done.failure)
     return maps
