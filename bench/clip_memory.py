@@ -18,7 +18,7 @@ from typing import Any
 
 from machine import RESULTS, save
 from made import make_clips
-from memory import COMMAND, measure
+from memory import COMMAND, measure, model_options
 
 BAR_MB = 1200
 
@@ -51,7 +51,7 @@ def _measure(folder: Path, model: Path, provider: str, clips: list[Path]) -> dic
     table, output = folder / "in.jsonl", folder / "out.jsonl"
     table.write_text("".join(json.dumps({"src": str(clip)}) + "\n" for clip in clips))
     command = [*COMMAND, "--input", str(table), "--output", str(output), "--memo", "off"]
-    seconds, peak = measure([*command, "--model-path", str(model), "--provider", provider])
+    seconds, peak = measure([*command, *model_options(model), "--provider", provider])
     return {"model": model.stem, "provider": provider, "clips": len(clips), "peak_mb": peak, "seconds": seconds}
 
 

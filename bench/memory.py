@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 import time
@@ -11,6 +12,13 @@ from typing import NamedTuple
 
 COMMAND = [sys.executable, "-c", "from saliency_engine.cli import main; main()", "run", "--quiet"]
 """``saliency-batch run --quiet``, of the interpreter at hand."""
+
+
+def model_options(model: Path) -> list[str]:
+    """The options that choose ``model``: a file, vouched for by its own hash, or the id of a registered model."""
+    if not model.suffix:
+        return ["--model", str(model)]
+    return ["--model-path", str(model), "--model-sha256", hashlib.sha256(model.read_bytes()).hexdigest()]
 
 
 class Measured(NamedTuple):

@@ -20,7 +20,7 @@ from typing import Any
 
 from machine import RESULTS, save
 from made import make_clips
-from memory import COMMAND
+from memory import COMMAND, model_options
 
 BAR = 2.0
 _MODULES = {"cpu": "saliency_engine.onnx_runtime", "openvino": "saliency_engine.open_vino"}
@@ -60,9 +60,8 @@ def main() -> None:
 
 
 def _run(folder: Path, model: Path, provider: str) -> dict[str, float]:
-    option = ["--model-path", str(model)] if model.suffix else ["--model", str(model)]
     command = [*COMMAND, "--input", str(folder / "in.jsonl"), "--output", str(folder / "out.jsonl"), "--memo", "off"]
-    command += [*option, "--provider", provider, "--audit-json", str(folder / "audit.json")]
+    command += [*model_options(model), "--provider", provider, "--audit-json", str(folder / "audit.json")]
     imports = [sys.executable, "-c", f"import saliency_engine.run, {_MODULES[provider]}"]
     seconds = {"seconds": _timed(command), "imports": _timed(imports)}
     audit = json.loads((folder / "audit.json").read_text())
