@@ -32,14 +32,20 @@ def claim_open_files(workers: int) -> None:
 
     Raises ``WorkerError`` where the hard limit is below: at once, rather than with some library's words in mid-run.
     """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     # Measured: 3 a worker, 10 for the fork server, memo and model; the rest for what is open for a moment.
     needed = sum(1 for _ in Path("/dev/fd").iterdir()) + 3 * workers + 24
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        raise WorkerError(f"this run opens up to {needed} files at a time, and the limit is {hard} (ulimit -n)")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    limit = _allow_open_files(needed)
+    if limit < needed:
+        raise WorkerError(f"this run opens up to {needed} files at a time, and the limit is {limit} (ulimit -n)")
+
+
+def _allow_open_files(wanted: int) -> int:
+    """The limit of open files, raised to ``wanted`` if it may be."""
+    soft, hard = (sys.maxsize if n == resource.RLIM_INFINITY else n for n in resource.getrlimit(resource.RLIMIT_NOFILE))
+    if soft >= wanted:
+        return soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    return min(wanted, hard)
 
 
 def start_fork_server() -> None:
@@ -50,6 +56,7 @@ def start_fork_server() -> None:
     """
     if START_METHOD != "forkserver":
         return
+    _allow_open_files(1024)  # the server has its limit from now on; a usual one
     multiprocessing.set_forkserver_preload(["saliency_engine.decode", "saliency_engine.worker"])
     multiprocessing.resource_tracker.ensure_running()  # which unblocks SIGINT
     # Ctrl-C reaches every process of the terminal, but the parent decides. A mask holds from the first moment on.
@@ -67,8 +74,9 @@ def start_fork_server() -> None:
 def _short_lived_folder() -> Iterator[None]:
     """Have the fork server's socket in a folder that is gone at once: kill -9 would leave it in TMPDIR.
 
-    Linux reaches a socket that has lost its name through an open handle. For want of public ones, private parts of
-    multiprocessing are touched (the same in CPython 3.11 to 3.14); elsewhere than on Linux all stays as it is.
+    Linux reaches a socket that has lost its name through an open handle; and through the folder's handle its path is
+    short, for a socket's must not be longer than 107 bytes. For want of public ones, private parts of multiprocessing
+    are touched (the same in CPython 3.11 to 3.14); elsewhere than on Linux all stays as it is.
     """
     server: Any = multiprocessing.forkserver._forkserver
     settings: Any = multiprocessing.process.current_process()._config  # type: ignore[attr-defined]
@@ -76,14 +84,17 @@ def _short_lived_folder() -> Iterator[None]:
         yield
         return
     with tempfile.TemporaryDirectory(prefix="saliency-batch-") as folder:
-        before, settings["tempdir"] = settings.get("tempdir"), folder
+        handle = os.open(folder, os.O_PATH)
+        through = f"/proc/self/fd/{handle}"
+        before, settings["tempdir"] = settings.get("tempdir"), through
         try:
             yield
+            address = server._forkserver_address
+            if isinstance(address, str) and address.startswith(through):  # else one was running already
+                server._forkserver_address = f"/proc/self/fd/{os.open(address, os.O_PATH)}"
         finally:
             settings["tempdir"] = before
-        address = server._forkserver_address
-        if isinstance(address, str) and address.startswith(folder):  # else one was running already
-            server._forkserver_address = f"/proc/self/fd/{os.open(address, os.O_PATH)}"
+            os.close(handle)
 
 
 def serve(connection: Connection, ring: Ring, spec: DecodeSpec) -> None:

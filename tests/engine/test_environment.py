@@ -29,9 +29,11 @@ def table(tmp_path: Path, forty: list[Path]) -> Path:
     return tmp_path
 
 
-def run(folder: Path, code: int = 0, before: Sequence[str] = (), **options: Any) -> str:
+def run(folder: Path, code: int = 0, before: Sequence[str] = (), more: Sequence[str] = (), **options: Any) -> str:
     """A run in ``folder``, behind the words ``before``; returns what it said on stderr."""
-    done = subprocess.run([*before, *RUN], cwd=folder, stderr=subprocess.PIPE, check=False, timeout=120, **options)
+    done = subprocess.run(
+        [*before, *RUN, *more], cwd=folder, stderr=subprocess.PIPE, check=False, timeout=120, **options
+    )
     assert done.returncode == code, done.stderr.decode()
     return str(done.stderr.decode())
 
@@ -124,7 +126,15 @@ def test_few_open_files_are_enough_or_told(table: Path) -> None:
     assert len(told.splitlines()) == 1
     assert "the limit is 24 (ulimit -n)" in told
     assert not list(table.glob("out.jsonl*.partial"))
-    assert run(table, preexec_fn=lambda: few(resource.getrlimit(resource.RLIMIT_NOFILE)[1])) == ""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    assert run(table, more=["--decode-workers", "16"], preexec_fn=lambda: few(hard)) == ""
+
+
+def test_a_folder_for_temporary_files_with_a_long_name_is_used_and_left_empty(table: Path) -> None:
+    folder = table / ("long" * 50)  # a socket's path holds 107 bytes
+    folder.mkdir()
+    assert run(table, env={**os.environ, "TMPDIR": str(folder)}) == ""
+    assert list(folder.iterdir()) == []
 
 
 def test_no_folder_for_temporary_files_is_told(table: Path) -> None:

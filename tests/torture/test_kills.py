@@ -1,0 +1,79 @@
+"""SIGKILL of the whole run, at random and at every call that brings something to the disk."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+from tests.torture.conftest import Record, times
+from tests.torture.runs import Bench, Trial, shared_memory
+
+
+def _account(trial: Trial, totals: Counter[str]) -> None:
+    found = trial.finish()
+    totals["trials"] += 1
+    totals["differing_bytes"] += found["differing"]
+    totals["recomputed_clips"] += found["recomputed"]
+    totals["finished_clips_kept"] += found["finished"]
+    totals["files_left_after_the_next_run"] += found["left"]
+
+
+def test_kills_at_random(tmp_path: Path, forty: list[Path], record: Record) -> None:
+    bench, generator, before = Bench.over(forty, tmp_path), random.Random(1), shared_memory()
+    totals: Counter[str] = Counter(kills=0)
+    while totals["kills"] < times(150):
+        trial = bench.trial()
+        for _ in range(generator.randint(1, 4)):
+            process = trial.start()
+            try:
+                process.wait(generator.uniform(0.0, 1.1 * bench.seconds))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                totals["kills"] += 1
+            process.communicate()
+            totals["processes_left"] += not trial.gone(process.pid)
+            totals["temporary_left"] += trial.left_in_tmp()
+        _account(trial, totals)
+    totals["shared_memory_left"] = len(shared_memory() - before)
+    record("01-kills-at-random", **totals)
+    for bad in ("differing_bytes", "recomputed_clips", "processes_left", "shared_memory_left"):
+        assert totals[bad] == 0, totals
+    assert totals["files_left_after_the_next_run"] == 0, totals
+
+
+def test_kills_at_commit_points(tmp_path: Path, forty: list[Path], faults: Path, record: Record) -> None:
+    bench, generator, before = Bench.over(forty, tmp_path), random.Random(2), shared_memory()
+    # Output, rejects, audit, memo, log and their folder: all have the folder in their path.
+    chosen = {"LD_PRELOAD": str(faults), "FAULT_CALLS": "write fsync rename truncate"}
+    counted = bench.trial()
+    count = counted.folder.parent / "count"
+    assert counted.run(**chosen, FAULT_PATH=str(counted.folder), FAULT_COUNT=str(count)) == 0
+    calls = count.stat().st_size
+    totals: Counter[str] = Counter(kills=0, calls_in_a_run=calls)
+    # Every call of the start and of the end, where files are made and renamed, and others between; before and after.
+    ends = [*range(1, 16), *range(calls - 15, calls + 1)]
+    points = [(k, after) for k in ends for after in (False, True)]
+    while len(points) < 150:
+        points.append((generator.randint(16, calls - 16), generator.random() < 0.5))
+    for k, after in generator.sample(points, times(len(points))):
+        trial = bench.trial()
+        fault = {
+            **chosen,
+            "FAULT_PATH": str(trial.folder),
+            "FAULT_AT": str(k),
+            **({"FAULT_AFTER": "1"} if after else {}),
+        }
+        process = trial.start(**fault)
+        process.communicate(timeout=300)
+        totals["kills"] += process.returncode == -9
+        totals["processes_left"] += not trial.gone(process.pid)
+        totals["temporary_left"] += trial.left_in_tmp()
+        _account(trial, totals)
+    totals["shared_memory_left"] = len(shared_memory() - before)
+    record("01-kills-at-commit-points", **totals)
+    for bad in ("differing_bytes", "recomputed_clips", "processes_left", "shared_memory_left", "temporary_left"):
+        assert totals[bad] == 0, totals
+    assert totals["files_left_after_the_next_run"] == 0, totals
+    assert totals["kills"] > 0.9 * times(len(points)), totals
