@@ -57,18 +57,20 @@ class RowAtATime:
     """A script's way: per clip the first frames decoded to raw planes, a new session, frame by frame, numpy.
 
     ``size`` is (width, height) to resize to, ``None`` for the clip's own (which the students take where the height is a
-    multiple of 8).
+    multiple of 8). ``provider`` is ONNX Runtime's.
     """
 
-    def __init__(self, model: Path, threads: int, size: tuple[int, int] | None) -> None:
-        self._model, self._threads, self._size = model, threads, size
+    def __init__(
+        self, model: Path, threads: int, size: tuple[int, int] | None, provider: str = "CPUExecutionProvider"
+    ) -> None:
+        self._model, self._threads, self._size, self._provider = model, threads, size, provider
         self.clock = Clock()
 
     def __call__(self, clips: Sequence[Path]) -> list[Result]:
         results = []
         for clip in clips:
             with self.clock("session"):
-                session = _OnnxRuntime(self._model, self._threads)
+                session = _OnnxRuntime(self._model, self._threads, self._provider)
             results.append(_clip(clip, self._size, session, self.clock))
         return results
 
@@ -117,14 +119,14 @@ class BareModel:
 
 
 class _OnnxRuntime:
-    """A plain CPU session, as a script would make it."""
+    """A plain session, as a script would make it."""
 
-    def __init__(self, model: Path, threads: int) -> None:
+    def __init__(self, model: Path, threads: int, provider: str = "CPUExecutionProvider") -> None:
         import onnxruntime  # noqa: PLC0415
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(model, options, providers=[provider])
 
     def __call__(self, frame: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(self._session.run(None, {"input": frame})[0])

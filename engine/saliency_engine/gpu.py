@@ -43,7 +43,7 @@ class Gpu:
 
     ``provider`` may also be ``cpu``: the same on ONNX Runtime's CPU provider, for tests and dry runs. The rest is for
     measuring: ``uint16``: frames cross in 16 bits and are normalised on the card (CUDA); ``graphs``: CUDA graphs where
-    they can be captured (CUDA); ``options``: CUDA's, over ``CUDA_OPTIONS``.
+    they can be captured (CUDA).
     """
 
     batches = True
@@ -56,13 +56,11 @@ class Gpu:
         *,
         uint16: bool = True,
         graphs: bool = True,
-        options: Mapping[str, str] = {},
     ) -> None:
         refuse_precision(precision, provider)
         self._model, self._wanted, self.provider = model, provider, _PROVIDERS[provider]
         # TensorRT has no 16-bit integers, and may normalise in half precision, which has no number for white (65535).
         self._uint16, self._graphs = uint16 and provider != "tensorrt", graphs and provider == "cuda"
-        self._options = {**CUDA_OPTIONS, **options}
         self.inputs, self.outputs = ports(create(model, model.data, {CPU: {}}, {}, 1))
         check_ports(self.inputs, self.outputs, model.source)
         if self.inputs[0].shape[0] == 1 and rewrite.frames_apart(model.data):
@@ -97,29 +95,32 @@ class Gpu:
 
     def _bind(self, shape: tuple[int, int, int, int], streams: int, *, graphs: bool) -> Bound:
         data = rewrite.with_input(self._model.data, shape, uint16=self._uint16)
-        session = create(self._model, data, self._providers(graphs=graphs), {}, 1)
+        session = create(self._model, data, providers(self._model, self._wanted, graphs=graphs), {}, 1)
         self._placed = placed(session)
         if not self._placed.get(self.provider):
             raise ProviderError(f"{self.provider} takes none of the operators of {self._model.source}")
         return Bound(session, self._memory, shape, streams, graphs=graphs)
 
-    def _providers(self, *, graphs: bool) -> dict[str, dict[str, str]]:
-        """Names and options, best first: what TensorRT does not take, CUDA does."""
-        if self._wanted == "cpu":
-            return {CPU: {}}
-        cuda = {CUDA: {**self._options, "enable_cuda_graph": str(int(graphs))}}
-        return cuda if self._wanted == "cuda" else {TENSORRT: _tensorrt_options(self._model), **cuda}
-
     def _check_start(self, problem: str) -> None:
         """Raise ``ProviderError`` unless the provider starts: with the least graph, as TensorRT compiles real ones."""
         try:
-            create(self._model, rewrite.least(), self._providers(graphs=False), {}, 1)
+            create(self._model, rewrite.least(), providers(self._model, self._wanted, graphs=False), {}, 1)
         except ModelError as error:
             said = first_line(error.__cause__ or error)
             raise ProviderError(
                 f"--provider {self._wanted} was asked for, but {said}: {problem or 'the log above says why'}; the "
                 f"libraries come with pip install 'saliency-batch[{self._wanted}]', the driver with the machine"
             ) from error
+
+
+def providers(
+    model: Model, provider: str, *, graphs: bool, options: Mapping[str, str] = {}
+) -> dict[str, dict[str, str]]:
+    """ONNX Runtime's names and options for ours, best first: what TensorRT does not take, CUDA does."""
+    if provider == "cpu":
+        return {CPU: {}}
+    cuda = {CUDA: {**CUDA_OPTIONS, **options, "enable_cuda_graph": str(int(graphs))}}
+    return cuda if provider == "cuda" else {TENSORRT: _tensorrt_options(model), **cuda}
 
 
 def _tensorrt_options(model: Model) -> dict[str, str]:

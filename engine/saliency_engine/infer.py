@@ -19,7 +19,7 @@ _AUTO = ("cuda", "openvino", "cpu")
 # Linux's driver, or Windows' under WSL. Without one, not even trying spares a second and a page of the library's log.
 _NVIDIA_DRIVER = ("/proc/driver/nvidia/version", "/dev/dxg")
 # With a GPU: one batch is copied while another is with the model.
-_LANES = 2
+LANES = 2
 
 
 class Session:
@@ -55,7 +55,7 @@ class Session:
             self.batch = 1
         streams = 1
         if self._backend.batches:
-            streams = _LANES
+            streams = LANES
         elif self.batch == 1:
             # As many frames at once as there are threads, each on one: as fast as all threads on one frame when nothing
             # else runs, and it does not wait at every layer for the thread that decoding has just taken the core from.

@@ -10,6 +10,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -96,11 +97,27 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.usefixtures("here")
-def test_only_regular_files_are_opened(encode: Encode, clips: dict[str, Path], canary: Path, server: str) -> None:
+@dataclass(frozen=True)
+class Strange:
+    """Sources that name no regular file; files that are no clip, for they lead elsewhere; clips with odd names."""
+
+    missing: list[str]
+    refused: list[str]
+    whole: list[str]
+
+
+def strange_sources(clip: Path, mov: Path, canary: Path, server: str) -> Strange:
+    """Everything that a row may name, made in the current folder; much of it leads to ``canary`` and ``server``."""
     os.mkfifo("fifo.mp4")
     Path("folder.mp4").mkdir()
     Path("loop.mp4").symlink_to("loop.mp4")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind("socket.mp4")
+    missing = [
+        *("", "fifo.mp4", "folder.mp4", "loop.mp4", "socket.mp4", "/dev/zero", "/dev/stdin", "x" * 10240, "nul\0.mp4"),
+        *(f"{server}/clip.mp4", f"concat:{canary}|{canary}", f"subfile,,start,0,end,999,,:{canary}", f"file:{canary}"),
+        *("pipe:0", "fd:", "data:video/mp4;base64,AAAA", "rtmp://127.0.0.1/x", "crypto+file:x.mp4"),
+    ]
     playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n"
     contents = {
         "local.m3u8": playlist.format(canary),
@@ -116,25 +133,27 @@ def test_only_regular_files_are_opened(encode: Encode, clips: dict[str, Path], c
     }
     for name, content in contents.items():
         Path(name).write_text(content)
-    mov = encode("plain.mov", frames=12).read_bytes()
-    Path("outside.mov").write_bytes(moved_out(mov, canary))
-    with socket.socket(socket.AF_UNIX) as bound:
-        bound.bind("socket.mp4")
-    missing = [
-        *("", "fifo.mp4", "folder.mp4", "loop.mp4", "socket.mp4", "/dev/zero", "/dev/stdin", "x" * 10240, "nul\0.mp4"),
-        *(f"{server}/clip.mp4", f"concat:{canary}|{canary}", f"subfile,,start,0,end,999,,:{canary}", f"file:{canary}"),
-        *("pipe:0", "fd:", "data:video/mp4;base64,AAAA", "rtmp://127.0.0.1/x", "crypto+file:x.mp4"),
-    ]
-    real = ["http:x.mp4", "concat:a|b.mp4", "subfile,,start,0,end,9,,:x.mp4", "fd:.mp4", "-", "a b\n\u00e9.mp4"]
-    for name in real:
-        shutil.copy(clips["carphone_distorted"], name)
-    got = results([*missing, *contents, "outside.mov", *real])
-    assert {status for status, _ in got[: len(missing)]} == {"missing-source"}
-    assert all(reason for _, reason in got[: len(missing)])
-    refused = got[len(missing) : -len(real) - 1]
-    assert {status for status, _ in refused} == {"decode-failed"}
-    assert all(reason.startswith("cannot be opened as video") for _, reason in refused)
-    assert got[-len(real) :] == [("ok", "")] * len(real)
+    Path("outside.mov").write_bytes(moved_out(mov.read_bytes(), canary))
+    whole = ["http:x.mp4", "concat:a|b.mp4", "subfile,,start,0,end,9,,:x.mp4", "fd:.mp4", "-", "a b\n\u00e9.mp4"]
+    for name in whole:
+        shutil.copy(clip, name)
+    return Strange(missing, [*contents, "outside.mov"], whole)
+
+
+@pytest.mark.usefixtures("here")
+def test_only_regular_files_are_opened(encode: Encode, clips: dict[str, Path], canary: Path, server: str) -> None:
+    made = strange_sources(clips["carphone_distorted"], encode("plain.mov", frames=12), canary, server)
+    sources = [*made.missing, *made.refused, *made.whole]
+    got = dict(zip(sources, results(sources), strict=True))
+    for source in made.missing:
+        status, reason = got[source]
+        assert status == "missing-source", source
+        assert reason
+    for source in made.refused:
+        status, reason = got[source]
+        assert status == "decode-failed", source
+        assert reason.startswith("cannot be opened as video") or source == "outside.mov"
+    assert {got[source] for source in made.whole} == {("ok", "")}
 
 
 def test_confine_keeps_to_the_root(tmp_path: Path, clips: dict[str, Path], canary: Path) -> None:

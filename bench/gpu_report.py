@@ -1,0 +1,95 @@
+"""The figures of ``gpu.py`` as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+BAR = 0.8  # end to end ÷ bare loop, U2NETP in half precision, 540p
+_WAYS = ("bare", "normalised there", "normalised here")
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    lines = [
+        f"\n## {result['model']} ({result['precision']}) on {result['runs on']}",
+        "",
+        _agreement(result["agreement"]),
+    ]
+    lines += _table(
+        ["batch", "CUDA graphs", "bare loop, frames/s", "there and back, normalised there", "normalised here"],
+        [
+            [loop["batch"], "yes" if loop["CUDA graphs"] else "no", *(_rate(loop[way]) for way in _WAYS)]
+            for loop in result["loops"]
+        ],
+    )
+    remarks = dict.fromkeys(loop["normalised there"].get("remark") for loop in result["loops"])
+    lines += ["", *(f"- {remark}" for remark in remarks if remark)]
+    if result["unused"]:
+        usual = result["unused"]["as the engine runs it"].get("maps", float("nan"))
+        rows = [
+            [name, _rate(loop), f"{abs(loop.get('maps', float('nan')) - usual):.1e}"]
+            for name, loop in result["unused"].items()
+        ]
+        lines += _table(["bare loop, largest batch", "frames/s", "mean of the maps moved by"], rows)
+    heads = [
+        "batch",
+        "decoders",
+        "frames/s",
+        "clips/s",
+        "of the bare loop",
+        "decoders at work",
+        "model at work",
+        "limit",
+    ]
+    lines += _table(heads, [_run(run) for run in result["end to end"]])
+    return "\n".join([*lines, "", *_closing(result)])
+
+
+def _agreement(found: Mapping[str, Any]) -> str:
+    if "failed" in found:
+        return f"Agreement with the CPU: {found['failed']}"
+    verdict = "; ".join(found["misses"]) or "passes the gate"
+    return (
+        f"Agreement with ONNX Runtime on the CPU over {found['frames']} frames: r {found['correlation']:.6f}, largest "
+        f"|Δmean| {found['delta_mean']:.1e}, largest difference of a pixel {found['max_abs']:.1e}: {verdict}."
+    )
+
+
+def _run(run: Mapping[str, Any]) -> list[Any]:
+    if "failed" in run:
+        return [run["batch"], run["workers"], f"failed: {run['failed']}", *[""] * 5]
+    share = run["of the bare loop"]
+    rates = [f"{run[name]:.1f}" for name in ("frames_per_second", "clips_per_second")]
+    work = [f"{run[stage]:.0%}" for stage in ("decode", "infer")]
+    return [run["batch"], run["workers"], *rates, "" if share is None else f"{share:.2f}", *work, run["limit"]]
+
+
+def _closing(result: Mapping[str, Any]) -> list[str]:
+    """The row-at-a-time script, and the bar where this model has one."""
+    runs = [run for run in result["end to end"] if "failed" not in run]
+    best = max(runs, key=lambda run: run["frames_per_second"], default=None)
+    row, told = result["row at a time"], []
+    if "failed" in row:
+        told.append(f"Row at a time: {row['failed']}")
+    elif best:
+        ratio = best["clips_per_second"] / row["clips_per_second"]
+        told.append(f"Row at a time: {row['clips_per_second']:.2f} clips/s; the engine is {ratio:.1f} times as fast.")
+    if (
+        best
+        and best["of the bare loop"] is not None
+        and "u2netp" in result["model"]
+        and result["precision"] == "float16"
+    ):
+        reached = best["of the bare loop"]
+        verdict = "met" if reached >= BAR else "missed"
+        told.append(f"Bar: {reached:.2f} of the bare loop, {BAR} asked for: {verdict}; the limit was {best['limit']}.")
+    return told
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    lines = ["", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    return lines + [f"| {' | '.join(map(str, row))} |" for row in rows]
+
+
+def _rate(loop: Mapping[str, Any]) -> str:
+    return f"failed: {loop['failed']}" if "failed" in loop else f"{loop['frames_per_second']:.1f}"

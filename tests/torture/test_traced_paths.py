@@ -1,0 +1,98 @@
+"""What the kernel sees of a run over strange paths: under strace, no file is opened but the clips, nothing connects."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.conftest import Encode
+from tests.engine.test_paths import strange_sources
+from tests.torture.conftest import Record
+
+import saliency_engine
+
+CALLS = "open,openat,openat2,creat,connect,sendto,sendmsg,bind,execve"
+RUN = [sys.executable, "-c", "from saliency_engine.cli import main; main()", "run", "--model", "frequency_tuned_v1"]
+# Names that differ from run to run: process ids, random folders.
+RANDOM = re.compile(r"(?<=/saliency-batch-)\w+|(?<=/)tmp\w+|(?<=/pymp-)\w+|(?<=/listener-)\w+|\d+")
+# What Python imports, and which of the machine's figures libraries look up, depends on the moment too.
+PROGRAM = ("/sys/", sys.prefix, sys.base_prefix, str(Path(saliency_engine.__file__).parent))
+
+
+class Trace:
+    """What one run opened, executed and sent."""
+
+    def __init__(self, folder: Path, sources: list[str], *options: str) -> None:
+        if shutil.which("strace") is None:
+            pytest.skip("strace is not installed")
+        for left in folder.glob("traced*"):
+            left.unlink()
+        (folder / "traced.jsonl").write_text("".join(json.dumps({"src": source}) + "\n" for source in sources))
+        log = folder / "traced.log"
+        run = [*RUN, "--input", "traced.jsonl", "--output", "traced.out.jsonl", "--memo", "off", "--quiet", *options]
+        command = ["strace", "-f", "-y", "-o", str(log), "-e", f"trace={CALLS}", *run]
+        done = subprocess.run(
+            command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=False
+        )
+        assert done.returncode in (0, 1), done.stderr
+        lines = log.read_text(errors="surrogateescape").splitlines()
+        self.statuses = [
+            json.loads(line)["saliency_status"] for line in (folder / "traced.out.jsonl").read_text().splitlines()
+        ]
+        self.network = [line for line in lines if "AF_INET" in line]
+        results = (re.search(r"\b(?:open\w*|creat)\(.* = \d+<(.*)>$", line) for line in lines)
+        opened = [found[1] for found in results if found]
+        found_programs = (re.search(r'execve\("([^"]*)".* = 0$', line) for line in lines)
+        self.programs = {found[1] for found in found_programs if found}
+        opened = [path for path in opened if not path.startswith(PROGRAM)]
+        self.opened = {RANDOM.sub("#", path.encode().decode("unicode_escape")) for path in opened}
+
+
+def names(folder: Path, sources: list[str]) -> set[str]:
+    """The sources as they stand in a trace, where file names are bytes."""
+    return {RANDOM.sub("#", os.fsencode(folder / source).decode("latin-1")) for source in sources}
+
+
+def test_a_run_opens_its_clips_and_nothing_else(
+    encode: Encode, clips: dict[str, Path], tmp_path: Path, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside, folder = tmp_path / "outside", tmp_path / "clips"
+    outside.mkdir()
+    folder.mkdir()
+    clip = clips["carphone_distorted"]
+    canary = Path(shutil.copy(clip, outside / "canary.mp4"))
+    monkeypatch.chdir(folder)
+    made = strange_sources(clip, encode("plain.mov", frames=12), canary, "http://127.0.0.1:9")
+    shutil.copy(clip, "good.mp4")
+    Path("link.mp4").symlink_to("good.mp4")
+    Path("out.mp4").symlink_to(canary)
+    Path("away").symlink_to(outside)
+    sources = [*made.missing, *made.refused, *made.whole]
+    innocent = Trace(folder, ["good.mp4"])
+    innocent = Trace(folder, ["good.mp4"])  # now every cache is warm
+    strange = Trace(folder, sources)
+    beyond = [str(canary), "out.mp4", "away/canary.mp4", "../outside/canary.mp4", "/etc/hostname"]
+    confined = Trace(folder, ["link.mp4", *beyond], "--confine")
+    unconfined = Trace(folder, ["out.mp4"])
+    assert names(outside, ["canary.mp4"]) <= unconfined.opened  # the trace sees what it is to see
+    extra = strange.opened - innocent.opened - names(folder, made.refused + made.whole)
+    extra |= confined.opened - innocent.opened - names(folder, ["good.mp4"])
+    traces = (innocent, strange, confined)
+    network = [line for trace in traces for line in trace.network]
+    record(
+        "09-paths",
+        sources=len(sources) + 1 + len(beyond),
+        files_opened_beside_the_clips=len(extra),
+        network_calls=len(network),
+    )
+    assert not extra
+    assert not network
+    assert strange.programs == innocent.programs == confined.programs
+    assert set(strange.statuses[-len(made.whole) :]) == {"ok"}
+    assert confined.statuses == ["ok"] + ["missing-source"] * len(beyond)
