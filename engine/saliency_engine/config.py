@@ -175,16 +175,32 @@ def _check(option: dataclasses.Field[Any], value: Any) -> None:
             raise ConfigError(f"{flag} {value!r}: must be a list of texts")
         return
     kind = int if option.default == "auto" and not choices else type(option.default)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+    number = kind is float and isinstance(value, int)
+    if not (isinstance(value, kind) or number) or (kind is not bool and isinstance(value, bool)):
         raise ConfigError(f"{flag} {value!r}: must be {_KINDS[kind]}")
+    if kind is str and not _is_text(value, is_path=option.name in _PATHS):
+        raise ConfigError(f"{flag} {value!r}: must be text in UTF-8, without NUL")
     if choices and value not in choices:
         raise ConfigError(f"{flag} {value!r}: must be one of {', '.join(choices)}")
     if low is not None and not value >= low:
         raise ConfigError(f"{flag} {value!r}: must be at least {low:g}")
+    high = _MOST if kind is int else _MOST_SECONDS
+    if kind in (int, float) and value > high:
+        raise ConfigError(f"{flag} {value!r}: must be at most {high}")
 
 
+def _is_text(value: str, *, is_path: bool) -> bool:
+    """File names need not be UTF-8; Python has their other bytes as lone surrogates."""
+    try:
+        value.encode("utf-8", "surrogateescape" if is_path else "strict")
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in value
+
+
+_PATHS = frozenset({"input", "output", "audit_json", "rejects", "model_path", "root", "memo"})
+_MOST = 2**31 - 1  # what the libraries below take
+_MOST_SECONDS = 24 * 60 * 60
 _KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -196,10 +212,11 @@ def load_options(path: str | Path) -> dict[str, Any]:
     try:
         with Path(path).open("rb") as file:
             table = tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: {error}") from error
     options: dict[str, Any] = {}
     for key, value in table.items():
+        value = tuple(value) if isinstance(value, list) else value  # noqa: PLW2901
         if options.setdefault(key.replace("-", "_"), value) is not value:
             raise ConfigError(f"{path}: {key!r} is given twice, with hyphens and with underscores")
     known = option_names()

@@ -179,7 +179,7 @@ def _manifest(path: Path, sha256: str) -> bytes:
     content = _text(path)
     try:
         told = json.loads(content)["outputs"]["onnx_sha256"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(f"{path} is no manifest of a model: it has no outputs.onnx_sha256") from error
     if told != sha256:
         raise ModelError(f"{path} is the manifest of another model: it says {told}, the model has the sha256 {sha256}")

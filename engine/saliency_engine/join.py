@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from saliency_engine.config import NUMBER_ROLES, RunConfig
+from saliency_engine.dictionaries import decoded, encoded
 from saliency_engine.errors import InputError
 from saliency_engine.jsonl import Lines
 from saliency_engine.rows import column_index
@@ -137,9 +138,7 @@ def _can_hold(role: str, kind: pa.DataType) -> bool:
 def _as_type(array: pa.Array, kind: pa.DataType) -> pa.Array:
     if array.type == kind:
         return array
-    if not pa.types.is_dictionary(kind):
-        return array.cast(kind, safe=not pa.types.is_floating(kind))
-    encoded = array.dictionary_encode()
-    return pa.DictionaryArray.from_arrays(
-        encoded.indices.cast(kind.index_type), encoded.dictionary.cast(kind.value_type), ordered=kind.ordered
-    )
+    array = decoded(array)
+    if pa.types.is_dictionary(kind):
+        return encoded(array, kind)
+    return array.cast(kind, safe=not pa.types.is_floating(kind))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import sys
@@ -13,8 +14,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.engine import Engine
@@ -108,5 +107,6 @@ def describe(path: str) -> dict[str, Any]:
 
 def write_json(path: str, value: Mapping[str, Any]) -> None:
     """Write sorted, indented JSON with a final newline, atomically. Raises ``OutputError``."""
-    options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
-    write_together({Path(path): orjson.dumps(value, option=options)})
+    # Not orjson's: it refuses file names that are not UTF-8. A lone surrogate is written as the escape that it was.
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    write_together({Path(path): text.encode("utf-8", "backslashreplace")})

@@ -72,7 +72,7 @@ def _installed(folder: Path) -> Entry:
     path = folder / ENTRY_FILE
     try:
         entry = from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, ModelError) as error:
+    except (OSError, ValueError, TypeError, RecursionError, ModelError) as error:
         raise ModelError(f"{path} cannot be used: {getattr(error, 'strerror', None) or error}") from error
     if entry.id != folder.name or not entry.sha256:
         raise ModelError(f"{path} cannot be used: it is not the entry of a model installed as {folder.name}")

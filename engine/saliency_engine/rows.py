@@ -12,11 +12,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from saliency_engine.config import NUMBER_ROLES, RunConfig
+from saliency_engine.dictionaries import decoded
 from saliency_engine.errors import InputError
 from saliency_engine.jsonl import Lines, ParsedLines
 from saliency_engine.types import RowBatch, Source
 
 _INFINITY = float("inf")
+_MOST_PIXELS = 2**31 - 1  # FFmpeg's own bound
 
 
 def from_batches(batches: Iterable[pa.RecordBatch], config: RunConfig) -> Iterator[RowBatch[pa.RecordBatch]]:
@@ -70,7 +72,7 @@ class ArrowRows:
         """The rows without a finite mean and variance."""
         if not self._existing:
             return np.arange(batch.num_rows)
-        mean, var = (pc.is_finite(_decoded(batch.column(i))) for i in self._existing)
+        mean, var = (pc.is_finite(decoded(batch.column(i))) for i in self._existing)
         done = pc.fill_null(pc.and_(mean, var), False)
         if done.true_count == batch.num_rows:  # the common case of a second run
             return np.empty(0, np.int64)
@@ -110,8 +112,8 @@ def _distinct(keys: Sequence[pa.Array]) -> tuple[NDArray[np.int64], NDArray[np.i
 def _as_key(column: pa.Array) -> pa.Array | None:
     """``column`` as large_string or float64, which can be told apart by value; ``None`` where it is neither."""
     if _is_text(column.type):
-        return column.cast(pa.large_string())
-    return _decoded(column).cast(pa.float64(), safe=False) if _is_number(column.type) else None
+        return decoded(column).cast(pa.large_string())
+    return decoded(column).cast(pa.float64(), safe=False) if _is_number(column.type) else None
 
 
 class LineRows:
@@ -159,7 +161,7 @@ def _source(path: Any, width: Any, height: Any, pixel_format: Any) -> Source:
 def _pixels(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return int(value) if 0 < value < _INFINITY and value == int(value) else None
+    return int(value) if 0 < value <= _MOST_PIXELS and value == int(value) else None
 
 
 def _is_finite(value: Any) -> bool:
@@ -177,10 +179,6 @@ def _path_index(schema: pa.Schema, name: str) -> int:
     if not _is_text(kind):
         raise InputError(f"column {name!r} (--path-column) is {kind}, not text")
     return index
-
-
-def _decoded(column: pa.Array) -> pa.Array:
-    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -27,6 +27,7 @@ from saliency_engine.rejects import Rejects
 BATCH_ROWS = 16384  # larger batches are read and written no faster
 BATCH_BYTES = 4 << 20
 _READ_BUFFER = 1 << 18
+_PIECE_BYTES = 1 << 24
 _ARROW_CHUNK_BYTES = 1 << 20  # of lines, for a batch: every column of every batch has its cost
 
 _LineColumns = Mapping[str, frozenset[type]]
@@ -120,7 +121,7 @@ def _parquet(raw: pa.NativeFile) -> Opened:
 
     def pieces() -> Iterator[tuple[float, pa.RecordBatch]]:
         done = 0
-        for batch in file.iter_batches(rows, use_threads=False):
+        for batch in _Sound(file.iter_batches(rows, use_threads=False)):
             done += batch.num_rows
             yield done / metadata.num_rows, batch
 
@@ -171,15 +172,19 @@ class _Watched:
         self._file = file
 
     def read(self, size: int) -> bytes:
-        data = self._file.read(size)
-        self.ended = len(data) < size
-        return data
+        pieces, left = [], size
+        while left and (piece := self._file.read(min(left, _PIECE_BYTES))):  # the size is what the stream claims
+            pieces.append(piece)
+            left -= len(piece)
+        self.ended = left > 0
+        return b"".join(pieces)
 
 
 class _Sound:
-    """Record batches that have passed every check, and how many rows they had.
+    """Record batches that have passed every check, and how many rows they had. Raises ``InputError``.
 
-    Arrow reads offsets and indices as they are: a wrong one makes it read outside its memory later on.
+    Arrow takes offsets, dictionary indices and text as they are in the file: a wrong offset makes it read outside its
+    memory later on, and a wrong index (from Parquet, too) would be written into the output.
     """
 
     def __init__(self, batches: Iterable[pa.RecordBatch]) -> None:
@@ -188,7 +193,11 @@ class _Sound:
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         for batch in self._batches:
-            batch.validate(full=True)
+            for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                try:
+                    column.validate(full=True)
+                except pa.ArrowInvalid as error:
+                    raise InputError(f"column {name!r}, in or after row {self.rows}: {error}") from error
             self.rows += batch.num_rows
             yield batch
 
@@ -197,8 +206,32 @@ def _slices(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     if not batch.num_rows:
         return
     rows = min(BATCH_ROWS, max(1, BATCH_BYTES * batch.num_rows // max(batch.nbytes, 1)))
+    if rows >= batch.num_rows or any(_has_views(kind, nested=False) for kind in batch.schema.types):
+        yield batch
+        return
     for start in range(0, batch.num_rows, rows):
-        yield batch.slice(start, rows)
+        yield _compact(batch.slice(start, rows))
+
+
+def _compact(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """``batch`` with views of its own bytes: a slice of views keeps, and is written with, the bytes of them all."""
+    columns = list(batch.columns)
+    for i, column in enumerate(columns):
+        if pa.types.is_string_view(column.type) or pa.types.is_binary_view(column.type):
+            whole = pa.large_string() if pa.types.is_string_view(column.type) else pa.large_binary()
+            columns[i] = column.cast(whole).cast(column.type)
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+
+def _has_views(kind: pa.DataType, *, nested: bool) -> bool:
+    """Whether there are views inside ``kind``, where ``_compact`` does not reach: such a batch is not cut up."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return _has_views(kind.storage_type, nested=True)
+    types = pa.types
+    views = types.is_string_view(kind) or types.is_binary_view(kind)
+    lists = types.is_list_view(kind) or types.is_large_list_view(kind)
+    inside = (kind.field(i).type for i in range(kind.num_fields))
+    return lists or (views and nested) or any(_has_views(child, nested=True) for child in inside)
 
 
 def _with_position(pieces: Iterable[Any], raw: BinaryIO) -> Iterator[tuple[float | None, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, BinaryIO
 
@@ -34,6 +34,7 @@ class Table:
         self._name, self._pieces, self._counted = name, opened.pieces, opened.counted
         self._plan: Callable[[Any, int], RowBatch[Any]]
         with _reading(name):
+            _read_names(self.schema or ())
             self._plan = (LineRows(config) if self.schema is None else ArrowRows(self.schema, config)).plan
         self._fraction: float | None = None
 
@@ -55,6 +56,13 @@ class Table:
     def rows(self) -> int:
         """How many rows the input has by its own account, rejected lines among them; to be asked at the end."""
         return self._counted()
+
+
+def _read_names(fields: Iterable[pa.Field]) -> None:
+    """Raises ``UnicodeDecodeError`` for a name that is not UTF-8; Arrow looks only when it is asked for one."""
+    for field in fields:
+        field.name  # noqa: B018
+        _read_names(field.type.field(i) for i in range(field.type.num_fields))
 
 
 @contextmanager
@@ -87,5 +95,9 @@ def _reading(name: str) -> Iterator[None]:
         raise InputError(f"{name}: no such file") from None
     except OSError as error:
         raise InputError(f"{name}: {error.strerror or error}") from error
+    except MemoryError:
+        raise InputError(f"{name}: there is not enough memory to read it; is it damaged?") from None
     except pa.ArrowException as error:
         raise InputError(f"{name}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name}: a column's name is not UTF-8: {error}") from error

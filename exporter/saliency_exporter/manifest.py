@@ -46,7 +46,7 @@ def read(path: Path, schema: str) -> dict[str, Any]:
         manifest = json.loads(path.read_bytes())
     except OSError as error:
         raise ModelError(f"cannot read the manifest {path}: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not JSON: {error}") from error
     found = manifest.get("schema") if isinstance(manifest, dict) else None
     if found != schema:

@@ -108,6 +108,7 @@ def test_rows_of_one_clip_share_one_source(store: Callable[[dict[str, Any]], Pat
     [
         ([64, -1, 0, None], [64, None, None, None]),
         ([64.0, 64.5, NAN, float("inf")], [64, None, None, None]),
+        ([2.0**31 - 1, 2.0**31, 1e300, -1e300], [2**31 - 1, None, None, None]),
         (["64"], [None]),
         ([True], [None]),
         ([[64]], [None]),

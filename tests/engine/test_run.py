@@ -440,8 +440,10 @@ def test_a_file_name_need_not_be_text(tmp_path: Path, clips: dict[str, Path]) ->
     source = write_rows(tmp_path / "in.jsonl", [{"src": os.fsdecode(name)}, {"src": os.fsdecode(b"gone \xff.mp4")}])
     for _ in range(2):
         options = ("--output", tmp_path / "out.jsonl", "--root", tmp_path, "--model", "frequency_tuned_v1")
-        run("--input", source, *options, code=1)
+        audit = os.fsdecode(os.fsencode(tmp_path) + b"/audit \xff.json")
+        run("--input", source, *options, "--audit-json", audit, code=1)
         assert [row["saliency_status"] for row in read_rows(tmp_path / "out.jsonl")] == ["ok", "missing-source"]
+        assert json.loads(Path(audit).read_text())["config"]["audit_json"] == audit
 
 
 # Command

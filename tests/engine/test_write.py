@@ -239,7 +239,7 @@ def test_what_a_format_cannot_hold_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"out\.parquet: Unhandled type .*union"):
         write(tmp_path / "out.parquet", [], union)
     twice = pa.schema([("x", pa.int64()), ("x", pa.int64())])
-    with pytest.raises(OutputError, match="two columns named 'x'"):
+    with pytest.raises(OutputError, match="two fields named 'x'"):
         write(tmp_path / "out.jsonl", [], twice)
 
 

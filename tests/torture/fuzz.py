@@ -1,0 +1,326 @@
+"""What mutants are fed to, and what must hold whatever they are: no crash, no other error than ours, no lost row."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tests.torture.mutate import mutant
+from tests.torture.trial import Target, Try
+
+from saliency_engine import custody, registry, rows, tables
+from saliency_engine.config import RunConfig, TableJob, load_options, split_options
+from saliency_engine.errors import SaliencyError
+from saliency_engine.join import Joiner
+from saliency_engine.jsonl import LineReader
+from saliency_engine.rejects import Rejects
+from saliency_engine.types import ClipResult, Source, Status
+from saliency_engine.write import open_output
+
+CORPUS = Path(__file__).parent / "corpus"
+CONFIG = RunConfig(model="frequency_tuned_v1")
+OTHER = RunConfig(model="frequency_tuned_v1", mean_column="é", var_column="k", status_column='"', overwrite=True)
+BOM = b"\xef\xbb\xbf"
+
+
+def result(source: Source) -> ClipResult:
+    """Some clips fail, and why has everything in it that could break a line."""
+    if len(source.path) % 3:
+        return ClipResult(Status.OK, 0.1, 0.30000000000000004)
+    return ClipResult(Status.DECODE_FAILED, reason='a "reason"\\\n\udcff}')
+
+
+# JSON lines
+
+
+def lines(data: bytes) -> str:
+    """Every line comes out, with its fields and otherwise as it was, or is rejected as it was."""
+    for config in (CONFIG, OTHER):
+        _lines(data, config)
+    return "read"
+
+
+def _lines(data: bytes, config: RunConfig) -> None:
+    rejected: dict[int, bytes] = {}
+
+    def reject(number: int, reason: str, line: bytes, rest: Any = None) -> None:
+        assert reason
+        assert number not in rejected
+        rejected[number] = line + b"".join(rest or ())
+
+    reader, joiner = LineReader(io.BytesIO(data), rows.line_columns(config), reject), Joiner(config, "m", None)
+    plan, kept, count = rows.LineRows(config).plan, b"", 0
+    for chunk in reader:
+        batch = plan(chunk, count)
+        results = [result(source) for source in batch.sources]
+        joined = joiner.join(batch, results)
+        for before, after, code in zip(chunk.texts, joined.texts, batch.codes, strict=True):
+            _check_edit(before, after, None if code < 0 else results[code], config)
+        kept += b"".join(chunk.texts) + chunk.trailer
+        count += batch.rows
+    assert reader.rows == count + len(rejected)
+    everything = io.BytesIO(data).readlines()
+    assert reader.rows == sum(1 for line in io.BytesIO(data.removeprefix(BOM)) if line.strip(b" \t\r\n"))
+    for number, line in rejected.items():
+        before = everything[number - 1]
+        mark = BOM if number == 1 and before.startswith(BOM) else b""
+        assert before.removeprefix(mark).removesuffix(b"\n") == line
+        everything[number - 1] = mark
+    assert b"".join(everything) == kept
+
+
+def _check_edit(before: bytes, after: bytes, result: ClipResult | None, config: RunConfig) -> None:
+    """Against the standard library's scanner, which finds a line's members without any pattern of ours."""
+    head = before[: before.index(b"{")]
+    text = before[len(head) :].decode()
+    members, end = _members(text)
+    changed: list[tuple[int, int, str]] = []
+    added = ""
+    for name, value in _fields(result, config):
+        if name in members:
+            changed.append((*members[name], json.dumps(value, ensure_ascii=False)))
+        elif value is not None or (name in (config.mean_column, config.var_column) and result is not None):
+            added += f", {json.dumps(name, ensure_ascii=False)}: {json.dumps(value, ensure_ascii=False)}"
+    expected = text[:end] + (added if members else added[2:]) + text[end:]
+    for start, stop, value in sorted(changed, reverse=True):
+        expected = expected[:start] + value + expected[stop:]
+    assert after == head + expected.encode()
+
+
+def _fields(result: ClipResult | None, config: RunConfig) -> Iterator[tuple[str, Any]]:
+    """What docs/tables.md says that a row gains."""
+    columns = config.output_columns
+    gained: dict[str, Any]
+    if result is None:
+        gained = {"status": "skipped-existing"}
+    elif result.status is Status.OK:
+        gained = {"mean": result.mean, "var": result.var, "status": "ok", "model_id": "m", "aggregator": "mean"}
+        gained |= {"ema_alpha": 0.6, "error": None}
+    else:
+        reason = (result.reason or "").encode("utf-8", "backslashreplace").decode()
+        gained = dict.fromkeys(columns) | {"status": str(result.status), "error": reason}
+    return ((columns[role], gained[role]) for role in columns if role in gained and columns[role])
+
+
+def _members(text: str) -> tuple[dict[str, tuple[int, int]], int]:
+    """Where the values of a line's top-level keys lie, and where its closing brace is."""
+    decoder, found = json.JSONDecoder(), dict[str, tuple[int, int]]()
+    at = _skip(text, 1)
+    while text[at] != "}":
+        key, at = json.decoder.scanstring(text, _skip(text, at + (text[at] == ",")) + 1)  # type: ignore[attr-defined]
+        start = _skip(text, _skip(text, at) + 1)
+        _, at = decoder.raw_decode(text, start)
+        found[key] = start, at
+        at = _skip(text, at)
+    return found, at
+
+
+def _skip(text: str, at: int) -> int:
+    while text[at] in " \t\r\n":
+        at += 1
+    return at
+
+
+def lines_to_arrow(data: bytes) -> str:
+    """Every line becomes a row of the same values, or is rejected; or two lines disagree."""
+    originals = io.BytesIO(data).readlines()
+    with tempfile.TemporaryDirectory(dir=scratch()) as folder:
+        job = TableJob(input="-", output=f"{folder}/out.arrow")
+        rejects = Rejects(job)
+        found: list[dict[str, Any]] = []
+        with tables.open_table(job, CONFIG, io.BytesIO(data), rejects) as table, rejects.opened():
+            for batch in table:
+                payload: Any = batch.payload
+                payload.validate(full=True)
+                found += payload.to_pylist()
+            assert table.rows() == len(found) + rejects.count
+            rejects.commit()
+        kept = Path(job.rejects_path)
+        numbers = [json.loads(line)["line"] for line in kept.read_bytes().splitlines()] if rejects.count else []
+    assert len(set(numbers)) == len(numbers)
+    parsed = [line.removeprefix(BOM if i == 0 else b"") for i, line in enumerate(originals) if i + 1 not in numbers]
+    wanted = [json.loads(line.decode()) for line in parsed if line.strip(b" \t\r\n")]
+    assert len(wanted) == len(found)
+    for before, after in zip(wanted, found, strict=True):
+        assert _same(before, after), (before, after)
+    return "read"
+
+
+def _same(before: Any, after: Any) -> bool:
+    """Whether a value kept its meaning: types too, but for whole numbers in a column of fractions."""
+    if isinstance(before, dict):
+        keys = before.keys() | after.keys() if isinstance(after, dict) else set()
+        return isinstance(after, dict) and all(_same(before.get(key), after.get(key)) for key in keys)
+    if isinstance(before, list):
+        same = isinstance(after, list) and len(before) == len(after)
+        return same and all(map(_same, before, after))
+    if isinstance(before, float) and math.isnan(before):
+        return isinstance(after, float) and math.isnan(after)
+    number = isinstance(before, int) and not isinstance(before, bool) and isinstance(after, float)
+    return before == after and (type(before) is type(after) or number)
+
+
+# Packed and columnar tables
+
+
+def packed(data: bytes) -> str:
+    return _table(data, "jsonl.gz" if data[:1] == b"\x1f" else "jsonl.zst")
+
+
+def parquet(data: bytes) -> str:
+    return _table(data, "parquet")
+
+
+def arrow(data: bytes) -> str:
+    return _table(data, "arrow")
+
+
+def stream(data: bytes) -> str:
+    return _table(data, "")
+
+
+def _table(data: bytes, suffix: str) -> str:
+    """An error of ours, or a whole table: rows are counted, and what is written can be read."""
+    with tempfile.TemporaryDirectory(dir=scratch()) as folder:
+        source, stdout = Path(folder) / f"in.{suffix}", io.BytesIO()
+        if suffix:
+            source.write_bytes(data)
+        job = TableJob(
+            input=str(source) if suffix else "-", output="-", output_format="arrow", rejects=f"{folder}/bad.jsonl"
+        )
+        rejects = Rejects(job)
+        with tables.open_table(job, CONFIG, io.BytesIO(data), rejects) as table, rejects.opened():
+            joiner = Joiner(CONFIG, "m", table.schema)
+            with open_output("-", table.output_format, joiner.schema, stdout) as output:
+                for batch in table:
+                    output.write(joiner.join(batch, [result(source) for source in batch.sources]))
+                output.commit(table.rows() - rejects.count)
+    pa.ipc.open_stream(stdout.getvalue()).read_all().validate(full=True)
+    return "read"
+
+
+# Options and manifests
+
+
+def config(data: bytes) -> str:
+    with tempfile.TemporaryDirectory(dir=scratch()) as folder:
+        path = Path(folder) / "options.toml"
+        path.write_bytes(data)
+        split_options({"input": "in.jsonl", "output": "out.jsonl", **load_options(path)})
+    return "read"
+
+
+def entry(data: bytes) -> str:
+    """A model folder with this entry: what is wrong is told, and the other models are there."""
+    with tempfile.TemporaryDirectory(dir=scratch()) as folder:
+        os.environ["SALIENCY_BATCH_HOME"] = folder
+        path = Path(folder) / "models" / "mine_v1" / "entry.json"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(data)
+        found, problems = registry.entries()
+        assert "frequency_tuned_v1" in found
+        assert bool(problems) == ("mine_v1" not in found)
+        if not problems:
+            json.dumps(found["mine_v1"].as_json())
+    return "refused" if problems else "read"
+
+
+def manifest(data: bytes) -> str:
+    from saliency_exporter import manifest as exported
+
+    with tempfile.TemporaryDirectory(dir=scratch()) as folder:
+        path = Path(folder) / "manifest.json"
+        path.write_bytes(data)
+        for read in (lambda: custody._manifest(path, "a" * 64), lambda: exported.read(path, "x")):
+            try:
+                read()
+            except SaliencyError:
+                continue
+    return "read"
+
+
+def scratch() -> str | None:
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+# Seeds
+
+
+def _sample() -> pa.Table:
+    """A small table of every layout that readers treat differently."""
+    from tests.engine.test_types import COLUMNS, NOT_IN_PARQUET
+
+    names = [name for name in COLUMNS if name not in NOT_IN_PARQUET]
+    columns = {"src": pa.array(["a.mp4", "é.mp4", "a.mp4"]), "width": pa.array([64, None, 32])}
+    columns |= {"saliency_mean": pa.array([0.5, None, 0.25]), "saliency_var": pa.array([0.5, None, None])}
+    return pa.table(columns | {name: COLUMNS[name] for name in names[:: max(1, len(names) // 24)]})
+
+
+def _ipc(table: pa.Table, make: Any, **options: Any) -> bytes:
+    sink = io.BytesIO()
+    with make(sink, table.schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
+        writer.write_table(table, max_chunksize=2)
+    return sink.getvalue()
+
+
+def _parquets() -> Iterator[bytes]:
+    for options in ({}, {"compression": "none", "use_dictionary": False}, {"write_page_checksum": True}):
+        sink = io.BytesIO()
+        pq.write_table(_sample(), sink, **{"compression": "zstd", "row_group_size": 2, **options})
+        yield sink.getvalue()
+
+
+def _corpus(name: str) -> list[bytes]:
+    return [path.read_bytes() for path in sorted((CORPUS / name).iterdir())]
+
+
+def _mutants(try_: Try, seeds: Callable[[], Sequence[bytes]], tokens: Sequence[bytes]) -> Target:
+    def prepare() -> tuple[Callable[[int], bytes], Try]:
+        corpus = seeds()
+        return (lambda seed: mutant(corpus, tokens, seed)), try_
+
+    return Target(prepare)
+
+
+_JSON = (
+    *(b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b"\n", b"\r\n", b" ", b"null", b"true", b"NaN", b"-Infinity"),
+    *(b"1.5", b"9223372036854775808", b"9007199254740993", b"1e400", b"-0.0", b"\\u0000", b"\\ud800", b"\\udcff"),
+    *(b'"saliency_mean": ', b'"saliency_status"', b'"\\u0073rc": "x"', b'"k": ', b'"src": "a.mp4"', b"\xef\xbb\xbf"),
+    *(b"\x00", b"\xff", b"\xed\xa0\x80", b"\xc3\xa9", b'"a": {', b'"a": [', b"[" * 40, b"]" * 40),
+)
+_ARROW = (b"\xff\xff\xff\xff", b"\xff\xff\xff\xff\x00\x00\x00\x00", b"ARROW1", b"\x00" * 8, b"\xff" * 8)
+_MANIFEST = (*_JSON[:12], b'"id"', b'"sha256"', b'"verified"', b'"how"', b"signature", b"a" * 64, b'"outputs"')
+TARGETS = {
+    "lines": _mutants(lines, lambda: _corpus("lines"), _JSON),
+    "lines_to_arrow": _mutants(lines_to_arrow, lambda: _corpus("lines"), _JSON),
+    "packed": _mutants(
+        packed,
+        lambda: [
+            make(b"".join(_corpus("lines"))) for make in (gzip.compress, lambda data: pa.compress(data, "zstd", True))
+        ],
+        _ARROW,
+    ),
+    "parquet": _mutants(parquet, lambda: list(_parquets()), (b"PAR1", *_ARROW)),
+    "arrow": _mutants(
+        arrow,
+        lambda: [_ipc(_sample(), pa.ipc.new_file, compression=codec) for codec in (None, "lz4", "zstd")],
+        _ARROW,
+    ),
+    "stream": _mutants(
+        stream, lambda: [_ipc(_sample(), pa.ipc.new_stream, compression=codec) for codec in (None, "lz4")], _ARROW
+    ),
+    "config": _mutants(
+        config, lambda: _corpus("config"), (b"=", b'"', b"[", b"]", b"\n", b"'''", b"nan", b"1e400", b"-")
+    ),
+    "entry": _mutants(entry, lambda: _corpus("entry"), _MANIFEST),
+    "manifest": _mutants(manifest, lambda: _corpus("manifest"), _MANIFEST),
+}
