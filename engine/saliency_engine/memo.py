@@ -142,8 +142,9 @@ class Memo:
         finally:
             self._db.close()
 
-    def _decode(self, key: bytes, stored: bytes) -> ClipStatistics:
-        checksum, entry = stored[:_CHECKSUM], stored[_CHECKSUM:]
+    def _decode(self, key: bytes, stored: Any) -> ClipStatistics:
+        # Of any SQLite type, where the bits that tell its type are damaged.
+        checksum, entry = (stored[:_CHECKSUM], stored[_CHECKSUM:]) if isinstance(stored, bytes) else (b"", b"")
         if checksum != _checksum(key, entry):
             raise MemoError(
                 f"{self._name}: an entry is damaged; delete the file, choose another --memo, or use --memo off"
@@ -157,6 +158,10 @@ class Memo:
         except sqlite3.DatabaseError as error:
             name = getattr(error, "sqlite_errorname", type(error).__name__)
             raise MemoError(f"{self._name}: {error} ({name}); {_CURES.get(_code(error), _REPLACE)}") from error
+        except (
+            UnicodeDecodeError
+        ) as error:  # from Python, which reads SQLite's message as text: it quotes what is there
+            raise MemoError(f"{self._name}: its schema is damaged; {_REPLACE}") from error
 
 
 _REPLACE = "delete it, choose another --memo, or use --memo off"

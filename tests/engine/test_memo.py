@@ -176,12 +176,23 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -
     assert path.read_bytes() == content
 
 
-def test_a_damaged_entry_is_refused(tmp_path: Path) -> None:
+def test_a_damaged_schema_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "memo.sqlite"
+    Memo(path, CONTEXT).close()
+    content = path.read_bytes()
+    # SQLite quotes the name of what it cannot parse, byte for byte.
+    path.write_bytes(content.replace(b"tableclips", b"tablecl\xf0ps").replace(b"WITHOUT", b"WITHxUT"))
+    with pytest.raises(MemoError, match="schema is damaged; delete it"):
+        Memo(path, CONTEXT)
+
+
+@pytest.mark.parametrize("damaged", ["substr(statistics, 1, 100)", "7", "NULL"])
+def test_a_damaged_entry_is_refused(tmp_path: Path, damaged: str) -> None:
     memo = Memo(tmp_path / "memo.sqlite", CONTEXT)
     memo.put(memo.key(REQUEST), REQUEST.path, _statistics())
     memo.close()
     with sqlite3.connect(tmp_path / "memo.sqlite") as db:
-        db.execute("UPDATE clips SET statistics = substr(statistics, 1, 100)")
+        db.execute(f"UPDATE clips SET statistics = {damaged}")
     db.close()
     memo = Memo(tmp_path / "memo.sqlite", CONTEXT)
     with pytest.raises(MemoError, match="damaged"):

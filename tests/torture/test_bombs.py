@@ -177,6 +177,7 @@ def test_a_million_frames_are_refused_or_sampled_in_little_memory(
     longest = max(found["cpu_seconds"] for found in figures.values())
     record("08-bombs-frames", frames=count, largest_mib=largest, longest_cpu_seconds=longest, **figures)
     assert largest <= 256
+    assert longest <= 2
 
 
 @pytest.mark.parametrize("sampling", ["head", "uniform"])

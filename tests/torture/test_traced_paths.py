@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,11 @@ import saliency_engine
 
 CALLS = "open,openat,openat2,creat,connect,sendto,sendmsg,bind,execve"
 RUN = [sys.executable, "-c", "from saliency_engine.cli import main; main()", "run", "--model", "frequency_tuned_v1"]
-# Names that differ from run to run: process ids, random folders.
-RANDOM = re.compile(r"(?<=/saliency-batch-)\w+|(?<=/)tmp\w+|(?<=/pymp-)\w+|(?<=/listener-)\w+|\d+")
+# Names that differ from run to run: process ids, random folders, the file with which Python tries a temporary folder.
+RANDOM = re.compile(
+    rf"(?<=/saliency-batch-)\w+|(?<=/)tmp\w+|(?<=/pymp-)\w+|(?<=/listener-)\w+"
+    rf"|(?<=^{re.escape(tempfile.gettempdir())}/)[a-z0-9_]{{8}}$|\d+"
+)
 # What Python imports, and which of the machine's figures libraries look up, depends on the moment too.
 PROGRAM = ("/sys/", sys.prefix, sys.base_prefix, str(Path(saliency_engine.__file__).parent))
 
@@ -36,12 +40,14 @@ class Trace:
         (folder / "traced.jsonl").write_text("".join(json.dumps({"src": source}) + "\n" for source in sources))
         log = folder / "traced.log"
         run = [*RUN, "--input", "traced.jsonl", "--output", "traced.out.jsonl", "--memo", "off", "--quiet", *options]
-        command = ["strace", "-f", "-y", "-o", str(log), "-e", f"trace={CALLS}", *run]
+        command = ["strace", "-ff", "-y", "-o", str(log), "-e", f"trace={CALLS}", *run]
         done = subprocess.run(
             command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=False
         )
         assert done.returncode in (0, 1), done.stderr
-        lines = log.read_text(errors="surrogateescape").splitlines()
+        # A file a thread, so that no call is torn in two by another's.
+        logs = [part.read_text(errors="surrogateescape") for part in folder.glob("traced.log.*")]
+        lines = [line for part in logs for line in part.splitlines()]
         self.statuses = [
             json.loads(line)["saliency_status"] for line in (folder / "traced.out.jsonl").read_text().splitlines()
         ]
