@@ -87,7 +87,9 @@ def _measure(model: Path, clips: Sequence[Path], arguments: argparse.Namespace) 
     most = card.Loop(provider, batches[-1], False, arguments.seconds)
     runs = [
         _end_to_end(
-            model, clips, {"provider": provider, "batch_size": batch, "decode_workers": workers}, arguments.rounds
+            {"model_path": str(model), "provider": provider, "batch_size": batch, "decode_workers": workers},
+            clips,
+            arguments.rounds,
         )
         for batch in dict.fromkeys([min(batches, key=lambda batch: abs(batch - 8)), batches[-1]])
         for workers in arguments.workers
@@ -126,7 +128,7 @@ def _end_to_end(options: Mapping[str, Any], clips: Sequence[Path], rounds: int) 
 def _engine(options: Mapping[str, Any], clips: Sequence[Path]) -> dict[str, float]:
     timing = measure(Job(options, [Source(str(clip)) for clip in clips]))
     rates = {"frames_per_second": timing.frames_per_second, "clips_per_second": timing.clips_per_second}
-    return {**rates, **timing.busy}
+    return {**rates, "decode": timing.busy["decode"], "infer": timing.busy["infer"]}
 
 
 def _row_at_a_time(model: Path, provider: str, clips: Sequence[Path]) -> dict[str, float]:

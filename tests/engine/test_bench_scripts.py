@@ -1,14 +1,17 @@
-"""The benchmarks in bench/ are run by hand; here only that each one starts and says how it is used."""
+"""The benchmarks in bench/ are run by hand; here, that each one starts, and that the one for cards runs as a whole."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.conftest import PROJECT
 
-FOLDER = Path(__file__).resolve().parents[2] / "bench"
+FOLDER = PROJECT / "bench"
+MODEL = PROJECT / "engine" / "saliency_engine" / "assets" / "frequency_tuned_v1.onnx"
 SCRIPTS = sorted(path.name for path in FOLDER.glob("*.py") if "__main__" in path.read_text())
 
 
@@ -18,3 +21,18 @@ def test_every_benchmark_says_how_it_is_used(script: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "usage:" in done.stdout
+
+
+def test_the_benchmark_of_cards_runs_as_a_whole(tmp_path: Path) -> None:
+    """On the processor: a stand-in for the card, which cannot be here."""
+    options = ["--provider", "cpu", "--batches", "2", "--workers", "1", "--rounds", "1", "--seconds", "0.1"]
+    command = [sys.executable, str(FOLDER / "gpu.py"), str(MODEL), *options, "--output", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (model,) = json.loads((tmp_path / "gpu_cpu.json").read_text())["models"]
+    assert model["agreement"]["misses"] == []
+    (loop,), (run,) = model["loops"], model["end to end"]
+    assert all("failed" not in loop[way] for way in ("bare", "normalised there", "normalised here"))
+    assert run["of the bare loop"] == pytest.approx(run["frames_per_second"] / loop["bare"]["frames_per_second"])
+    assert model["row at a time"]["clips_per_second"] > 0
+    assert "| batch | decoders | frames/s |" in done.stdout
