@@ -110,7 +110,7 @@ def _since(before: dict[str, float], now: dict[str, float]) -> dict[str, float]:
 
 
 def _cpu_seconds() -> dict[str, float]:
-    """CPU seconds so far, of threads and descendants that are alive."""
+    """CPU seconds so far, of this process and of descendants that are alive."""
     spent = {"workers": 0.0, "loop": 0.0, "threads": 0.0}
     children: dict[int, list[tuple[int, float]]] = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
@@ -126,9 +126,9 @@ def _cpu_seconds() -> dict[str, float]:
             pending.append(pid)
     # user, nice, system, irq, softirq of the whole machine
     spent["elsewhere"] = sum(int(Path("/proc/stat").read_text().split()[field]) for field in (1, 2, 3, 6, 7)) / _TICKS
-    for entry in Path("/proc/self/task").glob("*/stat"):
-        where = "loop" if int(entry.parent.name) == threading.main_thread().native_id else "threads"
-        spent[where] += _seconds(entry.read_text().rpartition(")")[2].split())
+    main = Path(f"/proc/self/task/{threading.main_thread().native_id}/stat")
+    spent["loop"] = _seconds(main.read_text().rpartition(")")[2].split())
+    spent["threads"] = time.process_time() - spent["loop"]  # those that have ended, as a closed session's, among them
     spent["elsewhere"] -= sum(seconds for where, seconds in spent.items() if where != "elsewhere")
     return spent
 

@@ -12,7 +12,7 @@ from typing import Any
 import av
 import numpy as np
 from av import VideoFrame
-from av.sidedata.sidedata import SideData
+from av.sidedata.sidedata import SideData, SideDataContainer
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
@@ -190,7 +190,9 @@ def orientation_of(frame: VideoFrame) -> tuple[bool, bool, bool]:
 
     FFmpeg's matrix (libavutil/display.h) maps a point by x' = m0·x + m3·y, y' = m1·x + m4·y.
     """
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    # Not ``frame.side_data``, which the frame keeps while it keeps the frame: until Python's collector came by, frames
+    # of dozens of clips lived on (a worker came to 893 MB over 120 clips of 1080p instead of 184).
+    matrix = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # its stub has no __init__
     if not isinstance(matrix, SideData):
         return False, False, False
     m0, m1, _, m3, m4 = np.frombuffer(memoryview(matrix), np.int32, 5).tolist()

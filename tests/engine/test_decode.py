@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import struct
@@ -327,3 +328,21 @@ def test_raw_frames_hold_the_planes_alone(source_frames: Callable[[str, int], li
     """The writer of raw test clips itself: odd sizes, no padding."""
     frame = source_frames("bikes", 1)[0].reformat(321, 179, "yuv420p")
     assert len(plane_bytes(frame)) == frame_bytes(RawFormat(321, 179, "yuv420p"))
+
+
+def test_no_frame_outlives_its_clip(clips: dict[str, Path]) -> None:
+    """Frames in reference cycles wait for Python's collector, and workers grow by megabytes a clip meanwhile."""
+    spec = DecodeSpec(64, 64, "head", 30, 8, "auto")
+    out = np.zeros((8, 3, 64, 64), np.uint16)
+
+    def alive() -> int:
+        return sum(isinstance(one, av.VideoFrame) for one in gc.get_objects())
+
+    gc.collect()
+    before = alive()
+    gc.disable()
+    try:
+        decode_clip(ClipRequest(str(clips["bikes"]), 0, 0), spec, out)
+        assert alive() == before
+    finally:
+        gc.enable()
