@@ -33,8 +33,9 @@ Sampled = tuple[int, Shown]
 SEEK_PAYS = 4
 
 
-# 4.8 hours at 30 frames a second. Ten times as many took 6 s and 185 MiB to be refused.
-MOST_FRAMES = 1 << 19
+# Four hours at 30 frames a second. 4.8 took up to 2.1 s of a busy machine's processor to be refused, 48 hours 6 s and
+# 185 MiB.
+MOST_FRAMES = 4 * 3600 * 30
 
 
 def select(open_clip: Open, spec: DecodeSpec) -> Iterator[Sampled]:
@@ -105,7 +106,7 @@ def _scan(open_clip: Open) -> Timeline:
     last: Packet[VideoStream] | None = None
     untimed = 0
     with open_clip() as clip:
-        # AVI keeps all of its index in memory: passing half a million packets by took 2.5 s more than asking it.
+        # AVI keeps all of its index in memory: passing 524,288 packets by took 2.5 s more than asking it.
         _refuse_more(len(clip.stream.index_entries))
         for packet in playback.packets(clip):
             if not packet.size or packet.is_discard:

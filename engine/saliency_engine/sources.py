@@ -126,6 +126,10 @@ def _parquet(raw: pa.NativeFile) -> Opened:
             yield done / metadata.num_rows, batch
 
     columns = groups[0].num_columns if groups else 0
+    if columns:
+        # PyArrow 26 aborts the process where it is asked about a column whose description is damaged; reading from the
+        # column finds the damage first, and raises.
+        next(iter(file.reader.iter_batches(1, row_groups=[0], column_indices=[0], use_threads=False)), None)
     codec = groups[0].column(0).compression.lower() if columns else "snappy"
     format, total = Format("parquet", codec), metadata.num_rows
     return Opened(format, pieces(), lambda: total, file.schema_arrow, total)

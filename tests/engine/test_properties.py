@@ -181,3 +181,10 @@ def test_mutants_are_read_or_refused(name: str) -> None:
     assert tried.wrong == {}
     assert tried.death is None
     assert sum(tried.outcomes.values()) == 200
+
+
+def test_a_damaged_description_of_a_column_is_refused() -> None:
+    """The first mutant in whose footer PyArrow threw an exception that nothing could catch."""
+    tried = trial(fuzz.__name__, "parquet", 8651, 1)
+    assert tried.death is None
+    assert tried.outcomes == {"refused": 1}
