@@ -196,3 +196,14 @@ def _write(
             frame.pict_type = 0
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+
+
+def remuxed(path: Path, target: Path, options: dict[str, str]) -> Path:
+    """The video of ``path``, its packets as they are, in the container that ``target``'s suffix names."""
+    with av.open(str(path)) as source, av.open(str(target), "w", options=options) as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                container.mux(packet)
+    return target

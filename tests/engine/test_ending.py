@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests.conftest import Encode
+from tests.conftest import Encode, remuxed
 
 from saliency_engine import Engine, RunConfig
 from saliency_engine.decode import decode_clip
@@ -47,19 +47,9 @@ def whole(encode: Encode, tmp_path: Path) -> Callable[[str], bytes]:
     def content(name: str) -> bytes:
         settings, muxing = CONTAINERS[name]
         path = encode(name.replace("m2ts", "ts"), size=(160, 96), frames=FRAMES, gop=8, **settings)
-        return _remuxed(path, tmp_path / name, muxing).read_bytes() if muxing else path.read_bytes()
+        return remuxed(path, tmp_path / name, muxing).read_bytes() if muxing else path.read_bytes()
 
     return content
-
-
-def _remuxed(path: Path, target: Path, options: dict[str, str]) -> Path:
-    with av.open(str(path)) as source, av.open(str(target), "w", options=options) as container:
-        stream = container.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(video=0):
-            if packet.size:
-                packet.stream = stream
-                container.mux(packet)
-    return target
 
 
 @pytest.mark.parametrize("share", [0.71, 0.93])

@@ -6,10 +6,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 from numpy.typing import NDArray
-from tests.conftest import Encode
+from tests.conftest import Encode, remuxed
 from tests.torture.conftest import Record, times
 
 from saliency_engine.decode import decode_clip
@@ -93,13 +92,3 @@ def test_no_cut_is_silent(encode: Encode, tmp_path: Path, record: Record) -> Non
                 continue
             allowed = 0.1 if kind.startswith(("TS", "AVI")) else 0.0
             assert seen["silent"] <= allowed * times(100), (kind, name)
-
-
-def remuxed(path: Path, target: Path, options: dict[str, str]) -> Path:
-    with av.open(str(path)) as source, av.open(str(target), "w", options=options) as container:
-        stream = container.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(video=0):
-            if packet.size:
-                packet.stream = stream
-                container.mux(packet)
-    return target
