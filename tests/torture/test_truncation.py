@@ -73,6 +73,7 @@ def outcomes(whole: Path, cut: Path, points: list[int], settings: dict[str, Any]
 
 
 def test_no_cut_is_silent(encode: Encode, tmp_path: Path, record: Record) -> None:
+    cuts = max(20, times(100))  # of fewer, a single one may be above the share that TS and AVI are allowed
     figures: dict[str, dict[str, dict[str, int]]] = {}
     for kind, (suffix, settings, muxing, unit) in KINDS.items():
         whole = encode(f"whole{suffix}", frames=60, size=SIZE, gop=12, **settings)
@@ -80,15 +81,15 @@ def test_no_cut_is_silent(encode: Encode, tmp_path: Path, record: Record) -> Non
             whole = remuxed(whole, tmp_path / f"whole{suffix}", muxing)
         size = whole.stat().st_size
         head = size % unit  # the header of Y4M
-        points = [(k + 1) * size // (times(100) + 1) for k in range(times(100))]
+        points = [(k + 1) * size // (cuts + 1) for k in range(cuts)]
         points = [point - (point - head) % unit for point in points]
         cut = tmp_path / f"cut{suffix}"
         figures[kind] = {name: outcomes(whole, cut, points, sampling) for name, sampling in SAMPLINGS.items()}
-    record("06-truncation", points=times(100), **figures)
+    record("06-truncation", points=cuts, **figures)
     for kind, by_sampling in figures.items():
         for name, seen in by_sampling.items():
             # Between packets or frames nothing is torn, and these containers promise no length: whole as they are.
             if "between" in kind and name != "head 8 of 8":
                 continue
             allowed = 0.1 if kind.startswith(("TS", "AVI")) else 0.0
-            assert seen["silent"] <= allowed * times(100), (kind, name)
+            assert seen["silent"] <= allowed * cuts, (kind, name)
