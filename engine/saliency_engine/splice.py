@@ -27,11 +27,12 @@ class Edit:
         for key, value, added in [(k, v, True) for k, v in values.items()] + [(k, None, False) for k in nulls]:
             token, data = (json.dumps(part, ensure_ascii=False).encode() for part in (key, value))
             self._fields.append((key, token, data, b", %b: %b" % (token, data) if added else b""))
+        self._tail = b"".join(added for *_, added in self._fields)
 
     def apply(self, text: bytes, keys: frozenset[str]) -> bytes:
         """``text``, one of ``Lines.texts``, changed; ``keys`` are the output columns it has."""
-        tail = b""
-        for key, token, data, added in self._fields:
+        tail = b"" if keys else self._tail
+        for key, token, data, added in self._fields if keys else ():
             if key in keys:
                 start, end = _find_scalar(text, key, token) or _top_level(text)[key]
                 text = text[:start] + data + text[end:]
@@ -40,10 +41,9 @@ class Edit:
         if not tail:
             return text
         brace = text.rindex(b"}")
-        head = text[:brace]
-        if head.rstrip(_BLANKS).endswith(b"{"):  # no other valid object ends so
-            tail = tail[2:]
-        return head + tail + text[brace:]
+        if text[brace - 1] in b"{ \t\r\n" and text[:brace].rstrip(_BLANKS).endswith(b"{"):
+            tail = tail[2:]  # no other valid object ends so
+        return b"".join((text[:brace], tail, text[brace:]))
 
 
 def _find_scalar(text: bytes, key: str, token: bytes) -> tuple[int, int] | None:

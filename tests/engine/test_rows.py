@@ -145,6 +145,11 @@ def test_lines_without_a_usable_path_have_an_empty_one(tmp_path: Path) -> None:
     assert plan(read(tmp_path / "in.jsonl")) == [Source("")] * 4
 
 
+def test_true_in_a_line_is_no_size(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text("".join(f'{{"src": "a", "width": {w}}}\n' for w in ("1", "true", "1.0", "[1]")))
+    assert plan(read(tmp_path / "in.jsonl")) == [Source("a", 1), Source("a"), Source("a", 1), Source("a")]
+
+
 def test_an_absent_path_column_is_named_with_the_ones_there_are(tmp_path: Path) -> None:
     write_arrow(tmp_path / "in.arrow", pa.table({"source": ["a"], "src_path": [1]}))
     with pytest.raises(InputError, match=r"in\.arrow: no column 'src_pth' .*did you mean 'src_path'.*'source', 'src_p"):
