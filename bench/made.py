@@ -35,11 +35,11 @@ def make_clips(folder: Path, count: int, width: int, height: int, frames: int = 
 
 
 def make_table(table: Path, rows: int, clips: Sequence[Path], *, done: bool) -> None:
-    """``rows`` rows of about 1 KB and 60 fields as ``.jsonl`` or ``.parquet``; with ``done`` none needs computing.
+    """``rows`` rows of 1 KB and 60 fields as ``.jsonl`` or ``.parquet``; with ``done`` none needs computing.
 
     Rows that name one clip follow each other.
     """
-    fields = {f"feature_{index:02}": 0.123456789 + index for index in range(56)}
+    fields = {f"f{index:02}": round(index + 0.12345, 5) for index in range(56)}
     results = {"saliency_mean": 0.5, "saliency_var": 0.1} if done else {}
     if table.suffix == ".jsonl":
         ends = [json.dumps({"src": str(clip), **fields, **results})[1:] for clip in clips]

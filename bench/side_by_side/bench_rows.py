@@ -33,7 +33,7 @@ GAINED = {
     "saliency_aggregator": "mean",
     "saliency_ema_alpha": 0.6,
 }
-ROW = {"src": "a.mp4", **{f"feature_{index:02}": 0.123456789 + index for index in range(58)}}
+ROW = {"src": "a.mp4", **{f"f{index:02}": round(index + 0.12345, 5) for index in range(58)}}
 DONE = {**ROW, "saliency_mean": 0.5, "saliency_var": 0.1}
 ROWS = 4000
 
