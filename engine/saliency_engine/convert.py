@@ -122,14 +122,15 @@ def to_batch(chunk: ParsedLines, schema: pa.Schema, reject: Reject) -> pa.Record
     A row with a whole number that no float64 equals, in a column that also has fractions, goes to ``reject``.
     """
     columns, misfits = [], dict[int, str]()
+    found, absent = chunk.columns(), [None] * len(chunk.rows)
     for field in schema:
-        values = [row.get(field.name) for row in chunk.rows]
+        values = found.get(field.name, absent)
         try:
             columns.append(pa.array(values, field.type))
         except pa.ArrowException:
-            for at, reason in _misfits(values, field):
-                misfits[at], values[at] = reason, None
-            columns.append(pa.array(values, field.type))
+            wrong = dict(_misfits(values, field))
+            misfits |= wrong
+            columns.append(pa.array([None if at in wrong else value for at, value in enumerate(values)], field.type))
     batch = pa.RecordBatch.from_arrays(columns, schema=schema)
     if misfits:
         batch = batch.filter(pa.array([at not in misfits for at in range(batch.num_rows)]))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import reduce
 from typing import Any
 
+import orjson
 import pyarrow as pa
 
 from saliency_engine.errors import InputError
@@ -38,6 +39,16 @@ def loads(line: bytes) -> Any:
         if b"[" in line or line.count(b"{") > MAX_DEPTH or _LONG_NUMBER in line.translate(_DIGITS):
             for key, item in value.items():
                 _check(key, item)
+    return value
+
+
+def plain_loads(line: bytes) -> Any:
+    """The same in a tenth of the time for an object of scalars, as most lines are; ``ValueError`` for any other."""
+    value = orjson.loads(line)
+    # As many colons as keys: nothing is nested, no key repeated. orjson gives integers beyond 64 bits as fractions.
+    plain = type(value) is dict and len(value) == line.count(b":") and b"[" not in line
+    if not plain or _LONG_NUMBER in line.translate(_DIGITS):
+        raise ValueError("not a plain object")
     return value
 
 
@@ -104,9 +115,7 @@ def infer(chunks: Iterable[ParsedLines]) -> pa.Schema:
     """
     found: dict[str, tuple[pa.DataType, int]] = {}
     for chunk in chunks:
-        seen = dict.fromkeys(key for row in chunk.rows for key in row)
-        for key in seen:
-            values = [row.get(key) for row in chunk.rows]
+        for key, values in chunk.columns().items():
             known, line = found.get(key, (pa.null(), 0))
             try:
                 kind = unite(known, _common(values))

@@ -96,8 +96,8 @@ def _lines_as_arrow(raw: BinaryIO, source: Format, files: ExitStack, columns: _L
         raw.seek(0)
         stream = formats.unpack(raw, source.codec)
         files.callback(stream.close)  # not before the second reading: closing a stream closes ``raw`` too
-        loads = schema.loads
-        return LineReader(stream, columns, reject, loads=loads, exact=loads, chunk_bytes=_ARROW_CHUNK_BYTES)
+        loads, exact = schema.plain_loads, schema.loads
+        return LineReader(stream, columns, reject, loads=loads, exact=exact, chunk_bytes=_ARROW_CHUNK_BYTES)
 
     found = schema.infer(reader(rejects.foresee))
     again = reader(rejects.add)
