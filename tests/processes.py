@@ -34,6 +34,11 @@ def session_members(leader: int) -> list[int]:
     return members
 
 
+def shared_memory() -> set[str]:
+    """Names in /dev/shm that may be memory; folders are other programs' temporary files."""
+    return {path.name for path in Path("/dev/shm").glob("*") if path.is_file()}
+
+
 def until(condition: Callable[[], bool], told: str) -> None:
     """Wait for ``condition``; an assertion after two minutes, which only a hang takes."""
     deadline = time.monotonic() + 120.0

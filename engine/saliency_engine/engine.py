@@ -14,6 +14,7 @@ import pyarrow as pa
 from saliency_engine import rows
 from saliency_engine.clock import Clock
 from saliency_engine.config import RunConfig
+from saliency_engine.feeder import Feeder
 from saliency_engine.infer import Session
 from saliency_engine.join import Joiner
 from saliency_engine.machine import cores
@@ -99,18 +100,18 @@ class Engine:
             slots = 2 * self.decode_workers + -(-2 * config.batch_size // self._spec.slots)
             self._pool = DecodePool(self._spec, self.decode_workers, slots, config.clip_timeout)
             opened.callback(self._pool.close)
+            feeder = Feeder(self.session, self._pool, config.batch_size, self.clock)
+            opened.callback(feeder.close)
             self._pipeline = Pipeline(
                 planner=planner,
                 pool=self._pool,
-                session=self.session,
+                feeder=feeder,
                 memo=self._memo,
                 aggregator=config.temporal_aggregator,
                 alpha=config.ema_alpha,
-                batch_size=config.batch_size,
                 samples=self._spec.slots if config.accept_short else 0,
                 clock=self.clock,
             )
-            opened.callback(self._pipeline.close)
             self._opened = opened.pop_all()  # all is well: nothing is closed before ``close``
 
     def process(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -1,6 +1,6 @@
 """The only module that knows every stage: rows → plan → decode → batch → infer → aggregate → results, in order.
 
-One thread drives an event loop; decoding runs in worker processes, the model in threads. Everything is
+One thread drives an event loop; decoding runs in worker processes, the model in the feeder's threads. Everything is
 bounded: row batches under way by ``_OPEN_BATCHES``, decoded frames by the ring's slots, maps by the clips in the ring
 and in the batches.
 """
@@ -10,27 +10,22 @@ from __future__ import annotations
 import multiprocessing.connection
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from saliency_engine.aggregate import measure, summarize
-from saliency_engine.batch import Batch, Clip
+from saliency_engine.aggregate import summarize
 from saliency_engine.clock import Clock
 from saliency_engine.errors import ClipError, InferenceError, MissingGeometryError, MissingSourceError
-from saliency_engine.infer import Session
+from saliency_engine.feeder import Feeder
 from saliency_engine.memo import Memo
-from saliency_engine.normalize import normalize
 from saliency_engine.plan import Planner
 from saliency_engine.pool import DecodePool
 from saliency_engine.types import (
     ClipRequest,
     ClipResult,
     ClipStatistics,
-    DecodedClip,
     PayloadT,
     RowBatch,
     Status,
@@ -63,40 +58,27 @@ class _OpenBatch:
     missing: int = 0
 
 
-_Measured = tuple[Clip, ClipStatistics | ClipError]
-
-
 class Pipeline:
-    """Computes the results of row batches. Owns nothing: session, pool and memo are the engine's."""
+    """Computes the results of row batches. Owns nothing: pool, feeder and memo are the engine's."""
 
     def __init__(
         self,
         *,
         planner: Planner,
         pool: DecodePool,
-        session: Session,
+        feeder: Feeder,
         memo: Memo,
         aggregator: str,
         alpha: float,
-        batch_size: int,
         samples: int,
         clock: Clock,
     ) -> None:
-        self._planner, self._pool, self._session, self._memo = planner, pool, session, memo
+        self._planner, self._pool, self._feeder, self._memo = planner, pool, feeder, memo
         self._aggregator, self._alpha, self._samples = aggregator, alpha, samples
         self._clock = clock
         self.counts = Counts()
         self._todo: deque[tuple[_OpenBatch, int]] = deque()
         self._waiting: dict[bytes, list[tuple[_OpenBatch, int]]] = {}
-        self._decoded: deque[Clip] = deque()
-        # Enough with the model, so that it never waits for the end of a batch, and one being filled.
-        self._spare = [Batch.allocate(session, batch_size) for _ in range(session.batches_at_once + 1)]
-        self._spare_maps: list[NDArray[np.float32]] = []
-        self._filling: Batch | None = None
-        self._running: deque[tuple[Batch, Future[list[_Measured]]]] = deque()
-        self._model_threads = ThreadPoolExecutor(session.batches_at_once, thread_name_prefix="model")
-        self._cold = True
-        self._model_done, self._model_signal = multiprocessing.Pipe(duplex=False)
 
     def process(
         self, batches: Iterable[RowBatch[PayloadT]], tick: Callable[[], None]
@@ -123,16 +105,10 @@ class Pipeline:
                     done = under_way.popleft()
                     yield done.batch, [result for result in done.results if result is not None]
                 room = not exhausted and not self._todo and len(under_way) < _OPEN_BATCHES
-                if not room and (self._pool.busy or self._running):
+                if not room and (self._pool.busy or self._feeder.busy):
                     self._wait()
         finally:
             self._todo.clear()  # a caller may stop early; clips under way still reach the memo
-
-    def close(self) -> None:
-        """Stop the model's threads after the batches they are at."""
-        self._model_threads.shutdown(wait=True, cancel_futures=True)
-        self._model_done.close()
-        self._model_signal.close()
 
     # rows
 
@@ -163,14 +139,14 @@ class Pipeline:
         while self._todo and self._pool.ready:
             with self._clock("plan"):
                 self._plan(*self._todo.popleft())
-        self._fill()
+        self._feeder.feed()
 
     def _plan(self, opened: _OpenBatch, index: int) -> None:
         place = (opened, index)
         try:
             request = self._planner.request(opened.batch.sources[index])
-            if self._session.fault:
-                raise InferenceError(self._session.fault)
+            if self._feeder.fault:
+                raise InferenceError(self._feeder.fault)
         except ClipError as error:
             self._settle([place], _failure(error))
             return
@@ -182,9 +158,7 @@ class Pipeline:
         if known is None:
             self._waiting[key] = [place]
             self._pool.submit(request)
-            if self._cold:
-                self._cold = False
-                self._model_threads.submit(_load_kernels)
+            self._feeder.warm()
         elif isinstance(known, ClipResult):
             self._settle([place], known)
         else:
@@ -192,74 +166,22 @@ class Pipeline:
             self._settle([place], self._result(known))
 
     def _wait(self) -> None:
-        connections = [*self._pool.connections, self._model_done]
-        multiprocessing.connection.wait(connections, self._pool.seconds_left())
+        multiprocessing.connection.wait([*self._pool.connections, self._feeder.connection], self._pool.seconds_left())
         for request, slot, outcome in self._pool.collect():
-            self._receive(request, slot, outcome)
-        while self._model_done.poll():
-            self._model_done.recv_bytes()
-        while self._running and self._running[0][1].done():
-            self._finish_batch()
-
-    def _receive(self, request: ClipRequest, slot: int, outcome: DecodedClip | ClipError) -> None:
-        if isinstance(outcome, ClipError):
-            self._pool.release(slot)
-            self._finish(request, outcome)
-            return
-        self._clock.add("decode", outcome.seconds)
-        self._decoded.append(Clip(request, outcome, slot, self._pool.frames[slot], self._take_maps()))
-
-    def _take_maps(self) -> NDArray[np.float32]:
-        """An array for a clip's maps, used before if possible: new memory costs as much as measuring what is in it."""
-        if self._spare_maps:
-            return self._spare_maps.pop()
-        most = self._pool.frames.shape[1]
-        return np.empty((most, self._session.map_height, self._session.map_width), np.float32)
-
-    def _fill(self) -> None:
-        """Fill batches from decoded clips and hand them to the model when it is time."""
-        while self._decoded and (self._filling or self._spare):
-            self._filling = self._filling or self._spare.pop()
-            clip = self._decoded[0]
-            with self._clock("batch"):
-                self._filling.add(clip)
-            if clip.batched == clip.decoded.frames:
-                self._decoded.popleft()
-                self._pool.release(clip.slot)
-            if self._filling.full:
-                self._dispatch()
-        # A graph that takes one frame at a time gains nothing by waiting for more; any other waits until it is full
-        # or nothing more is coming.
-        if self._filling and not self._running and (self._session.batch == 1 or not self._pool.busy):
-            self._dispatch()
-
-    def _dispatch(self) -> None:
-        batch, self._filling = self._filling, None
-        if batch is not None:
-            future = self._model_threads.submit(self._run, batch)
-            future.add_done_callback(lambda _: self._model_signal.send_bytes(b"."))
-            self._running.append((batch, future))
-
-    def _run(self, batch: Batch) -> list[_Measured]:
-        """In a thread of the model's: run a batch and measure the clips that are complete with it."""
-        with self._clock.shared("infer"):
-            complete = batch.run(self._session)
-        with self._clock.shared("aggregate"):
-            return [(clip, _measure(clip)) for clip in complete]
-
-    def _finish_batch(self) -> None:
-        batch, future = self._running.popleft()
-        measured = future.result()
-        self.counts.frames += len(batch.owners)
-        batch.owners.clear()
-        try:
-            for clip, outcome in measured:
-                self._finish(clip.request, outcome)
-                self._spare_maps.append(clip.maps)
-        finally:  # Ctrl-C may come at any moment, and what is finished is kept
-            with self._clock("memo"):
-                self._memo.commit()
-        self._spare.append(batch)
+            if isinstance(outcome, ClipError):
+                self._pool.release(slot)
+                self._finish(request, outcome)
+            else:
+                self._clock.add("decode", outcome.seconds)
+                self._feeder.add(request, slot, outcome)
+        for frames, measured in self._feeder.collect():
+            self.counts.frames += frames
+            try:
+                for request, found in measured:
+                    self._finish(request, found)
+            finally:  # Ctrl-C may come at any moment, and what is finished is kept
+                with self._clock("memo"):
+                    self._memo.commit()
 
     def _finish(self, request: ClipRequest, outcome: ClipStatistics | ClipError) -> None:
         key = self._memo.key(request)
@@ -278,21 +200,6 @@ class Pipeline:
         frames = len(statistics.means)
         note = f"computed from {frames} of {self._samples} frames" if frames < self._samples else None
         return ClipResult(Status.OK, mean, var, note)
-
-
-def _load_kernels() -> None:
-    """While the first clip is being decoded: numba takes 0.2 s for its first kernel, which the clip would wait for."""
-    normalize(np.zeros((1, 3, 1, 1), np.uint16), np.empty((1, 3, 1, 1), np.float32))
-    measure(np.zeros((1, 1, 1), np.float32), np.zeros(1))
-
-
-def _measure(clip: Clip) -> ClipStatistics | ClipError:
-    if clip.failure is not None:
-        return InferenceError(clip.failure)
-    try:
-        return measure(clip.maps[: clip.decoded.frames], np.array(clip.decoded.motion))
-    except InferenceError as error:
-        return error
 
 
 def _failure(error: ClipError) -> ClipResult:

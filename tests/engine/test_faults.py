@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import pytest
 from tests.conftest import Encode
-from tests.processes import finished_clips, session_members, start, until
+from tests.processes import finished_clips, session_members, shared_memory, start, until
 
 from saliency_engine.errors import DecodeError
 from saliency_engine.pool import DecodePool
@@ -49,7 +49,7 @@ def test_twenty_kills_lose_nothing_and_repeat_nothing(tmp_path: Path, table: Pat
     undisturbed.communicate()
     seconds = time.monotonic() - started
     expected = (tmp_path / "undisturbed" / "out.jsonl").read_bytes()
-    generator, shared = random.Random(7), set(Path("/dev/shm").iterdir())
+    generator, shared = random.Random(7), shared_memory()
     for trial in range(4):
         folder = tmp_path / f"trial-{trial}"
         finished: set[bytes] = set()
@@ -76,7 +76,7 @@ def test_twenty_kills_lose_nothing_and_repeat_nothing(tmp_path: Path, table: Pat
         assert (clips["computed"], clips["reused"]) == (40 - len(finished), len(finished))
         assert (folder / "out.jsonl").read_bytes() == expected
         assert not (folder / "out.jsonl.partial").exists()
-    assert set(Path("/dev/shm").iterdir()) <= shared
+    assert shared_memory() <= shared
 
 
 def test_a_second_run_on_one_output_is_refused(tmp_path: Path, table: Path) -> None:

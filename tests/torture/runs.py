@@ -102,8 +102,3 @@ class Trial:
             + abs(self.output.stat().st_size - len(self.bench.expected)),
             "left": len(names - {"tmp", "audit.json", self.output.name, self.memo.name}),
         }
-
-
-def shared_memory() -> set[str]:
-    """Names in /dev/shm."""
-    return {path.name for path in Path("/dev/shm").glob("*")}

@@ -11,8 +11,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.processes import shared_memory
 from tests.torture.conftest import Record, times
-from tests.torture.runs import Bench, shared_memory
+from tests.torture.runs import Bench
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

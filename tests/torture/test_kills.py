@@ -7,8 +7,9 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
+from tests.processes import shared_memory
 from tests.torture.conftest import Record, times
-from tests.torture.runs import Bench, Trial, shared_memory
+from tests.torture.runs import Bench, Trial
 
 
 def _account(trial: Trial, totals: Counter[str]) -> None:
