@@ -123,7 +123,7 @@ def _parquet(raw: pa.NativeFile) -> Opened:
         done = 0
         for batch in _Sound(file.iter_batches(rows, use_threads=False)):
             done += batch.num_rows
-            yield done / metadata.num_rows, batch
+            yield min(1.0, done / max(1, metadata.num_rows)), batch  # the file may be wrong about their number
 
     columns = groups[0].num_columns if groups else 0
     if columns:

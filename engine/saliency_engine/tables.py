@@ -34,7 +34,7 @@ class Table:
         self._name, self._pieces, self._counted = name, opened.pieces, opened.counted
         self._plan: Callable[[Any, int], RowBatch[Any]]
         with _reading(name):
-            _read_names(self.schema or ())
+            _check(self.schema or ())
             self._plan = (LineRows(config) if self.schema is None else ArrowRows(self.schema, config)).plan
         self._fraction: float | None = None
 
@@ -58,11 +58,22 @@ class Table:
         return self._counted()
 
 
-def _read_names(fields: Iterable[pa.Field]) -> None:
-    """Raises ``UnicodeDecodeError`` for a name that is not UTF-8; Arrow looks only when it is asked for one."""
+def _check(fields: Iterable[pa.Field], column: str = "") -> None:
+    """Raises what would otherwise come up in the middle of the run, where Arrow first looks.
+
+    ``UnicodeDecodeError`` for a name that is not UTF-8, ``InputError`` for a type that PyArrow has no arrays of, such
+    as intervals of months.
+    """
     for field in fields:
-        field.name  # noqa: B018
-        _read_names(field.type.field(i) for i in range(field.type.num_fields))
+        kind, name = field.type, column or field.name
+        try:
+            pa.nulls(0, kind)
+        except KeyError:
+            raise InputError(f"column {name!r} holds a {kind}, which PyArrow cannot read: leave it out") from None
+        except pa.ArrowException:  # a type that it reads and does not make
+            pass
+        inside = [pa.field("", kind.value_type)] if pa.types.is_dictionary(kind) else []
+        _check([*inside, *(kind.field(i) for i in range(kind.num_fields))], name)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -268,6 +269,35 @@ def test_a_stream_that_was_cut_or_joined_is_refused(tmp_path: Path, data: bytes,
     (tmp_path / "in.arrow").write_bytes(data)
     with pytest.raises(InputError, match=rf"in\.arrow: .*({reason})"):
         read(tmp_path / "in.arrow")
+
+
+def patched(data: bytes, old: int, new: int, good: Callable[[bytes], bool]) -> bytes:
+    """``data`` with the one byte ``old`` made ``new`` that makes it ``good``."""
+    for at in (at for at, byte in enumerate(data) if byte == old):
+        changed = data[:at] + bytes([new]) + data[at + 1 :]
+        with suppress(pa.ArrowException, OSError, UnicodeDecodeError):
+            if good(changed):
+                return changed
+    raise AssertionError("there is no such byte")
+
+
+@pytest.mark.parametrize("kind", [pa.month_day_nano_interval(), pa.list_(pa.month_day_nano_interval())], ids=str)
+def test_a_type_that_pyarrow_cannot_read_is_refused_by_name(kind: pa.DataType) -> None:
+    """Other writers make intervals of months; PyArrow has a KeyError for them."""
+    stream = ipc_stream(pa.table({"src": ["a"], "span": pa.nulls(1, kind)}))
+    months = patched(stream, 2, 0, lambda data: ": month_interval" in str(pa.ipc.open_stream(data).schema))
+    with pytest.raises(InputError, match=r"^stdin: column 'span' holds a month_interval, which PyArrow"):
+        read("-", months)
+
+
+def test_a_parquet_footer_that_says_too_few_rows_loses_none(tmp_path: Path) -> None:
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"src": ["a", "b", "c"]}), sink)
+    data = patched(sink.getvalue(), 6, 0, lambda data: pq.read_metadata(io.BytesIO(data)).num_rows == 0)
+    (tmp_path / "in.parquet").write_bytes(data)
+    with tables.open_table(TableJob(input=str(tmp_path / "in.parquet"), output="-"), config()) as table:
+        assert plan(list(table)) == [Source("a"), Source("b"), Source("c")]
+        assert table.rows() == 0  # which the output compares with what was written
 
 
 def test_batches_that_point_outside_themselves_are_refused(tmp_path: Path) -> None:
