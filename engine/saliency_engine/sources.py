@@ -22,10 +22,9 @@ from saliency_engine.config import TableJob
 from saliency_engine.errors import InputError
 from saliency_engine.formats import Format
 from saliency_engine.jsonl import LineReader, ParsedLines, Reject
+from saliency_engine.pieces import BATCH_BYTES, BATCH_ROWS, Sound, slices
 from saliency_engine.rejects import Rejects
 
-BATCH_ROWS = 16384  # larger batches are read and written no faster
-BATCH_BYTES = 4 << 20
 _READ_BUFFER = 1 << 18
 _PIECE_BYTES = 1 << 24
 _ARROW_CHUNK_BYTES = 1 << 20  # of lines, for a batch: every column of every batch has its cost
@@ -121,7 +120,7 @@ def _parquet(raw: pa.NativeFile) -> Opened:
 
     def pieces() -> Iterator[tuple[float, pa.RecordBatch]]:
         done = 0
-        for batch in _Sound(file.iter_batches(rows, use_threads=False)):
+        for batch in Sound(file.iter_batches(rows, use_threads=False)):
             done += batch.num_rows
             yield min(1.0, done / max(1, metadata.num_rows)), batch  # the file may be wrong about their number
 
@@ -140,12 +139,12 @@ def _arrow_file(path: str, files: ExitStack) -> Opened:
     if Path(path).stat().st_size > BATCH_BYTES * max(file.num_record_batches, 1):
         # Batches larger than ours: mapped, so that the kernel can drop the slices we are done with.
         file = pa.ipc.open_file(files.enter_context(pa.memory_map(path)))
-    batches = _Sound(file.get_batch(i) for i in range(file.num_record_batches))
+    batches = Sound(file.get_batch(i) for i in range(file.num_record_batches))
 
     def pieces() -> Iterator[tuple[float, pa.RecordBatch]]:
         for i, batch in enumerate(batches):
             done = 0
-            for piece in _slices(batch):
+            for piece in slices(batch):
                 done += piece.num_rows
                 yield (i + done / batch.num_rows) / file.num_record_batches, piece
 
@@ -155,11 +154,11 @@ def _arrow_file(path: str, files: ExitStack) -> Opened:
 def _arrow_stream(raw: BinaryIO) -> Opened:
     watched = _Watched(raw)
     reader = pa.ipc.open_stream(watched)
-    batches = _Sound(reader)
+    batches = Sound(reader)
 
     def pieces() -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            yield from _slices(batch)
+            yield from slices(batch)
         if watched.ended:
             raise InputError("the stream has no end mark: it was cut off, or its writer did not close it")
         if raw.read(1):
@@ -182,60 +181,6 @@ class _Watched:
             left -= len(piece)
         self.ended = left > 0
         return b"".join(pieces)
-
-
-class _Sound:
-    """Record batches that have passed every check, and how many rows they had. Raises ``InputError``.
-
-    Arrow takes offsets, dictionary indices and text as they are in the file: a wrong offset makes it read outside its
-    memory later on, and a wrong index (from Parquet, too) would be written into the output.
-    """
-
-    def __init__(self, batches: Iterable[pa.RecordBatch]) -> None:
-        self.rows = 0
-        self._batches = batches
-
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
-        for batch in self._batches:
-            for name, column in zip(batch.schema.names, batch.columns, strict=True):
-                try:
-                    column.validate(full=True)
-                except pa.ArrowInvalid as error:
-                    raise InputError(f"column {name!r}, in or after row {self.rows}: {error}") from error
-            self.rows += batch.num_rows
-            yield batch
-
-
-def _slices(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    if not batch.num_rows:
-        return
-    rows = min(BATCH_ROWS, max(1, BATCH_BYTES * batch.num_rows // max(batch.nbytes, 1)))
-    if rows >= batch.num_rows or any(_has_views(kind, nested=False) for kind in batch.schema.types):
-        yield batch
-        return
-    for start in range(0, batch.num_rows, rows):
-        yield _compact(batch.slice(start, rows))
-
-
-def _compact(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """``batch`` with views of its own bytes: a slice of views keeps, and is written with, the bytes of them all."""
-    columns = list(batch.columns)
-    for i, column in enumerate(columns):
-        if pa.types.is_string_view(column.type) or pa.types.is_binary_view(column.type):
-            whole = pa.large_string() if pa.types.is_string_view(column.type) else pa.large_binary()
-            columns[i] = column.cast(whole).cast(column.type)
-    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
-
-
-def _has_views(kind: pa.DataType, *, nested: bool) -> bool:
-    """Whether there are views inside ``kind``, where ``_compact`` does not reach: such a batch is not cut up."""
-    if isinstance(kind, pa.BaseExtensionType):
-        return _has_views(kind.storage_type, nested=True)
-    types = pa.types
-    views = types.is_string_view(kind) or types.is_binary_view(kind)
-    lists = types.is_list_view(kind) or types.is_large_list_view(kind)
-    inside = (kind.field(i).type for i in range(kind.num_fields))
-    return lists or (views and nested) or any(_has_views(child, nested=True) for child in inside)
 
 
 def _with_position(pieces: Iterable[Any], raw: BinaryIO) -> Iterator[tuple[float | None, Any]]:

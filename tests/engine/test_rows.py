@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from saliency_engine import rows, sources, tables
+from saliency_engine import pieces, rows, tables
 from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.errors import ConfigError, InputError
 from saliency_engine.types import RowBatch, Source
@@ -174,7 +174,7 @@ def test_tables_come_in_bounded_batches_and_say_how_far_they_are(tmp_path: Path,
         assert table.rows_total == (count if suffix == "parquet" else None)
         seen = [(batch.first_row, batch.rows, table.fraction() or 0.0) for batch in table]
     assert len(seen) > 2
-    assert max(size for _, size, _ in seen) <= sources.BATCH_ROWS
+    assert max(size for _, size, _ in seen) <= pieces.BATCH_ROWS
     assert [first for first, _, _ in seen] == np.cumsum([0, *(size for _, size, _ in seen)])[:-1].tolist()
     assert sum(size for _, size, _ in seen) == count
     fractions = [fraction for _, _, fraction in seen]
@@ -188,7 +188,7 @@ def test_wide_rows_come_in_smaller_batches(tmp_path: Path, suffix: str) -> None:
     table = pa.table({"src": [f"{i}" for i in range(256)], "blob": [bytes([i]) * (1 << 18) for i in range(256)]})
     WRITERS[suffix](tmp_path / f"in.{suffix}", table)
     batches = read(tmp_path / f"in.{suffix}")
-    assert max(batch.payload.nbytes for batch in batches) <= 1.1 * sources.BATCH_BYTES
+    assert max(batch.payload.nbytes for batch in batches) <= 1.1 * pieces.BATCH_BYTES
     assert pa.Table.from_batches([batch.payload for batch in batches]).equals(table)
 
 

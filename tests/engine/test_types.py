@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from saliency_engine import convert, sources, tables
+from saliency_engine import convert, pieces, tables
 from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.errors import InputError, OutputError
 from saliency_engine.formats import Format
@@ -162,7 +162,7 @@ def same(after: pa.Table, before: pa.Table) -> None:
 @pytest.mark.parametrize("slice_rows", [2, 16384], ids=["sliced", "whole"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_arrow_keeps_every_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str, slice_rows: int) -> None:
-    monkeypatch.setattr(sources, "BATCH_ROWS", slice_rows)
+    monkeypatch.setattr(pieces, "BATCH_ROWS", slice_rows)
     table = table_of(family)
     run(write_ipc(tmp_path / "in.arrow", table), str(tmp_path / "out.arrow"))
     same(pa.ipc.open_file(tmp_path / "out.arrow").read_all(), table)
@@ -243,7 +243,7 @@ def test_json_lines_take_every_type() -> None:
 
 def test_views_are_written_once_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A slice of views keeps the bytes of all: 40 slices of one batch were written as 40 times its bytes."""
-    monkeypatch.setattr(sources, "BATCH_ROWS", 100)
+    monkeypatch.setattr(pieces, "BATCH_ROWS", 100)
     texts = pa.array([f"clip {number:060}.mp4" for number in range(4000)], pa.string_view())
     source = write_ipc(tmp_path / "in.arrow", pa.table({"src": texts}))
     run(source, str(tmp_path / "out.arrow"))
