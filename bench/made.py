@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -34,24 +35,29 @@ def make_clips(folder: Path, count: int, width: int, height: int, frames: int = 
     return clips
 
 
-def make_table(table: Path, rows: int, clips: Sequence[Path], *, done: bool) -> None:
-    """``rows`` rows of 1 KB and 60 fields as ``.jsonl`` or ``.parquet``; with ``done`` none needs computing.
+def make_table(table: Path, rows: int, clips: Sequence[Path], *, done: bool, fields: int = 60) -> None:
+    """``rows`` rows of ``fields`` fields as ``.jsonl`` or ``.parquet``, all but two of them random numbers.
 
-    Rows that name one clip follow each other.
+    With 60 a line has 1 KB; with ``done`` none needs computing. Rows that name one clip follow each other.
     """
-    fields = {f"f{index:02}": round(index + 0.12345, 5) for index in range(56)}
-    results = {"saliency_mean": 0.5, "saliency_var": 0.1} if done else {}
+    names = [f"f{index:02}" for index in range(fields - 4)]
+    names += ["saliency_mean", "saliency_var"] if done else ["f98", "f99"]
+    random = np.random.default_rng(0)
     if table.suffix == ".jsonl":
-        ends = [json.dumps({"src": str(clip), **fields, **results})[1:] for clip in clips]
+        # A thousand different ends: no two neighbours are alike, and making them takes no longer than writing.
+        numbers = random.random((1000, len(names))).round(7)
+        ends = [json.dumps(dict(zip(names, row, strict=True)))[1:] for row in numbers.tolist()]
+        heads = [json.dumps({"src": str(clip)})[1:-1] for clip in clips]
         with table.open("w") as file:
-            file.writelines(f'{{"key": {number}, {ends[number * len(clips) // rows]}\n' for number in range(rows))
+            file.writelines(
+                f'{{"key": {number}, {heads[number * len(clips) // rows]}, {ends[number % len(ends)]}\n'
+                for number in range(rows)
+            )
         return
-    numbers = [(name, pa.float64()) for name in [*fields, *results]]
-    schema = pa.schema([("key", pa.int64()), ("src", pa.string()), *numbers])
+    schema = pa.schema([("key", pa.int64()), ("src", pa.string()), *((name, pa.float64()) for name in names)])
     with pq.ParquetWriter(table, schema) as writer:
         for start in range(0, rows, 50_000):
             keys = range(start, min(start + 50_000, rows))
             columns: list[Any] = [list(keys), [str(clips[key * len(clips) // rows]) for key in keys]]
-            columns += [[value] * len(keys) for value in [*fields.values(), *results.values()]]
-            arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
-            writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
+            columns += list(random.random((len(names), len(keys))))
+            writer.write_batch(pa.RecordBatch.from_arrays(list(map(pa.array, columns)), schema=schema))
