@@ -92,7 +92,7 @@ class Pipeline:
         under_way: deque[_OpenBatch] = deque()
         try:
             while under_way or not exhausted:
-                while not exhausted and not self._todo and len(under_way) < _OPEN_BATCHES:
+                while not exhausted and self._room(under_way) and not _head_done(under_way):
                     with self._clock("read"):
                         batch = next(incoming, None)
                     if batch is None:
@@ -101,16 +101,19 @@ class Pipeline:
                         under_way.append(self._open(batch))
                 self._advance()
                 tick()
-                while under_way and not under_way[0].missing:
+                while _head_done(under_way):
                     done = under_way.popleft()
                     yield done.batch, [result for result in done.results if result is not None]
-                room = not exhausted and not self._todo and len(under_way) < _OPEN_BATCHES
-                if not room and (self._pool.busy or self._feeder.busy):
+                reads_on = not exhausted and self._room(under_way)
+                if not reads_on and (self._pool.busy or self._feeder.busy):
                     self._wait()
         finally:
             self._todo.clear()  # a caller may stop early; clips under way still reach the memo
 
     # rows
+
+    def _room(self, under_way: deque[_OpenBatch]) -> bool:
+        return not self._todo and len(under_way) < _OPEN_BATCHES
 
     def _open(self, batch: RowBatch[PayloadT]) -> _OpenBatch:
         per_source = np.bincount(batch.codes + 1, minlength=len(batch.sources) + 1)
@@ -200,6 +203,10 @@ class Pipeline:
         frames = len(statistics.means)
         note = f"computed from {frames} of {self._samples} frames" if frames < self._samples else None
         return ClipResult(Status.OK, mean, var, note)
+
+
+def _head_done(under_way: deque[_OpenBatch]) -> bool:
+    return bool(under_way) and not under_way[0].missing
 
 
 def _failure(error: ClipError) -> ClipResult:
