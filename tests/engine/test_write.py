@@ -204,7 +204,7 @@ def test_parquet_row_groups_are_of_a_sane_size(tmp_path: Path) -> None:
     sizes = [pq.read_metadata(tmp_path / name) for name in ("out.parquet", "wide.parquet")]
     assert [[m.row_group(i).num_rows for i in range(m.num_row_groups)] for m in sizes] == [
         [66000, 66000, 18000],
-        [16, 16],
+        [8, 8, 8, 8],
     ]
 
 
