@@ -66,7 +66,8 @@ def _check(fields: Iterable[pa.Field], column: str = "") -> None:
     ``UnicodeDecodeError`` for a name that is not UTF-8, ``InputError`` for a type that PyArrow has no arrays of.
     """
     for field in fields:
-        kind, name = field.type, column or field.name
+        own, kind = field.name, field.type  # reading the name is what checks it, inside a column too
+        name = column or own
         if kind.id in _UNREADABLE:
             raise InputError(f"column {name!r} holds a {kind}, which PyArrow cannot read: leave it out")
         inside = [pa.field("", kind.value_type)] if pa.types.is_dictionary(kind) else []

@@ -183,8 +183,16 @@ def test_mutants_are_read_or_refused(name: str) -> None:
     assert sum(tried.outcomes.values()) == 200
 
 
-def test_a_damaged_description_of_a_column_is_refused() -> None:
-    """The first mutant in whose footer PyArrow threw an exception that nothing could catch."""
-    tried = trial(fuzz.__name__, "parquet", 8651, 1)
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [
+        pytest.param("parquet", 8651, id="a column's description in which PyArrow throws what nothing can catch"),
+        pytest.param("parquet", 231047, id="a footer that claims no rows"),
+        pytest.param("stream", 27065, id="a column of intervals of months"),
+        pytest.param("stream", 280705, id="a union without members: PyArrow crashes making an array of it"),
+    ],
+)
+def test_what_fuzzing_found_is_refused(name: str, seed: int) -> None:
+    tried = trial(fuzz.__name__, name, seed, 1)
     assert tried.death is None
     assert tried.outcomes == {"refused": 1}

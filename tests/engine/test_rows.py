@@ -290,6 +290,20 @@ def test_a_type_that_pyarrow_cannot_read_is_refused_by_name(kind: pa.DataType) -
         read("-", months)
 
 
+def test_a_name_inside_a_column_that_is_not_utf8_is_told() -> None:
+    def damaged(data: bytes) -> bool:
+        inside = pa.ipc.open_stream(data).schema.field(1).type.field(0)
+        try:
+            return not inside.name
+        except UnicodeDecodeError:
+            return True
+
+    table = pa.table({"src": ["a"], "s": pa.array([{"~~": 1}])})
+    stream = patched(ipc_stream(table), ord("~"), 0xFF, damaged)
+    with pytest.raises(InputError, match=r"^stdin: a column.s name is not UTF-8"):
+        read("-", stream)
+
+
 def test_a_parquet_footer_that_says_too_few_rows_loses_none(tmp_path: Path) -> None:
     sink = io.BytesIO()
     pq.write_table(pa.table({"src": ["a", "b", "c"]}), sink)
