@@ -37,7 +37,7 @@ check: $(READY)
 torture: $(READY)
 	$(BIN)/python -m pytest tests/torture
 
-# Without models it measures the built-in one; with all of them it takes half an hour on two cores.
+# Without models it measures the built-in one; with all of them it takes three quarters of an hour on two cores.
 bench: $(READY)
 	$(BIN)/python bench/all.py $(if $(STUDENT),--student $(STUDENT)) $(if $(STUDENT_INT8),--student-int8 $(STUDENT_INT8)) \
 		$(if $(U2NETP),--u2netp $(U2NETP)) $(if $(U2NETP_INT8),--u2netp-int8 $(U2NETP_INT8)) \

@@ -3,7 +3,8 @@
     python bench/all.py [--student FILE.onnx] [--student-int8 FILE.onnx] [--u2netp FILE.onnx] [--u2netp-int8 FILE.onnx]
         [--checkout FOLDER] [--checkpoint FILE.pth]
 
-Without models the built-in one is measured. With all of them it takes half an hour; nothing else should run meanwhile.
+Without models the built-in one is measured. With all of them it takes three quarters of an hour; nothing else
+should run meanwhile.
 """
 
 from __future__ import annotations
