@@ -20,7 +20,7 @@ import matplotlib
 matplotlib.use("svg")
 matplotlib.rcParams |= {"svg.hashsalt": "saliency-batch", "svg.fonttype": "none", "font.size": 8}
 
-from machine import RESULTS  # noqa: E402
+from harness.results import RESULTS  # noqa: E402
 from matplotlib import pyplot  # noqa: E402
 
 _COLOURS = {"decode": "#e69f00", "model": "#0072b2", "other": "#999999", "idle": "#eeeeee"}

@@ -16,9 +16,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from machine import RESULTS, save
-from made import make_clips
-from memory import COMMAND, measure, model_options
+from harness.inputs import make_clips
+from harness.memory import COMMAND, measure, model_options
+from harness.results import RESULTS, save
 
 BAR_MB = 1200
 

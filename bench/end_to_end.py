@@ -24,13 +24,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import arithmetic
-import bars
 import onnx
-import peers
-from contender import Contender, Turn, race
-from machine import RESULTS, float32_gflops, save
-from made import make_clips
+from harness import arithmetic, peers, targets
+from harness.inputs import make_clips
+from harness.race import Contender, Turn, race
+from harness.results import RESULTS, float32_gflops, save
 
 _GATE = 0.02  # the mean of a map may move by that much in a variant; other resizing moves it by a quarter of it
 _SAME = 1e-4
@@ -80,7 +78,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             *clips, spare = make_clips(Path(folder), arguments.clips + 1, width, height)
             contenders = _contenders(arguments, settings, own_size=height % 8 == 0)
-            turns = race(contenders, arguments.rounds, clips, spare, few={bars.OWN_SIZE})
+            turns = race(contenders, arguments.rounds, clips, spare, few={targets.OWN_SIZE})
         told = {"model": arguments.model.stem, "size": size, "clips": arguments.clips, "rounds": arguments.rounds}
         result = {**told, **_figures(arguments.model, size, turns, gflops, settings)}
         print(_markdown(result), flush=True)
@@ -100,9 +98,9 @@ def _contenders(arguments: argparse.Namespace, settings: Sequence[Setting], own_
         found.append(Contender(f"bare model, {setting.name}", peers.BareModel, bare))
     plain = {"model": model, "threads": threads}
     found.append(Contender("one session", peers.OneSession, plain))
-    found.append(Contender(bars.ROW, peers.RowAtATime, {**plain, "size": peers.SIZE}))
+    found.append(Contender(targets.ROW, peers.RowAtATime, {**plain, "size": peers.SIZE}))
     if own_size and _any_size(model):
-        found.append(Contender(bars.OWN_SIZE, peers.RowAtATime, {**plain, "size": None}))
+        found.append(Contender(targets.OWN_SIZE, peers.RowAtATime, {**plain, "size": None}))
     if arguments.torch:
         checkout, checkpoint = arguments.torch
         eager = {"module": checkout / "model" / "u2net.py", "checkpoint": checkpoint, "threads": threads}
@@ -132,7 +130,7 @@ def _figures(
     return {
         "clips_per_second": rates,
         "times_as_fast": ratios,
-        "bars": bars.judge(model.stem, size, ratios),
+        "bars": targets.judge(model.stem, size, ratios),
         "arithmetic": arithmetic.explain(model, rates, gflops),
         "ms_per_clip": {name: _milliseconds(each) for name, each in turns.items()},
         "mean_moved_by": agreement,
@@ -160,7 +158,7 @@ def _agreement(turns: Mapping[str, list[Turn]], settings: Sequence[Setting]) -> 
     exact = {f"engine, {setting.name}" for setting in settings if setting.exact}
     moved = {}
     for name, each in turns.items():
-        if each[0].results and name != bars.OWN_SIZE:
+        if each[0].results and name != targets.OWN_SIZE:
             means = [mean for mean, _ in each[0].results]
             moved[name] = round(max(abs(a - b) for a, b in zip(means, wanted, strict=True)), 6)
             if moved[name] > (_SAME if name in exact else _GATE):

@@ -33,15 +33,13 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-import card
-import gpu_report
-import peers
-from machine import RESULTS, save
-from made import make_clips
+from harness import gpu_loops, gpu_report, peers
+from harness.inputs import make_clips
+from harness.results import RESULTS, save
 
-from saliency_engine.bench.stopwatch import Job, measure
 from saliency_engine.errors import SaliencyError
-from saliency_engine.gpu import CUDA
+from saliency_engine.inference.nvidia import CUDA
+from saliency_engine.jobs.bench.stopwatch import Job, measure
 from saliency_engine.types import Source
 
 _AT_WORK = 0.9
@@ -68,7 +66,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         clips = make_clips(Path(folder), 12, 960, 540, 12)
         for model in arguments.models:
-            started = _alone(card.start, model, arguments.provider)
+            started = _alone(gpu_loops.start, model, arguments.provider)
             if "failed" in started:
                 sys.exit(f"{model}: {started['failed']}")
             results.append({"model": model.stem, **started, **_measure(model, clips, arguments)})
@@ -77,14 +75,14 @@ def main() -> None:
 
 
 def _measure(model: Path, clips: Sequence[Path], arguments: argparse.Namespace) -> dict[str, Any]:
-    provider, batches = arguments.provider, card.batches(model, arguments.batches)
+    provider, batches = arguments.provider, gpu_loops.batches(model, arguments.batches)
     on_cuda = provider == "cuda"
     loops = [
-        card.Loop(provider, batch, graphs, arguments.seconds)
+        gpu_loops.Loop(provider, batch, graphs, arguments.seconds)
         for batch in batches
         for graphs in ([False, True] if on_cuda else [False])
     ]
-    most = card.Loop(provider, batches[-1], False, arguments.seconds)
+    most = gpu_loops.Loop(provider, batches[-1], False, arguments.seconds)
     runs = [
         _end_to_end(
             {"model_path": str(model), "provider": provider, "batch_size": batch, "decode_workers": workers},
@@ -95,20 +93,20 @@ def _measure(model: Path, clips: Sequence[Path], arguments: argparse.Namespace) 
         for workers in arguments.workers
     ]
     result = {
-        "agreement": _alone(card.agreement, model, provider, batches[-1], clips),
+        "agreement": _alone(gpu_loops.agreement, model, provider, batches[-1], clips),
         "loops": [_ways(model, loop) for loop in loops],
-        "unused": {name: _alone(card.bare, model, most, options) for name, options in _UNUSED.items() if on_cuda},
+        "unused": {name: _alone(gpu_loops.bare, model, most, options) for name, options in _UNUSED.items() if on_cuda},
         "row at a time": _alone(_row_at_a_time, model, provider, clips[:3]),
     }
     return {**result, "end to end": [{**run, "of the bare loop": _share(run, result["loops"])} for run in runs]}
 
 
-def _ways(model: Path, loop: card.Loop) -> dict[str, Any]:
+def _ways(model: Path, loop: gpu_loops.Loop) -> dict[str, Any]:
     """The bare loop, and the engine's way in both fashions."""
     measured = {
-        "bare": _alone(card.bare, model, loop, {}),
-        "normalised there": _alone(card.there_and_back, model, loop, True),
-        "normalised here": _alone(card.there_and_back, model, loop, False),
+        "bare": _alone(gpu_loops.bare, model, loop, {}),
+        "normalised there": _alone(gpu_loops.there_and_back, model, loop, True),
+        "normalised here": _alone(gpu_loops.there_and_back, model, loop, False),
     }
     return {"batch": loop.batch, "CUDA graphs": loop.graphs, **measured}
 
@@ -134,7 +132,7 @@ def _engine(options: Mapping[str, Any], clips: Sequence[Path]) -> dict[str, floa
 def _row_at_a_time(model: Path, provider: str, clips: Sequence[Path]) -> dict[str, float]:
     name = "CPUExecutionProvider"
     if provider != "cpu":
-        card.start(model, "cuda")  # loads the libraries
+        gpu_loops.start(model, "cuda")  # loads the libraries
         name = CUDA
     way = peers.RowAtATime(model, 0, peers.SIZE, name)
     way(clips[:1])

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from machine import RESULTS, save
+from harness.results import RESULTS, save
 
 _HERE = Path(__file__).resolve().parent
 

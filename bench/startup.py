@@ -18,12 +18,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from machine import RESULTS, save
-from made import make_clips
-from memory import COMMAND, model_options
+from harness.inputs import make_clips
+from harness.memory import COMMAND, model_options
+from harness.results import RESULTS, save
 
 BAR = 2.0
-_MODULES = {"cpu": "saliency_engine.onnx_runtime", "openvino": "saliency_engine.open_vino"}
+_MODULES = {"cpu": "saliency_engine.inference.onnx_runtime", "openvino": "saliency_engine.inference.open_vino"}
 
 
 def main() -> None:
@@ -62,7 +62,7 @@ def main() -> None:
 def _run(folder: Path, model: Path, provider: str) -> dict[str, float]:
     command = [*COMMAND, "--input", str(folder / "in.jsonl"), "--output", str(folder / "out.jsonl"), "--memo", "off"]
     command += [*model_options(model), "--provider", provider, "--audit-json", str(folder / "audit.json")]
-    imports = [sys.executable, "-c", f"import saliency_engine.run, {_MODULES[provider]}"]
+    imports = [sys.executable, "-c", f"import saliency_engine.jobs.run, {_MODULES[provider]}"]
     seconds = {"seconds": _timed(command), "imports": _timed(imports)}
     audit = json.loads((folder / "audit.json").read_text())
     return {**seconds, "model_seconds": audit["stages"]["infer"]["seconds"]}

@@ -16,10 +16,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import peers
-from contender import Contender, race
-from machine import RESULTS, save
-from made import make_clips
+from harness import peers
+from harness.inputs import make_clips
+from harness.race import Contender, race
+from harness.results import RESULTS, save
 
 AUTO = "auto, auto"
 BAR = 1.05

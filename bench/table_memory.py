@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from machine import RESULTS, save
-from made import make_clips, make_table
-from memory import COMMAND, measure
+from harness.inputs import make_clips, make_table
+from harness.memory import COMMAND, measure
+from harness.results import RESULTS, save
 
 ROUNDS = 3
 

@@ -27,9 +27,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from machine import RESULTS, save
-from made import make_clips, make_table
-from memory import COMMAND
+from harness.inputs import make_clips, make_table
+from harness.memory import COMMAND
+from harness.results import RESULTS, save
 
 CLIPS = 50
 _MEMORY = Path("/dev/shm")

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from saliency_engine.config import RunConfig
-from saliency_engine.engine import Engine
+from saliency_engine.pipeline.engine import Engine
 
 Rows = list[tuple[str, str, float, float]]
 

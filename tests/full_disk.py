@@ -22,12 +22,12 @@ from typing import Any
 import pyarrow as pa
 from tests.memos import request, statistics_of
 
-from saliency_engine import formats
 from saliency_engine.errors import MemoError, OutputError
-from saliency_engine.files import write_together
-from saliency_engine.memo import Memo, _encode
+from saliency_engine.pipeline.memo import Memo, _encode
+from saliency_engine.storage.atomic import write_together
+from saliency_engine.tables import formats
+from saliency_engine.tables.output import open_output
 from saliency_engine.types import ClipStatistics
-from saliency_engine.write import open_output
 
 SHIM = ctypes.CDLL(None)
 NOISE = pa.record_batch({"x": [os.urandom(300) for _ in range(3_000)]})  # 1 MB, as much as is written at once

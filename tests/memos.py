@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from saliency_engine.errors import MemoError
-from saliency_engine.memo import Memo, _encode
+from saliency_engine.pipeline.memo import Memo, _encode
 from saliency_engine.types import ClipRequest, ClipStatistics
 
 ENTRIES = 60

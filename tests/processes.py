@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-MAIN = (sys.executable, "-c", "from saliency_engine.cli import main; main()")
+MAIN = (sys.executable, "-c", "from saliency_engine.cli.app import main; main()")
 
 
 def start(*arguments: str | Path, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[bytes]:

@@ -12,10 +12,11 @@ import pytest
 from av.video.reformatter import Colorspace, Interpolation
 from numpy.typing import NDArray
 
-from saliency_engine import color, reference
-from saliency_engine.aggregate import measure, summarize
-from saliency_engine.normalize import normalize
-from saliency_engine.picture import Picture, Scaler
+from saliency_engine.numerics import reference
+from saliency_engine.numerics.aggregate import measure, summarize
+from saliency_engine.numerics.normalize import normalize
+from saliency_engine.video import color
+from saliency_engine.video.picture import Picture, Scaler
 
 MAPS = np.random.default_rng(0).random((8, 320, 320), dtype=np.float32)
 MOTION = np.array([0.0, *np.random.default_rng(1).random(7) / 10])

@@ -14,13 +14,13 @@ import orjson
 import pyarrow as pa
 import pytest
 
-from saliency_engine.aggregate import measure, summarize
 from saliency_engine.config import RunConfig, TableJob
-from saliency_engine.join import Joiner
-from saliency_engine.jsonl import LineReader
-from saliency_engine.memo import Memo
-from saliency_engine.rejects import Rejects
-from saliency_engine.rows import ArrowRows, LineRows, line_columns
+from saliency_engine.numerics.aggregate import measure, summarize
+from saliency_engine.pipeline.memo import Memo
+from saliency_engine.tables.join import Joiner
+from saliency_engine.tables.jsonl_lines import LineReader
+from saliency_engine.tables.rejects import Rejects
+from saliency_engine.tables.rows import ArrowRows, LineRows, line_columns
 from saliency_engine.types import ClipRequest, ClipResult, ClipStatistics, Status
 
 CONFIG = RunConfig(model="frequency_tuned_v1")

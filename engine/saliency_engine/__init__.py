@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from saliency_engine.config import RunConfig
 
 if TYPE_CHECKING:
-    from saliency_engine.engine import Engine
+    from saliency_engine.pipeline.engine import Engine
 
 __all__ = ["Engine", "RunConfig"]
 
@@ -24,7 +24,7 @@ __all__ = ["Engine", "RunConfig"]
 def __getattr__(name: str) -> Any:
     # The engine loads numba and ONNX Runtime; the command line's help, workers and the exporter must not.
     if name == "Engine":
-        from saliency_engine.engine import Engine  # noqa: PLC0415
+        from saliency_engine.pipeline.engine import Engine  # noqa: PLC0415
 
         return Engine
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from saliency_engine.errors import ModelError, SaliencyError
-from saliency_engine.text import printable
+from saliency_engine.report.terminal import printable
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -75,7 +75,7 @@ def frequency_tuned_command(output: Path) -> None:
     """
     with _packages():
         from saliency_exporter import frequency_tuned
-    from saliency_engine.files import write_together
+    from saliency_engine.storage.atomic import write_together
 
     content = frequency_tuned.build()
     write_together({output: content})
@@ -108,7 +108,7 @@ def u2netp_command(**options: Any) -> None:
       saliency-export u2netp --upstream-dir U-2-Net --checkpoint u2netp.pth --output u2netp_mirror_v1.onnx
     """
     with _packages():
-        from saliency_exporter.u2netp import Export, export
+        from saliency_exporter.u2netp.export import Export, export
     manifest, remarks = export(Export(**options))
     for remark in remarks:
         click.echo(f"note: {printable(remark)}", err=True)
@@ -134,7 +134,7 @@ def fix_shape_command(model: Path, output: Path, frames: tuple[str, ...], **shap
         --batch 8 --height 320 --width 320
     """
     with _packages():
-        from saliency_exporter.fix_shape import fix_shape
+        from saliency_exporter.variants.fix_shape import fix_shape
     _print_variant(fix_shape(model, output, sources=frames, **shape))
 
 
@@ -151,7 +151,7 @@ def fp16_command(model: Path, output: Path, frames: tuple[str, ...]) -> None:
       saliency-export fp16 u2netp_mirror_v1.onnx --output u2netp_mirror_v1_fp16.onnx --frames clip.mp4
     """
     with _packages():
-        from saliency_exporter.half import fp16
+        from saliency_exporter.variants.fp16 import fp16
     _print_variant(fp16(model, output, frames))
 
 
@@ -175,7 +175,7 @@ def int8_command(model: Path, output: Path, calibration: tuple[str, ...]) -> Non
       saliency-export int8 saliency_student_v2.onnx --output saliency_student_v2_int8.onnx --calibration clips.jsonl
     """
     with _packages():
-        from saliency_exporter.int8 import int8
+        from saliency_exporter.variants.int8 import int8
     _print_variant(int8(model, output, calibration))
 
 
@@ -193,7 +193,7 @@ def release_command(model: Path, manifest: Path, checkout: Path, output_dir: Pat
         --checkout U-2-Net --output-dir release
     """
     with _packages():
-        from saliency_exporter.release import release
+        from saliency_exporter.u2netp.release import release
     for name in release(model, manifest, checkout, output_dir):
         click.echo(output_dir / name)
 

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from saliency_engine.errors import ModelError
-from saliency_engine.provenance import run_provenance
+from saliency_engine.report.provenance import run_provenance
 
 
 def beside(output: Path) -> Path:

@@ -6,9 +6,9 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from tests.engine.test_graph import miniature
+from tests.engine.models.graph.test_inspect import miniature
 
-from saliency_engine import cli
+from saliency_engine.cli import app
 
 
 @pytest.fixture
@@ -39,4 +39,4 @@ def sha256(path: Path) -> str:
 
 def command(*arguments: str | Path) -> None:
     """Run saliency-batch in this process; errors come out as exceptions."""
-    cli.main_group.main(list(map(str, arguments)), standalone_mode=False)
+    app.main_group.main(list(map(str, arguments)), standalone_mode=False)

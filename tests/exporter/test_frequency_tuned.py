@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 from PIL import Image
 
-from saliency_engine import operators
+from saliency_engine.models.graph import operators
 from saliency_exporter import frequency_tuned
 from saliency_exporter.cli import main
 

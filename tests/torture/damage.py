@@ -17,13 +17,13 @@ import pyarrow.parquet as pq
 from tests.torture.fuzz import CONFIG, scratch
 from tests.torture.trial import Target, Try
 
-from saliency_engine import tables
 from saliency_engine.config import TableJob
 from saliency_engine.errors import OutputError
-from saliency_engine.formats import Format
-from saliency_engine.jsonl import Lines
-from saliency_engine.rejects import Rejects
-from saliency_engine.write import open_output
+from saliency_engine.tables import input
+from saliency_engine.tables.formats import Format
+from saliency_engine.tables.jsonl_lines import Lines
+from saliency_engine.tables.output import open_output
+from saliency_engine.tables.rejects import Rejects
 
 ROWS = 600
 
@@ -80,7 +80,7 @@ def _digest(path: Path) -> str:
     job = TableJob(input=str(path), output="-", rejects="unused.jsonl")
     found = hashlib.sha256()
     with ExitStack() as stack:
-        opened = stack.enter_context(tables.open_table(job, CONFIG, None, Rejects(job)))
+        opened = stack.enter_context(input.open_table(job, CONFIG, None, Rejects(job)))
         rows = 0
         found.update(str(opened.schema).encode())
         for batch in opened:

@@ -17,14 +17,15 @@ import pyarrow.parquet as pq
 from tests.torture.mutate import mutant
 from tests.torture.trial import Target, Try
 
-from saliency_engine import custody, registry, rows, tables
 from saliency_engine.config import RunConfig, TableJob, load_options, split_options
 from saliency_engine.errors import SaliencyError
-from saliency_engine.join import Joiner
-from saliency_engine.jsonl import LineReader
-from saliency_engine.rejects import Rejects
+from saliency_engine.models import install, registry
+from saliency_engine.tables import input, rows
+from saliency_engine.tables.join import Joiner
+from saliency_engine.tables.jsonl_lines import LineReader
+from saliency_engine.tables.output import open_output
+from saliency_engine.tables.rejects import Rejects
 from saliency_engine.types import ClipResult, Source, Status
-from saliency_engine.write import open_output
 
 CORPUS = Path(__file__).parent / "corpus"
 CONFIG = RunConfig(model="frequency_tuned_v1")
@@ -137,7 +138,7 @@ def lines_to_arrow(data: bytes) -> str:
         job = TableJob(input="-", output=f"{folder}/out.arrow")
         rejects = Rejects(job)
         found: list[dict[str, Any]] = []
-        with tables.open_table(job, CONFIG, io.BytesIO(data), rejects) as table, rejects.opened():
+        with input.open_table(job, CONFIG, io.BytesIO(data), rejects) as table, rejects.opened():
             for batch in table:
                 payload: Any = batch.payload
                 payload.validate(full=True)
@@ -198,7 +199,7 @@ def _table(data: bytes, suffix: str) -> str:
             input=str(source) if suffix else "-", output="-", output_format="arrow", rejects=f"{folder}/bad.jsonl"
         )
         rejects = Rejects(job)
-        with tables.open_table(job, CONFIG, io.BytesIO(data), rejects) as table, rejects.opened():
+        with input.open_table(job, CONFIG, io.BytesIO(data), rejects) as table, rejects.opened():
             joiner = Joiner(CONFIG, "m", table.schema)
             with open_output("-", table.output_format, joiner.schema, stdout) as output:
                 for batch in table:
@@ -240,7 +241,7 @@ def manifest(data: bytes) -> str:
     with tempfile.TemporaryDirectory(dir=scratch()) as folder:
         path = Path(folder) / "manifest.json"
         path.write_bytes(data)
-        for read in (lambda: custody._manifest(path, "a" * 64), lambda: exported.read(path, "x")):
+        for read in (lambda: install._manifest(path, "a" * 64), lambda: exported.read(path, "x")):
             try:
                 read()
             except SaliencyError:
@@ -257,7 +258,7 @@ def scratch() -> str | None:
 
 def _sample() -> pa.Table:
     """A small table of every layout that readers treat differently."""
-    from tests.engine.test_types import COLUMNS, NOT_IN_PARQUET
+    from tests.engine.tables.test_types import COLUMNS, NOT_IN_PARQUET
 
     names = [name for name in COLUMNS if name not in NOT_IN_PARQUET]
     columns = {"src": pa.array(["a.mp4", "é.mp4", "a.mp4"]), "width": pa.array([64, None, 32])}

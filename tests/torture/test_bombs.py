@@ -22,7 +22,7 @@ MIB = 1 << 20
 MEASURE = """
 import json, resource, sys, time
 import numpy as np
-from saliency_engine.decode import decode_clip, silence
+from saliency_engine.video.decode import decode_clip, silence
 from saliency_engine.errors import DecodeError
 from saliency_engine.types import ClipRequest, DecodeSpec, RawFormat
 
@@ -187,8 +187,8 @@ def test_every_frame_is_resized_from_its_own_size(
     """Sizes that change at every keyframe: the sampled frames are those of a clip of one size, but for the encoder."""
     import numpy as np
 
-    from saliency_engine.decode import decode_clip
     from saliency_engine.types import ClipRequest, DecodeSpec
+    from saliency_engine.video.decode import decode_clip
 
     sizes = [(320, 136), (640, 272), (160, 68), (854, 362), (480, 204)] * 4
     path = tmp_path / "changing.h264"

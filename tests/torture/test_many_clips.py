@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from tests.conftest import Encode
-from tests.engine.test_graph import miniature
+from tests.engine.models.graph.test_inspect import miniature
 from tests.torture.conftest import SCALE, Record, times
 
 CHART = Path(__file__).resolve().parents[2] / "docs" / "many-clips.png"
@@ -75,7 +75,7 @@ def test_thirty_thousand_clips_take_no_more_memory_than_a_few(tmp_path: Path, en
     rows = [{"src": str(path)} for path in _clips(tmp_path / "clips", encode, count)]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     memo = tmp_path / "memo.sqlite"
-    command = [sys.executable, "-c", "from saliency_engine.cli import main; main()", "run", "--quiet"]
+    command = [sys.executable, "-c", "from saliency_engine.cli.app import main; main()", "run", "--quiet"]
     command += ["--input", str(tmp_path / "in.jsonl"), "--output", str(tmp_path / "out.jsonl"), "--memo", str(memo)]
     (tmp_path / "model.onnx").write_bytes(miniature().SerializeToString())
     command += ["--model-path", str(tmp_path / "model.onnx")]

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import Encode
-from tests.engine.test_paths import strange_sources
+from tests.engine.journeys.test_paths import strange_sources
 from tests.torture.conftest import Record
 
 import saliency_engine
 
 CALLS = "open,openat,openat2,creat,connect,sendto,sendmsg,bind,execve"
-RUN = [sys.executable, "-c", "from saliency_engine.cli import main; main()", "run", "--model", "frequency_tuned_v1"]
+RUN = [sys.executable, "-c", "from saliency_engine.cli.app import main; main()", "run", "--model", "frequency_tuned_v1"]
 # Names that differ from run to run: process ids, random folders, the file with which Python tries a temporary folder.
 RANDOM = re.compile(
     rf"(?<=/saliency-batch-)\w+|(?<=/)tmp\w+|(?<=/pymp-)\w+|(?<=/listener-)\w+"

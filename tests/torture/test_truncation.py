@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from tests.conftest import Encode, remuxed
 from tests.torture.conftest import Record, times
 
-from saliency_engine.decode import decode_clip
 from saliency_engine.errors import DecodeError
 from saliency_engine.types import ClipRequest, DecodeSpec, RawFormat
+from saliency_engine.video.decode import decode_clip
 
 SIZE = (160, 96)
 RAW = RawFormat(*SIZE, "yuv420p")

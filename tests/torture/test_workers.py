@@ -13,8 +13,8 @@ import pyarrow as pa
 from tests.torture.conftest import Record, times
 
 from saliency_engine.config import RunConfig
-from saliency_engine.engine import Engine
-from saliency_engine.pool import DecodePool
+from saliency_engine.pipeline.engine import Engine
+from saliency_engine.pipeline.pool import DecodePool
 from saliency_engine.types import ClipRequest
 
 DEATHS = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE)

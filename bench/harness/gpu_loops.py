@@ -1,0 +1,152 @@
+"""A model alone on a graphics card: the bare loop, the engine's way there and back, agreement with the processor.
+
+Each function is for a process of its own (see ``gpu.py``): memory comes back, and a crash takes nothing else along.
+``provider`` is the engine's, ``cuda`` or ``tensorrt``; with ``cpu`` everything runs on ONNX Runtime's CPU provider, to
+see that the script works where there is no card.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from saliency_engine.config import RunConfig
+from saliency_engine.inference import nvidia
+from saliency_engine.inference.onnx_runtime import OnnxRuntime, create
+from saliency_engine.inference.session import LANES
+from saliency_engine.models.graph import edit
+from saliency_engine.models.graph.inspect import read_graph
+from saliency_engine.models.load import Model, load_model
+from saliency_engine.numerics.fidelity import EIGHT_BITS, HALF, compare
+from saliency_engine.storage.locate import Planner
+from saliency_engine.types import DecodeSpec, Source
+from saliency_engine.video.decode import decode_clip
+
+SIZE = (320, 320)
+_WARM_UP = 3
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What is run in a loop for at least ``seconds``: ``batch`` frames a call, with CUDA ``graphs`` or without."""
+
+    provider: str
+    batch: int
+    graphs: bool
+    seconds: float
+
+
+def load(path: Path) -> Model:
+    """The model as the engine loads it."""
+    return load_model(RunConfig(model_path=str(path)))
+
+
+def batches(path: Path, wanted: Sequence[int]) -> list[int]:
+    """Which of ``wanted`` frames a call the engine would run with; its own where the graph allows no other."""
+    model = load(path)
+    own = read_graph(model.data).input_shape[0]
+    free = isinstance(own, str) or (own == 1 and edit.frames_apart(model.data))
+    return list(wanted) if free else [int(own)]
+
+
+def start(path: Path, provider: str) -> dict[str, str]:
+    """What runs; raises ``ProviderError`` where ``provider`` does not start."""
+    backend = nvidia.Gpu(load(path), provider)
+    return {"runs on": backend.provider, "precision": _precision(path)}
+
+
+def bare(path: Path, loop: Loop, options: Mapping[str, str]) -> dict[str, Any]:
+    """The limit: the session run in a loop on buffers bound once, nothing copied. ``options`` are CUDA's."""
+    model, (width, height) = load(path), _size(path)
+    provider, batch, graphs = loop.provider, loop.batch, loop.graphs
+    data = edit.with_input(model.data, (batch, 3, height, width), uint16=False)
+    if provider != "cpu":
+        nvidia.Gpu(model, provider)  # loads the libraries
+    session = create(model, data, nvidia.providers(model, provider, graphs=graphs, options=options), {}, 1)
+    device = "cpu" if provider == "cpu" else "cuda"
+    values = np.random.default_rng(0).standard_normal((batch, 3, height, width), np.float32)
+    frames = onnxruntime.OrtValue.ortvalue_from_numpy(values, device, 0)
+    plain, own = onnxruntime.RunOptions(), onnxruntime.RunOptions()
+    plain.add_run_config_entry("gpu_graph_id", "-1")
+    own.add_run_config_entry("gpu_graph_id", "1" if graphs else "-1")
+    expected = session.run(None, {session.get_inputs()[0].name: values}, plain)[0]
+    maps = onnxruntime.OrtValue.ortvalue_from_shape_and_type(expected.shape, np.float32, device, 0)
+    binding = session.io_binding()
+    binding.bind_ortvalue_input(session.get_inputs()[0].name, frames)
+    binding.bind_ortvalue_output(session.get_outputs()[0].name, maps)
+    rate = batch * _rate(lambda: session.run_with_iobinding(binding, own), loop.seconds)
+    return {"frames_per_second": rate, "maps": float(maps.numpy().mean())}
+
+
+def there_and_back(path: Path, loop: Loop, uint16: bool) -> dict[str, Any]:
+    """The engine's way with ready frames: copies there, normalisation, the model, copies back; two calls at once."""
+    backend, (width, height) = nvidia.Gpu(load(path), loop.provider, uint16=uint16, graphs=loop.graphs), _size(path)
+    backend.pin((loop.batch, 3, height, width), LANES)
+    frames = np.random.default_rng(0).integers(0, 65536, (loop.batch, 3, height, width), np.uint16)
+    begin = threading.Barrier(LANES)
+
+    def lane(_: int) -> float:
+        begin.wait()
+        return _rate(lambda: backend(frames), loop.seconds)
+
+    with ThreadPoolExecutor(LANES) as lanes:
+        rate = loop.batch * sum(lanes.map(lane, range(LANES)))
+    return {"frames_per_second": rate, "remark": backend.remark}
+
+
+def agreement(path: Path, provider: str, batch: int, clips: Sequence[Path]) -> dict[str, Any]:
+    """How far the maps of real frames are from those of ONNX Runtime on the CPU, and what the accuracy gate says."""
+    model, (width, height) = load(path), _size(path)
+    frames = _frames(clips, width, height, batch)
+    card, processor = nvidia.Gpu(model, provider), OnnxRuntime(model, "float32", 1)
+    card.pin((batch, 3, height, width), 1)
+    alone = batch if processor.inputs[0].shape[0] not in {1, None} else 1
+    processor.pin((alone, 3, height, width), 1)
+    found = card(frames).reshape(batch, -1)
+    wanted = np.concatenate([processor(frames[n : n + alone]).copy() for n in range(0, batch, alone)])
+    figures = compare(wanted.reshape(batch, -1), found)
+    gate = EIGHT_BITS if "QuantizeLinear" in read_graph(model.data).operators else HALF
+    return {**asdict(figures), "misses": gate.misses(figures)}
+
+
+def _rate(step: Callable[[], object], seconds: float) -> float:
+    """Steps per second, after a few to warm up."""
+    for _ in range(_WARM_UP):
+        step()
+    started, steps = time.perf_counter(), 0
+    while (elapsed := time.perf_counter() - started) < seconds or not steps:
+        step()
+        steps += 1
+    return steps / elapsed
+
+
+def _frames(clips: Sequence[Path], width: int, height: int, count: int) -> NDArray[np.uint16]:
+    """``count`` frames of the clips, again and again where they are fewer."""
+    planner = Planner(RunConfig(model="frequency_tuned_v1"))
+    spec = DecodeSpec(width=width, height=height, sampling="head", max_frames=8, frame_samples=8, color="auto")
+    found = []
+    for clip in clips:
+        slot = np.zeros((spec.slots, 3, height, width), np.uint16)
+        found += list(slot[: decode_clip(planner.request(Source(str(clip))), spec, slot).frames])
+    return np.stack([found[n % len(found)] for n in range(count)])
+
+
+def _size(path: Path) -> tuple[int, int]:
+    height, width = read_graph(path.read_bytes()).input_shape[2:]
+    return (width, height) if isinstance(width, int) and isinstance(height, int) else SIZE
+
+
+def _precision(path: Path) -> str:
+    data = path.read_bytes()
+    if "QuantizeLinear" in read_graph(data).operators:
+        return "int8"
+    return "float16" if edit.in_half_precision(data) else "float32"

@@ -1,0 +1,70 @@
+"""``saliency-batch bench``: the options, what is checked before anything is measured, and where results go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from saliency_engine.cli.options import config_lists, config_options, given_only
+from saliency_engine.config import RunConfig
+from saliency_engine.errors import ConfigError, OutputError
+
+_SHARED = (
+    *("model", "model_path", "model_sha256", "require_verified", "allow_op", "model_size"),
+    *("sampling", "max_frames", "frame_samples", "color"),
+    *("root", "path_column", "default_width", "default_height", "yuv_pixel_format"),
+)
+_LISTS = {
+    "provider": "Try this provider. May be given again.  [default: all]",
+    "precision": "Try this precision. May be given again.  [default: all that a provider has]",
+    "threads": "Try so many threads. May be given again.  [default: auto, half, and a quarter from 8 cores on]",
+    "batch_size": "Try so many frames per model run. May be given again.  [default: 8; on a GPU 8 and 32]",
+}
+
+
+@click.command(short_help="Measure settings on this machine, recommend one.")
+@click.argument("clips", nargs=-1)
+@config_options(_SHARED)
+@config_lists(_LISTS)
+@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Time every setting so often.")
+@click.option("--json", "json_file", default="", help="Write everything, with the machine, to this JSON file.")
+@click.option("--chart", default="", help="Draw clips per second to this PNG file; needs matplotlib.")
+def bench(clips: tuple[str, ...], rounds: int, json_file: str, chart: str, **given: Any) -> None:
+    """Time settings of `run` on CLIPS (videos, folders of them, tables) and recommend one.
+
+    Every combination of provider, precision, threads and batch size runs the real engine in its own process; its
+    numbers are compared with those of cpu float32. The table comes on stdout, then, as its last line, the recommended
+    command. Without CLIPS a few are made; up to 16 are used.
+
+    Example:
+
+      saliency-batch bench clips.jsonl --model-path saliency_student_v2.onnx --json bench.json --chart bench.png
+    """
+    lists = {name: given.pop(name) for name in _LISTS}
+    options = given_only(given)
+    _check(options, lists, json_file, chart)
+    from saliency_engine.jobs.bench.run import run_bench  # noqa: PLC0415  heavy imports live inside the command
+    from saliency_engine.jobs.bench.settings import Asked  # noqa: PLC0415
+
+    asked = Asked(lists["provider"], lists["precision"], lists["threads"], lists["batch_size"], rounds)
+    run_bench(clips, options, asked, json_file, chart)
+
+
+def _check(options: dict[str, Any], lists: dict[str, Sequence[Any]], json_file: str, chart: str) -> None:
+    """What would otherwise fail after minutes of measuring. Raises ``ConfigError``, ``OutputError``."""
+    RunConfig(**options)
+    for name, values in lists.items():
+        for value in values:
+            RunConfig(**options, **{name: value})
+    for path in filter(None, (json_file, chart)):
+        if not Path(path).parent.is_dir():
+            raise OutputError(f"cannot write {path}: there is no such folder")
+    if chart:
+        if Path(chart).suffix.lower() != ".png":
+            raise ConfigError(f"--chart {chart}: must end in .png")
+        from saliency_engine.jobs.bench.chart import require  # noqa: PLC0415
+
+        require()

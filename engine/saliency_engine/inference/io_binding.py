@@ -1,0 +1,162 @@
+"""Runs of an ONNX Runtime session whose input and output stay in the device's memory.
+
+Copies are outside the runs and take turns with them: while one lane's frames are with the model, another's are copied.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, Protocol
+
+import numpy as np
+import onnxruntime
+from numpy.typing import DTypeLike, NDArray
+
+from saliency_engine.errors import InferenceError
+from saliency_engine.inference.backend import first_line
+from saliency_engine.numerics.normalize import normalize
+
+_KINDS: Final = {"tensor(float)": np.float32, "tensor(uint16)": np.uint16}
+# What replaying a captured graph may differ by from running it: with another input it would be more.
+_SAME = 1e-3
+_NO_GRAPH = -1  # a run with this number neither captures a graph nor replays one
+
+
+class Memory(Protocol):
+    """A device's memory. ``kind`` is what ONNX Runtime calls the device, ``cpu`` or ``cuda``."""
+
+    kind: str
+
+    def host(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """An array in main memory that the device copies from and to at full speed."""
+
+    def copy(self, target: int, source: int, size: int) -> None:
+        """Copy ``size`` bytes between addresses and return when done, beside whatever the device computes.
+
+        Raises ``InferenceError``.
+        """
+
+
+class MainMemory:
+    """The processor's own memory, for ONNX Runtime's CPU provider: everything here can be tried without a card."""
+
+    kind = "cpu"
+
+    def host(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """See ``Memory``."""
+        return np.zeros(shape, dtype)
+
+    def copy(self, target: int, source: int, size: int) -> None:
+        """See ``Memory``."""
+        ctypes.memmove(target, source, size)
+
+
+class Lane:
+    """One set of buffers: frames and maps in main memory, the same on the device, and their binding to the session.
+
+    ``frames`` is uint16 or float32, ``maps`` float32, both in main memory.
+    """
+
+    def __init__(
+        self, session: Any, memory: Memory, shapes: tuple[tuple[int, ...], tuple[int, ...]], graph: int
+    ) -> None:
+        kind = _KINDS[session.get_inputs()[0].type]
+        self._session, self._memory = session, memory
+        self.frames = memory.host(shapes[0], kind)
+        self.maps = memory.host(shapes[1], np.float32)
+        make = onnxruntime.OrtValue.ortvalue_from_shape_and_type
+        self._input = make(list(shapes[0]), kind, memory.kind, 0)
+        self._output = make(list(shapes[1]), np.float32, memory.kind, 0)
+        self._binding = session.io_binding()
+        self._binding.bind_ortvalue_input(session.get_inputs()[0].name, self._input)
+        self._binding.bind_ortvalue_output(session.get_outputs()[0].name, self._output)
+        self._options = _run_options(graph)
+
+    def send(self, frames: NDArray[np.uint16]) -> None:
+        """Bring ``frames`` to the device, normalised here where the graph does not do it there."""
+        if self.frames.dtype == np.uint16:
+            if frames.shape != self.frames.shape:  # numpy would repeat them to fit
+                raise ValueError(f"frames of shape {list(frames.shape)}, not {list(self.frames.shape)}")
+            self.frames[...] = frames
+        else:
+            normalize(frames, self.frames)
+        self._memory.copy(self._input.data_ptr(), self.frames.ctypes.data, self.frames.nbytes)
+
+    def run(self, options: Any = None) -> None:
+        """Run the session on what was sent; returns when it is done. Raises ``InferenceError``."""
+        try:
+            self._session.run_with_iobinding(self._binding, options or self._options)
+        except Exception as error:  # onnxruntime's errors share no base class but Exception
+            raise InferenceError(first_line(error)) from error
+
+    def fetch(self) -> NDArray[np.float32]:
+        """The maps of the last run; valid until the next ``fetch``."""
+        self._memory.copy(self.maps.ctypes.data, self._output.data_ptr(), self.maps.nbytes)
+        return self.maps
+
+
+class Bound:
+    """``lanes`` sets of buffers around one session, each for one calling thread.
+
+    ``shape`` is the input's, ``[n, 3, H, W]``; ``map_shape`` the output's, found by a run. ``graphs``: the session
+    captures CUDA graphs. Raises ``InferenceError`` when it does not run, or a captured graph gives other maps than a
+    plain run.
+    """
+
+    def __init__(self, session: Any, memory: Memory, shape: tuple[int, ...], lanes: int, *, graphs: bool) -> None:
+        # A captured graph belongs to the thread that captured it, and runs may not overlap: one thread runs them all.
+        self._turn = ThreadPoolExecutor(1, thread_name_prefix=memory.kind)
+        self._own = threading.local()
+        self.map_shape = self._turn.submit(_map_shape, session, shape).result()
+        # Graph 0 is the library's own.
+        shapes = (shape, self.map_shape)
+        self._unused = [Lane(session, memory, shapes, graph + 1 if graphs else _NO_GRAPH) for graph in range(lanes)]
+        for lane in self._unused:
+            self._turn.submit(_rehearse, lane, graphs).result()
+
+    def __call__(self, frames: NDArray[np.uint16]) -> NDArray[np.float32]:
+        """The maps of ``frames``; valid until the same thread's next call. Raises ``InferenceError``."""
+        if not hasattr(self._own, "lane"):
+            self._own.lane = self._unused.pop()
+        lane: Lane = self._own.lane
+        lane.send(frames)
+        self._turn.submit(lane.run).result()
+        return lane.fetch()
+
+
+def _run_options(graph: int) -> Any:
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("gpu_graph_id", str(graph))
+    return options
+
+
+def _map_shape(session: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    argument = session.get_inputs()[0]
+    black = {argument.name: np.zeros(shape, _KINDS[argument.type])}
+    try:
+        result = session.run(None, black, _run_options(_NO_GRAPH))[0]
+    except Exception as error:  # onnxruntime's errors share no base class but Exception
+        raise InferenceError(first_line(error)) from error
+    return tuple(result.shape)
+
+
+def _rehearse(lane: Lane, graphs: bool) -> None:
+    """Run until graphs are captured, while nothing else uses the device, and see that a replay reads what was sent.
+
+    The library captures at the second run of a binding, at the latest.
+    """
+    shape = lane.frames.shape
+    black = np.zeros(shape, np.uint16)
+    ramp = np.linspace(0, 65535, math.prod(shape[2:])).astype(np.uint16).reshape(shape[2:])
+    for frames in (black, black, np.broadcast_to(ramp, shape)):
+        lane.send(frames)
+        lane.run()
+    if not graphs:
+        return
+    replayed = lane.fetch().copy()
+    lane.run(_run_options(_NO_GRAPH))
+    if not np.allclose(lane.fetch(), replayed, atol=_SAME, equal_nan=True):
+        raise InferenceError("a replayed CUDA graph gave other maps than a plain run")

@@ -1,0 +1,165 @@
+"""NVIDIA cards: ONNX Runtime with CUDA or TensorRT, input and output bound to the card's memory.
+
+Written against the documentation of ONNX Runtime 1.31; what needs a card has not been run yet (docs/performance.md).
+https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html
+https://onnxruntime.ai/docs/execution-providers/TensorRT-ExecutionProvider.html
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from saliency_engine.errors import InferenceError, ModelError, ProviderError
+from saliency_engine.inference.backend import Port, check_ports, first_line
+from saliency_engine.inference.cuda_memory import CudaMemory
+from saliency_engine.inference.io_binding import Bound, MainMemory, Memory
+from saliency_engine.inference.onnx_runtime import CPU, create, placed, ports, refuse_precision
+from saliency_engine.models.graph import edit
+from saliency_engine.models.load import Model
+
+CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
+CUDA_OPTIONS: Mapping[str, str] = {
+    # On by default on cards that have it, with 10 bits of mantissa: a table tagged with a float32 model must hold that
+    # model's numbers.
+    "use_tf32": "0",
+    # The default times every convolution at every start: slow, and a run that is taken up again might choose others.
+    "cudnn_conv_algo_search": "HEURISTIC",
+    "arena_extend_strategy": "kSameAsRequested",
+}
+_PROVIDERS = {"cuda": CUDA, "tensorrt": TENSORRT, "cpu": CPU}
+
+
+class Gpu:
+    """The backend for ``--provider cuda`` and ``tensorrt``. Raises ``ModelError``, ``ProviderError``.
+
+    ``provider`` may also be ``cpu``: the same on ONNX Runtime's CPU provider, for tests and dry runs. The rest is for
+    measuring: ``uint16``: frames cross in 16 bits and are normalised on the card (CUDA); ``graphs``: CUDA graphs where
+    they can be captured (CUDA).
+    """
+
+    batches = True
+
+    def __init__(
+        self,
+        model: Model,
+        provider: str,
+        precision: str = "float32",
+        *,
+        uint16: bool = True,
+        graphs: bool = True,
+    ) -> None:
+        refuse_precision(precision, provider)
+        self._model, self._wanted, self.provider = model, provider, _PROVIDERS[provider]
+        # TensorRT has no 16-bit integers, and may normalise in half precision, which has no number for white (65535).
+        self._uint16, self._graphs = uint16 and provider != "tensorrt", graphs and provider == "cuda"
+        self.inputs, self.outputs = ports(create(model, model.data, {CPU: {}}, {}, 1))
+        check_ports(self.inputs, self.outputs, model.source)
+        if self.inputs[0].shape[0] == 1 and edit.frames_apart(model.data):
+            self.inputs = [Port(port.name, port.kind, (None, *port.shape[1:])) for port in self.inputs]
+        self.remark = ""
+        self._memory: Memory = MainMemory()
+        if provider != "cpu":
+            self._check_start(_preload(self.provider))
+            self._memory = CudaMemory()
+
+    def pin(self, shape: tuple[int, int, int, int], streams: int) -> None:
+        """See ``Backend``."""
+        remarks = [f"{shape[0]} frames a call"]
+        bound: Bound | None = None
+        if self._graphs:
+            try:
+                bound = self._bind(shape, streams, graphs=True)
+                remarks.append("CUDA graphs")
+            except (ModelError, InferenceError) as error:
+                remarks.append(f"no CUDA graphs ({error})")
+        try:
+            self._bound = bound or self._bind(shape, streams, graphs=False)
+        except InferenceError as error:
+            raise ModelError(str(error)) from error
+        remarks += [f"{count} operators on {name}" for name, count in self._placed.items() if name != self.provider]
+        self.remark = ", ".join(remarks)
+        self.outputs = [Port(port.name, port.kind, self._bound.map_shape) for port in self.outputs]
+
+    def __call__(self, frames: NDArray[np.uint16]) -> NDArray[np.float32]:
+        """See ``Backend``."""
+        return self._bound(frames)
+
+    def _bind(self, shape: tuple[int, int, int, int], streams: int, *, graphs: bool) -> Bound:
+        data = edit.with_input(self._model.data, shape, uint16=self._uint16)
+        session = create(self._model, data, providers(self._model, self._wanted, graphs=graphs), {}, 1)
+        self._placed = placed(session)
+        if not self._placed.get(self.provider):
+            raise ProviderError(f"{self.provider} takes none of the operators of {self._model.source}")
+        return Bound(session, self._memory, shape, streams, graphs=graphs)
+
+    def _check_start(self, problem: str) -> None:
+        """Raise ``ProviderError`` unless the provider starts: with the least graph, as TensorRT compiles real ones."""
+        try:
+            create(self._model, edit.least(), providers(self._model, self._wanted, graphs=False), {}, 1)
+        except ModelError as error:
+            said = first_line(error.__cause__ or error)
+            raise ProviderError(
+                f"--provider {self._wanted} was asked for, but {said}: {problem or 'the log above says why'}; the "
+                f"libraries come with pip install 'saliency-batch[{self._wanted}]', the driver with the machine"
+            ) from error
+
+
+def providers(
+    model: Model, provider: str, *, graphs: bool, options: Mapping[str, str] = {}
+) -> dict[str, dict[str, str]]:
+    """ONNX Runtime's names and options for ours, best first: what TensorRT does not take, CUDA does."""
+    if provider == "cpu":
+        return {CPU: {}}
+    cuda = {CUDA: {**CUDA_OPTIONS, **options, "enable_cuda_graph": str(int(graphs))}}
+    return cuda if provider == "cuda" else {TENSORRT: _tensorrt_options(model), **cuda}
+
+
+def _tensorrt_options(model: Model) -> dict[str, str]:
+    options = {"trt_fp16_enable": str(int(edit.in_half_precision(model.data)))}
+    folder = _engine_folder(model)
+    if folder is not None:
+        options |= {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder)}
+        options |= {"trt_timing_cache_enable": "1", "trt_timing_cache_path": str(folder)}
+    return options
+
+
+def _engine_folder(model: Model) -> Path | None:
+    """Where compiled engines are kept, by model: their names tell graphs apart, not weights; ``None``: no home."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not cache.is_absolute():  # the XDG specification has relative paths ignored
+        try:
+            cache = Path.home() / ".cache"
+        except RuntimeError:
+            return None
+    folder = cache / "saliency-batch" / "tensorrt" / f"onnxruntime-{onnxruntime.__version__}" / model.sha256
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _preload(provider: str) -> str:
+    """Load the provider's libraries; returns what ONNX Runtime found missing, for the error if it cannot start."""
+    available = onnxruntime.get_available_providers()
+    if provider not in available:
+        raise ProviderError(
+            f"{provider} is not in this build of ONNX Runtime {onnxruntime.__version__} (it has "
+            f"{', '.join(available)}); install onnxruntime-gpu"
+        )
+    if provider == TENSORRT:
+        # TensorRT computes float32 in TF32 unless NVIDIA's libraries are told so when they load: it has no option here.
+        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
+    # It prints its troubles on stdout, where the table may be going.
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        onnxruntime.preload_dlls()
+    if provider == TENSORRT:
+        with contextlib.suppress(ImportError):  # installed by other means than pip, the system's loader finds it
+            importlib.import_module("tensorrt")
+    return "; ".join(line for line in said.getvalue().splitlines() if line.startswith("Failed"))

@@ -1,0 +1,155 @@
+"""What a trial's own process does: one setting of the real engine, tried and timed. ``trial.py`` starts it.
+
+Two ways of use are timed, those of MLPerf Inference (arXiv:1911.02549): one clip at a time on an idle engine
+(`single stream`: the latency), and as many clips as the engine takes (`offline`: the rates, the stages).
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saliency_engine.config import RunConfig
+from saliency_engine.errors import InferenceError
+from saliency_engine.jobs.bench.repeats import RepeatingPlanner
+from saliency_engine.jobs.bench.window import EnoughError, Window
+from saliency_engine.pipeline.engine import Engine, decode_spec
+from saliency_engine.pipeline.frame_batch import Batch, Clip
+from saliency_engine.storage.locate import Planner
+from saliency_engine.types import ClipResult, RowBatch, Source, Status
+from saliency_engine.video.decode import decode_clip
+
+Rows = Mapping[Source, tuple[float, float]]
+"""(mean, var) by clip."""
+MAPPED_CLIPS = 4  # clips whose maps are kept: 8 frames each are 13 MB at 320×320
+_PROBE_SECONDS = 20.0
+_WARM_UP, _LATENCIES, _LATENCY_SECONDS = 2, 4, 1.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One setting on some clips: ``options`` are ``RunConfig``'s."""
+
+    options: Mapping[str, Any]
+    clips: Sequence[Source]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A setting that starts: what it runs on, results of the first clips, maps of the first of these that are ok.
+
+    ``clip_seconds``: what a clip took on average. ``maps``: float32 ``[frames, map_H, map_W]``.
+    """
+
+    runs_on: str
+    results: tuple[ClipResult, ...]
+    clip_seconds: float
+    maps: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One round of one setting.
+
+    ``latencies``: seconds from handing one clip to the idle engine until its result. The rates, per second, and
+    ``busy``, the shares of its stages, are a ``Window``'s. ``rows``: (mean, var) of the clips that were met.
+    """
+
+    threads: int
+    frames_per_second: float
+    clips_per_second: float
+    latencies: tuple[float, ...]
+    busy: Mapping[str, float]
+    rows: Rows
+
+
+def probe(job: Job) -> Probe:
+    """Compute every clip once, or in twenty seconds as many as can be.
+
+    Raises ``SaliencyError`` when the setting does not run here; clips may fail.
+    """
+    with Engine(_config(job)) as engine:
+        started = time.perf_counter()
+        table = (_rows([clip]) for clip in _while_there_is_time(job.clips, started + _PROBE_SECONDS))
+        results = [result for _, found in engine.results(table) for result in found]
+        seconds = (time.perf_counter() - started) / len(results)
+        good = [clip for clip, result in zip(job.clips, results, strict=False) if result.status is Status.OK]
+        maps = [_maps(engine, clip) for clip in good[:MAPPED_CLIPS]]
+        empty = np.empty((0, engine.session.map_height, engine.session.map_width), np.float32)
+        return Probe(engine.session.provider, tuple(results), seconds, np.concatenate([empty, *maps]))
+
+
+def measure(job: Job) -> Timing:
+    """Time one round. Raises ``SaliencyError`` when the setting does not run here or a clip fails."""
+    config = _config(job)
+    with Engine(config, planner=RepeatingPlanner(config)) as engine:
+        rows: dict[Source, tuple[float, float]] = {}
+        latencies = tuple(_latencies(engine, job.clips, rows))
+        window = Window(engine)
+        try:
+            # As many rows as fill all slots of the decoders, and every clip among them.
+            count = max(len(job.clips), 4 * engine.decode_workers + 4)
+            table = itertools.repeat(_rows(list(itertools.islice(itertools.cycle(job.clips), count))))
+            for batch, results in engine.results(table, window.tick):
+                _keep(batch.sources, results, rows)
+        except EnoughError:
+            pass
+        return Timing(engine.threads, *window.rates(), latencies, window.busy(), rows)
+
+
+def _config(job: Job) -> RunConfig:
+    return RunConfig(**job.options, memo="off")
+
+
+def _while_there_is_time(clips: Sequence[Source], deadline: float) -> Iterator[Source]:
+    for count, clip in enumerate(clips):
+        if count >= MAPPED_CLIPS and time.perf_counter() > deadline:
+            return
+        yield clip
+
+
+def _rows(clips: Sequence[Source]) -> RowBatch[None]:
+    return RowBatch(0, np.arange(len(clips), dtype=np.int32), tuple(clips), None)
+
+
+def _latencies(engine: Engine, clips: Sequence[Source], rows: dict[Source, tuple[float, float]]) -> Iterator[float]:
+    began = time.perf_counter()
+    for count, clip in enumerate(itertools.cycle(clips)):
+        started = time.perf_counter()
+        ((batch, results),) = engine.results([_rows([clip])])
+        ended = time.perf_counter()
+        _keep(batch.sources, results, rows)
+        if count < _WARM_UP:
+            began = ended
+        else:
+            yield ended - started
+            if count + 1 >= _WARM_UP + _LATENCIES and ended - began >= _LATENCY_SECONDS:
+                return
+
+
+def _keep(sources: Sequence[Source], results: Sequence[ClipResult], rows: dict[Source, tuple[float, float]]) -> None:
+    for source, result in zip(sources, results, strict=True):
+        if result.mean is None or result.var is None:
+            raise InferenceError(f"{source.path}: {result.status}: {result.reason}")
+        rows[source] = result.mean, result.var
+
+
+def _maps(engine: Engine, clip: Source) -> NDArray[np.float32]:
+    """One clip's maps, which the engine itself does not give out, by the engine's session."""
+    session, spec = engine.session, decode_spec(engine.config, engine.session)
+    frames = np.zeros((spec.slots, 3, spec.height, spec.width), np.uint16)
+    request = Planner(engine.config).request(clip)
+    decoded = decode_clip(request, spec, frames)
+    maps = np.empty((decoded.frames, session.map_height, session.map_width), np.float32)
+    batch = Batch.allocate(session, decoded.frames)
+    batch.add(Clip(request, decoded, 0, frames, maps))
+    (done,) = batch.run(session)
+    if done.failure:
+        raise InferenceError(done.failure)
+    return maps

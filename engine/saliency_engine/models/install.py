@@ -1,0 +1,195 @@
+"""The chain of custody: bring a released model, verify it, install it. Nothing of a model runs here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from saliency_engine.errors import ConfigError, FetchError, ModelError
+from saliency_engine.models import registry, store
+from saliency_engine.models.download import alone, bring, discard
+from saliency_engine.models.entry import (
+    BUNDLE_FILE,
+    LICENCE_FILE,
+    MANIFEST_FILE,
+    MODEL_FILE,
+    PREPROCESSING,
+    Entry,
+    Evidence,
+    check_id,
+    read_model,
+)
+from saliency_engine.models.graph.inspect import Graph, read_graph
+from saliency_engine.models.load import believed
+from saliency_engine.models.signature import Expected, Signer, verify_signature
+
+LICENCE_ASSET = "Apache-2.0-u2netp.txt"
+_MODEL_LIMIT, _TEXT_LIMIT = 1 << 28, 1 << 20  # the released model has 4.7 MB
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A model's bytes, and what speaks for them; ``signer`` where a signature does."""
+
+    data: bytes
+    sha256: str
+    evidence: Evidence
+    signer: Signer | None
+
+
+def verify(model: str, bundle: Path | None, sha256: str, expected: Expected) -> Checked:
+    """Verify a file, or an installed model by its id, against all that is given and all that is known of it.
+
+    An installed model's own signature is verified again. Raises ``ModelError`` or ``SignatureError`` when anything
+    disagrees, and ``ConfigError`` when there is nothing to verify against.
+    """
+    path = Path(model)
+    if path.is_file() or path.suffix == ".onnx":
+        return _check(str(path), read_model(path), bundle, sha256, expected)
+    entry = registry.find(model)
+    source, data = entry.data()
+    if hashlib.sha256(data).hexdigest() != entry.sha256:
+        raise ModelError(f"{source} was changed after it was installed: its entry has the sha256 {entry.sha256}")
+    if bundle is None and entry.folder is not None and (entry.folder / BUNDLE_FILE).is_file():
+        bundle = entry.folder / BUNDLE_FILE
+    return _check(source, data, bundle, sha256 or entry.sha256, expected, before=believed(entry))
+
+
+def install(
+    model: Path,
+    *,
+    licence: Path,
+    bundle: Path | None,
+    sha256: str,
+    expected: Expected,
+    manifest: Path | None = None,
+    model_id: str = "",
+    source: str = "",
+) -> tuple[Entry, Checked]:
+    """Verify a file and put it into the model folder with licence, manifest and signature; returns its entry.
+
+    Raises as ``verify``, and ``ModelError`` when the graph may not run here, says that it is another model than
+    ``model_id``, or is not the manifest's; ``OutputError`` when the folder cannot be written.
+    """
+    checked = _check(str(model), read_model(model), bundle, sha256, expected)
+    try:
+        graph = read_graph(checked.data)
+        if graph.fault:
+            raise ModelError(graph.fault)
+    except ModelError as error:
+        raise ModelError(f"the model {model} is refused: {error}") from error
+    files = {MODEL_FILE: checked.data, LICENCE_FILE: _text(licence)}
+    if bundle is not None:
+        files[BUNDLE_FILE] = _text(bundle)
+    if manifest is not None:
+        files[MANIFEST_FILE] = _manifest(manifest, checked.sha256)
+    own = graph.metadata.get("lusoris.model_id", "")
+    if model_id and own and own != model_id:
+        raise ModelError(f"{model} says that it is {own}; it cannot be installed as {model_id}")
+    entry = _entry(model_id or own or model.stem, graph, checked, source or f"file {model.name}")
+    folder = store.place(entry, files)
+    return replace(entry, folder=folder), checked
+
+
+def fetch(model_id: str, base: str, *, sha256: str, expected: Expected) -> tuple[Entry, Checked]:
+    """Bring a release's model, signature and licence, verify them, install them; returns the entry.
+
+    ``base`` is a URL or folder; empty: where the registry says that the model is released. What was brought is kept
+    until it is complete, so that a broken download goes on, and removed when it is installed or refused. Raises
+    ``FetchError``, also while another fetch is under way, and as ``install``.
+    """
+    check_id(model_id)
+    base = base or _released(model_id)
+    downloads = store.model_folder() / ".downloads"
+    with alone(downloads):
+        folder = downloads / model_id
+        folder.mkdir(exist_ok=True)
+        told = _bring_all(model_id, base, folder)
+        try:
+            return install(
+                folder / f"{model_id}.onnx",
+                licence=folder / LICENCE_ASSET,
+                bundle=folder / f"{model_id}.onnx.bundle",
+                sha256=sha256,
+                expected=expected,
+                manifest=folder / f"{model_id}.manifest.json" if told else None,
+                model_id=model_id,
+                source=f"{base.rstrip('/')}/{model_id}.onnx",
+            )
+        finally:
+            discard(folder)
+
+
+def _bring_all(model_id: str, base: str, folder: Path) -> bool:
+    """A release's files into ``folder``; returns whether its manifest is there, which older releases do not have."""
+    onnx = f"{model_id}.onnx"
+    for name, limit in ((onnx, _MODEL_LIMIT), (f"{onnx}.bundle", _TEXT_LIMIT), (LICENCE_ASSET, _TEXT_LIMIT)):
+        if not bring(base, name, folder / name, limit):
+            raise FetchError(f"{base} has no {name}: the release may not be out; saliency-export u2netp makes a model")
+    manifest = f"{model_id}.manifest.json"
+    return bring(base, manifest, folder / manifest, _TEXT_LIMIT)
+
+
+def _released(model_id: str) -> str:
+    for entry in registry.shipped():
+        if entry.id == model_id and "/releases/download/" in entry.source:
+            return entry.source
+    raise ConfigError(f"nobody is known to release {model_id}: say where it is with --from URL or --from FOLDER")
+
+
+def _check(
+    source: str, data: bytes, bundle: Path | None, sha256: str, expected: Expected, *, before: Evidence | None = None
+) -> Checked:
+    """Everything there is to check against; ``before`` is what was known of these bytes already."""
+    found = hashlib.sha256(data).hexdigest()
+    if sha256 and found != sha256.lower():
+        raise ModelError(f"{source} has the sha256 {found}, not {sha256.lower()}: it is not the model you meant")
+    signer = verify_signature(data, _text(bundle), expected) if bundle is not None else None
+    if signer is not None:
+        return Checked(data, found, Evidence("signature", signer.identity, signer.issuer), signer)
+    known = before or next((Evidence("registry") for entry in registry.shipped() if entry.sha256 == found), None)
+    if known is None and not sha256:
+        raise ConfigError(f"nothing to verify {source} against: give its signature with --bundle, or --sha256")
+    return Checked(data, found, known or Evidence("sha256"), None)
+
+
+def _entry(model_id: str, graph: Graph, checked: Checked, source: str) -> Entry:
+    parent = graph.metadata.get("lusoris.parent_model_id", "")
+    shipped = {entry.id: entry for entry in registry.shipped()}
+    known = shipped.get(model_id) or shipped.get(parent)
+    if known is not None and known.sha256 == checked.sha256:
+        source = known.source
+    sizes = graph.input_shape[2:]
+    fixed = len(sizes) == 2 and all(isinstance(size, int) for size in sizes)
+    return Entry(
+        id=model_id,
+        sha256=checked.sha256,
+        licence=known.licence if known else f"see {LICENCE_FILE}",
+        input_size=f"{sizes[1]}x{sizes[0]}" if fixed else "free",
+        preprocessing=PREPROCESSING,
+        source=source,
+        variant_of=parent,
+        evidence=checked.evidence,
+    )
+
+
+def _manifest(path: Path, sha256: str) -> bytes:
+    content = _text(path)
+    try:
+        told = json.loads(content)["outputs"]["onnx_sha256"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ModelError(f"{path} is no manifest of a model: it has no outputs.onnx_sha256") from error
+    if told != sha256:
+        raise ModelError(f"{path} is the manifest of another model: it says {told}, the model has the sha256 {sha256}")
+    return content
+
+
+def _text(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > _TEXT_LIMIT:
+            raise ModelError(f"{path} is larger than the {_TEXT_LIMIT} bytes that are taken")
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror or error}") from error

@@ -1,0 +1,110 @@
+"""The one place that turns a model's name or path into bytes to run.
+
+The file is read once; what is hashed, verified and walked is what is loaded. The rules: docs/models.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from saliency_engine.config import RunConfig
+from saliency_engine.errors import ModelError
+from saliency_engine.models import registry
+from saliency_engine.models.entry import Entry, Evidence, evidence_json, read_model
+from saliency_engine.models.graph.inspect import check_operators, read_graph
+from saliency_engine.report.terminal import printable
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model's bytes with the id written into the rows and the lower-case hex sha256 of exactly these bytes.
+
+    ``evidence`` says why they are believed to be the right ones, ``None`` that nothing does; ``entry`` is the registry
+    entry they are those of. ``fault`` is why every clip fails with it, empty for a sound model.
+    """
+
+    model_id: str
+    source: str
+    sha256: str
+    data: bytes
+    evidence: Evidence | None = None
+    entry: Entry | None = None
+    fault: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The audit's part about the model."""
+        verified = {"verified": self.evidence is not None, "verified_by": evidence_json(self.evidence)}
+        entry = self.entry.id if self.entry else None
+        return {"id": self.model_id, "source": self.source, "sha256": self.sha256, **verified, "registry_entry": entry}
+
+    def warn(self) -> None:
+        """Say on stderr, for people at a command line, that the model is not verified or not sound where it is not."""
+        if self.evidence is None:
+            print(
+                f"warning: the model {printable(self.source)} is not verified: nothing says that it is what it should "
+                f"be; if you know that it is, say so with --model-sha256 {self.sha256}",
+                file=sys.stderr,
+            )
+        if self.fault:
+            told = printable(f"warning: no clip can be computed with {self.source}: {self.fault}")
+            print(told, file=sys.stderr)
+
+
+def load_model(config: RunConfig) -> Model:
+    """Read, check and return the model that ``config`` names.
+
+    Raises ``ModelError`` when there is none, it cannot be read, its bytes are not those of the registry entry or of
+    ``--model-sha256``, nothing vouches for them under ``--require-verified``, or its graph holds what may not run.
+    """
+    named = registry.find(config.model) if config.model else None
+    path = Path(config.model_path)
+    source, data = named.data() if named else (str(path), read_model(path))
+    model_id = config.model_id or (named.id if named else path.stem)
+    sha256 = hashlib.sha256(data).hexdigest()
+    entry = named or _entry_of(model_id, sha256)
+    if entry is not None and entry.sha256 != sha256:
+        raise ModelError(_other_bytes(source, sha256, entry, installed=named is not None))
+    given = config.model_sha256.lower()
+    if given and given != sha256:
+        raise ModelError(f"{source} has the sha256 {sha256}, not {given} (--model-sha256): not the model you meant")
+    evidence = believed(entry) or (Evidence("sha256") if given else None)
+    if evidence is None and config.require_verified:
+        raise ModelError(
+            f"{source} is not verified (--require-verified): no registry entry and no --model-sha256 vouches for its "
+            f"sha256 {sha256}"
+        )
+    try:
+        graph = read_graph(data)
+        check_operators(graph, config.allow_op)
+    except ModelError as error:
+        raise ModelError(f"the model {source} is refused: {error}") from error
+    if config.precision == "bfloat16" and not config.model_id:
+        model_id += "_bf16"  # rows of another precision must not be mixed unseen
+    return Model(model_id, source, sha256, data, evidence, entry, graph.fault)
+
+
+def believed(entry: Entry | None) -> Evidence | None:
+    """Why the bytes of ``entry`` are believed: as they were installed, or by the package's own registry."""
+    if entry is None or entry.folder is not None:
+        return entry.evidence if entry else None
+    return Evidence("registry")
+
+
+def _entry_of(model_id: str, sha256: str) -> Entry | None:
+    """For a file: the entry whose id its rows would bear, if its bytes are known, else the one of the same bytes."""
+    known, _ = registry.entries()
+    named = known.get(model_id)
+    if named is not None and named.sha256:
+        return named
+    return next((entry for entry in known.values() if entry.sha256 == sha256), None)
+
+
+def _other_bytes(source: str, sha256: str, entry: Entry, *, installed: bool) -> str:
+    told = f"{source} has the sha256 {sha256}, but the registry's {entry.id} is {entry.sha256}: "
+    if installed:
+        return told + "the file was changed after it was installed; remove its folder and install the model again"
+    return told + "rows of the two must not bear one id; give this one another with --model-id"

@@ -1,0 +1,133 @@
+"""Decoded clips fed to the model: their frames gathered into batches, the batches run in threads, the maps measured."""
+
+from __future__ import annotations
+
+import multiprocessing.connection
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saliency_engine.errors import ClipError, InferenceError
+from saliency_engine.inference.session import Session
+from saliency_engine.numerics.aggregate import measure
+from saliency_engine.numerics.normalize import normalize
+from saliency_engine.pipeline.clock import Clock
+from saliency_engine.pipeline.frame_batch import Batch, Clip
+from saliency_engine.pipeline.pool import DecodePool
+from saliency_engine.types import ClipRequest, ClipStatistics, DecodedClip
+
+Measured = tuple[ClipRequest, ClipStatistics | ClipError]
+
+
+class Feeder:
+    """Keeps the model at work on what ``pool`` has decoded. Owns the batches and the model's threads.
+
+    ``connection`` can be waited for: it is ready when a batch may have come back.
+    """
+
+    def __init__(self, session: Session, pool: DecodePool, batch_size: int, clock: Clock) -> None:
+        self._session, self._pool, self._clock = session, pool, clock
+        self._decoded: deque[Clip] = deque()
+        # Enough with the model, so that it never waits for the end of a batch, and one being filled.
+        self._spare = [Batch.allocate(session, batch_size) for _ in range(session.batches_at_once + 1)]
+        self._spare_maps: list[NDArray[np.float32]] = []
+        self._filling: Batch | None = None
+        self._running: deque[tuple[Batch, Future[list[Measured]]]] = deque()
+        self._threads = ThreadPoolExecutor(session.batches_at_once, thread_name_prefix="model")
+        self._cold = True
+        self.connection, self._signal = multiprocessing.Pipe(duplex=False)
+
+    @property
+    def busy(self) -> bool:
+        """Batches are with the model."""
+        return bool(self._running)
+
+    @property
+    def fault(self) -> str:
+        """Why no clip can have numbers from this model; empty for a sound one."""
+        return self._session.fault
+
+    def warm(self) -> None:
+        """Load what the first clip needs while it is being decoded; nothing from then on."""
+        if self._cold:
+            self._cold = False
+            self._threads.submit(_load_kernels)
+
+    def add(self, request: ClipRequest, slot: int, decoded: DecodedClip) -> None:
+        """Queue a clip whose frames are in the pool's ``slot``; the slot is released when they are in batches."""
+        self._decoded.append(Clip(request, decoded, slot, self._pool.frames[slot], self._take_maps()))
+
+    def feed(self) -> None:
+        """Fill batches from the clips queued and hand them to the model when it is time."""
+        while self._decoded and (self._filling or self._spare):
+            self._filling = self._filling or self._spare.pop()
+            clip = self._decoded[0]
+            with self._clock("batch"):
+                self._filling.add(clip)
+            if clip.batched == clip.decoded.frames:
+                self._decoded.popleft()
+                self._pool.release(clip.slot)
+            if self._filling.full:
+                self._dispatch()
+        # A graph that takes one frame at a time gains nothing by waiting for more; any other waits until it is full
+        # or nothing more is coming.
+        if self._filling and not self._running and (self._session.batch == 1 or not self._pool.busy):
+            self._dispatch()
+
+    def collect(self) -> Iterator[tuple[int, list[Measured]]]:
+        """The batches that have come back, in order: how many frames each had, and the clips complete with it."""
+        while self.connection.poll():
+            self.connection.recv_bytes()
+        while self._running and self._running[0][1].done():
+            batch, future = self._running.popleft()
+            measured, frames = future.result(), len(batch.owners)
+            batch.owners.clear()
+            self._spare.append(batch)
+            yield frames, measured
+
+    def close(self) -> None:
+        """Stop the model's threads after the batches they are at."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self.connection.close()
+        self._signal.close()
+
+    def _take_maps(self) -> NDArray[np.float32]:
+        """An array for a clip's maps, used before if possible: new memory costs as much as measuring what is in it."""
+        if self._spare_maps:
+            return self._spare_maps.pop()
+        most = self._pool.frames.shape[1]
+        return np.empty((most, self._session.map_height, self._session.map_width), np.float32)
+
+    def _dispatch(self) -> None:
+        batch, self._filling = self._filling, None
+        if batch is not None:
+            future = self._threads.submit(self._run, batch)
+            future.add_done_callback(lambda _: self._signal.send_bytes(b"."))
+            self._running.append((batch, future))
+
+    def _run(self, batch: Batch) -> list[Measured]:
+        """In a thread of the model's: run a batch and measure the clips that are complete with it."""
+        with self._clock.shared("infer"):
+            complete = batch.run(self._session)
+        with self._clock.shared("aggregate"):
+            measured = [(clip.request, _measure(clip)) for clip in complete]
+        self._spare_maps += [clip.maps for clip in complete]
+        return measured
+
+
+def _load_kernels() -> None:
+    """While the first clip is being decoded: numba takes 0.2 s for its first kernel, which the clip would wait for."""
+    normalize(np.zeros((1, 3, 1, 1), np.uint16), np.empty((1, 3, 1, 1), np.float32))
+    measure(np.zeros((1, 1, 1), np.float32), np.zeros(1))
+
+
+def _measure(clip: Clip) -> ClipStatistics | ClipError:
+    if clip.failure is not None:
+        return InferenceError(clip.failure)
+    try:
+        return measure(clip.maps[: clip.decoded.frames], np.array(clip.decoded.motion))
+    except InferenceError as error:
+        return error

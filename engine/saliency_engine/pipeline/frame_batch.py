@@ -1,0 +1,95 @@
+"""Fixed-shape batches filled with frames of whatever clips are ready.
+
+A ``Batch`` owns the model's input and output arrays; a few of them take turns, one being filled while the others are
+with the model.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saliency_engine.errors import InferenceError
+from saliency_engine.inference.session import Session
+from saliency_engine.types import ClipRequest, DecodedClip
+
+
+@dataclass
+class Clip:
+    """A decoded clip on its way through the model.
+
+    ``frames``: uint16 ``[K, 3, H, W]``, a view of its shared-memory slot, valid until ``slot`` is given back.
+    ``maps``: float32, at least ``[K, map_H, map_W]``, filled by the batches that its frames are in. ``failure``: why
+    one of them gave none.
+    """
+
+    request: ClipRequest
+    decoded: DecodedClip
+    slot: int
+    frames: NDArray[np.uint16]
+    maps: NDArray[np.float32]
+    batched: int = 0
+    failure: str | None = None
+    _mapped: int = 0
+    _counting: threading.Lock = field(default_factory=threading.Lock)  # its frames may be in two batches at once
+
+    def count(self) -> bool:
+        """Count a frame as done; whether it was the last."""
+        with self._counting:
+            self._mapped += 1
+            return self._mapped == self.decoded.frames
+
+
+@dataclass
+class Batch:
+    """Input and output arrays of one model run, and whose frames are in them."""
+
+    inputs: NDArray[np.uint16]
+    outputs: NDArray[np.float32]
+    owners: list[tuple[Clip, int]] = field(default_factory=list)
+
+    @classmethod
+    def allocate(cls, session: Session, batch_size: int) -> Batch:
+        """Arrays for ``batch_size`` frames, rounded up to whole calls of the graph."""
+        frames = -(-batch_size // session.batch) * session.batch
+        return cls(
+            np.zeros((frames, 3, session.height, session.width), np.uint16),
+            np.zeros((frames, session.map_height, session.map_width), np.float32),
+        )
+
+    @property
+    def full(self) -> bool:
+        """No room for another frame."""
+        return len(self.owners) == len(self.inputs)
+
+    def add(self, clip: Clip) -> None:
+        """Copy as many of the clip's remaining frames as fit."""
+        while clip.batched < clip.decoded.frames and not self.full:
+            self.inputs[len(self.owners)] = clip.frames[clip.batched]
+            self.owners.append((clip, clip.batched))
+            clip.batched += 1
+
+    def run(self, session: Session) -> list[Clip]:
+        """Run the model on the frames added so far and hand every map to its clip.
+
+        The last call of the graph is padded with what lies there. Returns the clips whose last frame this was; those
+        for whose frames the model gave no maps have a ``failure``. Batches may run at once.
+        """
+        frames = -(-len(self.owners) // session.batch) * session.batch
+        failure = None
+        try:
+            session.run(self.inputs[:frames], self.outputs[:frames])
+        except InferenceError as error:
+            failure = str(error)
+        complete = []
+        for index, (clip, frame) in enumerate(self.owners):
+            if failure is None:
+                clip.maps[frame] = self.outputs[index]
+            else:
+                clip.failure = failure
+            if clip.count():
+                complete.append(clip)
+        return complete

@@ -1,0 +1,192 @@
+"""Decoding processes and the shared-memory ring they write frames into.
+
+Written on ``multiprocessing`` itself rather than on a pool library because a night's run needs three things together:
+a time-out on the monotonic clock (wall-clock time-outs kill clips when the clock is set), a death that costs nothing
+but a second attempt even when the dead worker was idle or held a queue's lock, and waiting for workers and model in
+one call. One pipe per worker and no shared lock give all three.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import signal
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saliency_engine.errors import ClipError, DecodeError, WorkerError
+from saliency_engine.pipeline.ring import Ring
+from saliency_engine.pipeline.worker import OUT_OF_MEMORY, START_METHOD, serve
+from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec
+
+# A worker that dies may have been somebody else's victim, so its clip gets a second one; no clip gets a third.
+_TRIES = 2
+# A worker is replaced after so many clips: PyAV and FFmpeg keep 150 to 600 bytes of each, gigabytes after millions. The
+# slope over 30,000 clips went from 600 bytes a clip to 21 (docs/reliability.md).
+_CLIPS_PER_WORKER = 10_000
+
+
+@dataclass
+class _Worker:
+    """``deaths`` says how earlier workers died at the same job; ``clips`` is how many this one was given."""
+
+    process: BaseProcess
+    connection: Connection
+    job: tuple[ClipRequest, int] | None = None
+    deaths: tuple[str, ...] = ()
+    deadline: float = 0.0
+    clips: int = 0
+
+
+class DecodePool:
+    """``workers`` processes that decode one clip each at a time into one of ``slots`` shared-memory slots.
+
+    ``frames`` is the ring: uint16 ``[slots, K, 3, H, W]``. ``timeout`` is in seconds a clip. A worker that dies is
+    replaced, and its clip tried once more. Raises ``WorkerError`` when the processes cannot be started.
+    """
+
+    def __init__(self, spec: DecodeSpec, workers: int, slots: int, timeout: float) -> None:
+        self._spec, self._timeout = spec, timeout
+        self._context: Any = multiprocessing.get_context(START_METHOD)
+        self._ring = Ring((slots, spec.slots, 3, spec.height, spec.width))
+        self.frames: NDArray[np.uint16] = self._ring.frames
+        self._free = list(range(slots))
+        self._any_started = False
+        self._workers: list[_Worker] = []
+        try:
+            for _ in range(workers):
+                self._workers.append(self._start())
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def ready(self) -> bool:
+        """A worker is idle and a slot is free: ``submit`` may be called."""
+        return bool(self._free) and any(worker.job is None for worker in self._workers)
+
+    @property
+    def busy(self) -> int:
+        """Number of clips being decoded."""
+        return sum(worker.job is not None for worker in self._workers)
+
+    @property
+    def connections(self) -> list[Connection]:
+        """What becomes readable when a worker has finished or died."""
+        return [worker.connection for worker in self._workers if worker.job is not None]
+
+    def seconds_left(self) -> float | None:
+        """Seconds until the next clip times out; ``None`` when none is being decoded."""
+        deadlines = [worker.deadline for worker in self._workers if worker.job is not None]
+        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+
+    def submit(self, request: ClipRequest) -> None:
+        """Start decoding a clip; only when ``ready``."""
+        index = next(index for index, worker in enumerate(self._workers) if worker.job is None)
+        self._give(index, (request, self._free.pop()))
+
+    def collect(self) -> list[tuple[ClipRequest, int, DecodedClip | ClipError]]:
+        """Clips that finished, failed, timed out or killed two workers: (request, slot, outcome).
+
+        The caller owns the slot until ``release``.
+        """
+        finished = []
+        for index, worker in enumerate(self._workers):
+            if worker.job is not None and (outcome := self._outcome(index)) is not None:
+                finished.append((*worker.job, outcome))
+                self._workers[index].job = None
+                if self._workers[index].clips >= _CLIPS_PER_WORKER:
+                    self._replace(index)
+        return finished
+
+    def release(self, slot: int) -> None:
+        """Give a slot back; its frames may be overwritten from now on."""
+        self._free.append(slot)
+
+    def close(self) -> None:
+        """Stop every worker at once, whatever it is doing."""
+        while self._workers:
+            self._stop(self._workers.pop())
+        self._ring.close()
+
+    def _give(self, index: int, job: tuple[ClipRequest, int], deaths: tuple[str, ...] = ()) -> None:
+        for _ in range(_TRIES):
+            worker = self._workers[index]
+            try:
+                worker.connection.send(job)
+            except OSError:  # it died while idle
+                self._replace(index)
+                continue
+            worker.job, worker.deaths, worker.deadline = job, deaths, time.monotonic() + self._timeout
+            worker.clips += 1
+            return
+        raise WorkerError("the decoding processes die before they are given a clip")
+
+    def _outcome(self, index: int) -> DecodedClip | ClipError | None:
+        """What became of a worker's clip; ``None`` while it is being decoded, perhaps by another worker."""
+        worker = self._workers[index]
+        if worker.connection.poll():
+            try:
+                outcome: DecodedClip | ClipError | None = worker.connection.recv()
+            except (EOFError, OSError):
+                return self._died(index)
+            self._any_started = True
+            return outcome
+        if time.monotonic() < worker.deadline:
+            return None
+        self._replace(index)
+        return DecodeError(f"decoding took longer than --clip-timeout {self._timeout:g} s and was stopped")
+
+    def _died(self, index: int) -> DecodeError | None:
+        worker = self._workers[index]
+        deaths = (*worker.deaths, _cause(worker.process))
+        if len(deaths) == _TRIES and not self._any_started:
+            # No clip did this: it would fail every row of the table.
+            raise WorkerError(f"the decoding processes cannot start ({', '.join(deaths)}); the log above says why")
+        self._replace(index)
+        if len(deaths) == _TRIES:
+            hint = "; SIGKILL often means that the machine ran out of memory" if "SIGKILL" in deaths else ""
+            return DecodeError(f"two decoding processes died at this clip ({', '.join(deaths)}{hint})")
+        if worker.job is not None:
+            self._give(index, worker.job, deaths)
+        return None
+
+    def _start(self) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        # Daemons are ended with us when we end in good order; the worker itself sees to the rest.
+        process = self._context.Process(target=serve, args=(theirs, self._ring, self._spec), name="decode", daemon=True)
+        try:
+            process.start()
+        except (OSError, EOFError) as error:
+            raise WorkerError(f"a decoding process cannot be started: {error}") from error
+        finally:
+            theirs.close()
+        return _Worker(process, ours)
+
+    def _replace(self, index: int) -> None:
+        self._stop(self._workers.pop(index))
+        self._workers.insert(index, self._start())
+
+    @staticmethod
+    def _stop(worker: _Worker) -> None:
+        # SIGKILL at once: a worker hung inside a C library never returns to Python to see a gentler signal.
+        worker.process.kill()
+        worker.process.join()
+        worker.process.close()
+        worker.connection.close()
+
+
+def _cause(process: BaseProcess) -> str:
+    """How a process ended."""
+    process.join(5.0)
+    code = process.exitcode
+    if code is not None and code < 0:
+        with contextlib.suppress(ValueError):
+            return signal.Signals(-code).name
+    return "out of memory" if code == OUT_OF_MEMORY else f"exit status {code}"

@@ -1,0 +1,148 @@
+"""A decoding process, and the server that gives birth to it."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import multiprocessing.forkserver
+import multiprocessing.process
+import multiprocessing.resource_tracker
+import os
+import resource
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from saliency_engine.errors import ClipError, DecodeError, WorkerError
+from saliency_engine.pipeline.ring import Ring
+from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec
+
+START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+OUT_OF_MEMORY = 75
+"""Exit status of a worker that could not get memory: a fresh process may."""
+
+
+def claim_open_files(workers: int) -> None:
+    """Raise this process's soft limit of open files where ``workers`` processes need it.
+
+    Raises ``WorkerError`` where the hard limit is below: at once, rather than with some library's words in mid-run.
+    """
+    # Measured: 3 a worker, 10 for the fork server, memo and model; the rest for what is open for a moment.
+    needed = sum(1 for _ in Path("/dev/fd").iterdir()) + 3 * workers + 24
+    limit = _allow_open_files(needed)
+    if limit < needed:
+        raise WorkerError(f"this run opens up to {needed} files at a time, and the limit is {limit} (ulimit -n)")
+
+
+def _allow_open_files(wanted: int) -> int:
+    """The limit of open files, raised to ``wanted`` if it may be."""
+    soft, hard = (sys.maxsize if n == resource.RLIM_INFINITY else n for n in resource.getrlimit(resource.RLIMIT_NOFILE))
+    if soft >= wanted:
+        return soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    return min(wanted, hard)
+
+
+def start_fork_server() -> None:
+    """Begin the import of the decoder's libraries in the background; optional, and returns at once.
+
+    The fork server imports numba and PyAV once (0.2 s), then gives birth to workers in milliseconds, also in place of
+    dead ones; and it forks from a process without threads, which this one has.
+    """
+    if START_METHOD != "forkserver":
+        return
+    _allow_open_files(1024)  # the server has its limit from now on; a usual one
+    multiprocessing.set_forkserver_preload(["saliency_engine.video.decode", "saliency_engine.pipeline.worker"])
+    multiprocessing.resource_tracker.ensure_running()  # which unblocks SIGINT
+    # Ctrl-C reaches every process of the terminal, but the parent decides. A mask holds from the first moment on.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with _short_lived_folder():
+            multiprocessing.forkserver.ensure_running()
+    except OSError as error:
+        raise WorkerError(f"the server of decoding processes cannot be started: {error}") from error
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _short_lived_folder() -> Iterator[None]:
+    """Have the fork server's socket in a folder that is gone at once: kill -9 would leave it in TMPDIR.
+
+    Linux reaches a socket that has lost its name through an open handle; and through the folder's handle its path is
+    short, for a socket's must not be longer than 107 bytes. For want of public ones, private parts of multiprocessing
+    are touched (the same in CPython 3.11 to 3.14); elsewhere than on Linux all stays as it is.
+    """
+    server: Any = multiprocessing.forkserver._forkserver
+    settings: Any = multiprocessing.process.current_process()._config  # type: ignore[attr-defined]
+    if not hasattr(os, "O_PATH") or not Path("/proc/self/fd").is_dir():
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="saliency-batch-") as folder:
+        handle = os.open(folder, os.O_PATH)
+        through = f"/proc/self/fd/{handle}"
+        before, settings["tempdir"] = settings.get("tempdir"), through
+        try:
+            yield
+            address = server._forkserver_address
+            if isinstance(address, str) and address.startswith(through):  # else one was running already
+                server._forkserver_address = f"/proc/self/fd/{os.open(address, os.O_PATH)}"
+        finally:
+            settings["tempdir"] = before
+            os.close(handle)
+
+
+def serve(connection: Connection, ring: Ring, spec: DecodeSpec) -> None:
+    """A worker's life: say ``None`` when ready, then decode what comes through the pipe until it closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    from saliency_engine.video import decode  # noqa: PLC0415  the parent never needs the decoder's libraries
+
+    decode.silence()
+    connection.send(None)
+    while True:
+        try:
+            request, slot = connection.recv()
+        except (EOFError, OSError):
+            return
+        connection.send(_decode(request, spec, ring.frames[slot]))
+
+
+def _decode(request: ClipRequest, spec: DecodeSpec, frames: Any) -> DecodedClip | ClipError:
+    from saliency_engine.video import decode  # noqa: PLC0415
+
+    outcome: DecodedClip | ClipError
+    try:
+        outcome = decode.decode_clip(request, spec, frames)
+    except MemoryError:
+        sys.exit(OUT_OF_MEMORY)
+    except ClipError as error:
+        if _is_for_want_of_memory(error):
+            sys.exit(OUT_OF_MEMORY)
+        outcome = error
+    try:
+        found = Path(request.path).stat()
+    except OSError:
+        return outcome
+    if (found.st_size, found.st_mtime_ns) != (request.size, request.mtime_ns):
+        return DecodeError("the file was changed while it was being read; run the same command again")
+    return outcome
+
+
+def _is_for_want_of_memory(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, MemoryError):
+        error = error.__cause__
+    return error is not None
+
+
+def _follow_parent() -> None:
+    """End this process as soon as the run ends, even by kill -9."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,94 @@
+"""Lines that are no rows: kept in a file beside the output, each with its number and the reason."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+
+from saliency_engine.config import TableJob
+from saliency_engine.errors import ConfigError, InputError, OutputError
+from saliency_engine.tables import formats
+from saliency_engine.tables.jsonl_lines import Lines
+from saliency_engine.tables.output import Output, open_output
+
+
+class Rejects:
+    """The rejected lines of one run, ``count`` of them so far.
+
+    They go to ``job.rejects_path`` while that is ``opened``. Where there is no such file (a pipe without ``--rejects``,
+    a command that only reads) the first one is an ``InputError``.
+    """
+
+    def __init__(self, job: TableJob) -> None:
+        self.path, self.count = job.rejects_path, 0
+        self._file: Output | None = None
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Take lines until the end of the block, which must ``commit`` them; then remove what an earlier run left.
+
+        As with any output nothing is at the path before, and nothing stays without the commit. Raises ``OutputError``,
+        and ``ConfigError`` for a name that is not one of JSON lines.
+        """
+        if not self.path:
+            yield
+            return
+        format = formats.of_path(self.path, "rejects")
+        if format.kind != "jsonl":
+            raise ConfigError(f"--rejects {self.path}: rejected lines are written as JSON lines, so name it .jsonl")
+        with open_output(self.path, format, None) as self._file:
+            yield
+            if not self.count:
+                self._remove_older()
+
+    def foresee(self, number: int, reason: str, line: bytes, rest: Iterable[bytes] | None = None) -> None:
+        """In a first reading: nothing, unless ``add`` could not keep the line in the second."""
+        if not self.path:
+            self.add(number, reason, line, rest)
+
+    def add(self, number: int, reason: str, line: bytes, rest: Iterable[bytes] | None = None) -> None:
+        """Keep line ``number`` (from 1): ``line`` without its line feed, and ``rest``, the pieces of one too long.
+
+        The record has the line as ``text``, or as ``base64`` where it is not UTF-8 or has a ``rest``.
+        """
+        if self._file is None:
+            hint = "" if self.path else " (run --rejects FILE keeps such lines and goes on)"
+            raise InputError(f"line {number}: {reason}{hint}")
+        self.count += 1
+        record = {"line": number, "reason": reason}
+        try:
+            if rest is None:
+                self._file.write(_one(orjson.dumps(record | {"text": line.decode()}) + b"\n"))
+                return
+        except UnicodeDecodeError:
+            pass
+        self._file.write(_one(orjson.dumps(record)[:-1] + b',"base64":"'))
+        for piece in rest or ():
+            whole = len(line) // 3 * 3
+            self._file.write(_more(base64.b64encode(line[:whole])))
+            line = line[whole:] + piece
+        self._file.write(_more(base64.b64encode(line) + b'"}\n'))
+
+    def commit(self) -> None:
+        """Put the file in its place, if there is anything in it: before the output, which never stands without it."""
+        if self._file is not None and self.count:
+            self._file.commit(self.count)
+
+    def _remove_older(self) -> None:
+        try:
+            Path(os.path.realpath(self.path)).unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot remove what an earlier run left: {error.strerror}") from error
+
+
+def _one(text: bytes) -> Lines:
+    return Lines([text], [frozenset()])
+
+
+def _more(text: bytes) -> Lines:
+    return Lines([], [], text)

@@ -1,0 +1,176 @@
+"""Opening a clip's file for decoding: that file and nothing else, whatever its name or its content says."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import av
+from av import Packet, VideoCodecContext, VideoFrame
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from saliency_engine.errors import DecodeError
+from saliency_engine.storage.regular_file import open_regular
+from saliency_engine.types import ClipRequest, DecodeSpec, RawFormat
+
+# Demuxers that read one file and nothing else. An allow-list, because FFmpeg gains demuxers with every release:
+# playlists (hls, dash, concat, imf), image sequences (image2 takes % in a name for a pattern), scripts (avs,
+# lavfi), sdp/rtsp and capture devices all open other files or sockets, and the next one must not slip through.
+_CONTAINERS = (
+    "amv,apng,asf,av1,avi,bink,cavsvideo,dirac,dnxhd,dv,evc,flic,gif,gxf,h261,h263,h264,hevc,ivf,lxf,m4v,matroska,"
+    "mjpeg,mov,mpegvideo,mxf,nut,nuv,obu,ogg,rm,smk,vc1,vc1test,vivo,vvc,yuv4mpegpipe"
+)
+# Those whose streams show up only while FFmpeg probes: its options reach no decoder that it opens by then, so that it
+# would decode frames of any size.
+_PROBED = "flv,kux,live_flv,mpeg,mpegts,nsv,roq,swf,wtv"
+_PROBED_PACKETS = 64  # of all streams; it decodes up to 20 frames of H.264, to see how they are reordered
+_GENERATE_PTS = 1  # AVFMT_FLAG_GENPTS, on by default in PyAV: it invents times that B-frames in AVI contradict
+
+
+@dataclass(frozen=True)
+class OpenClip:
+    """A clip's video stream, ready to be read from its start. ``fd`` is the file's descriptor."""
+
+    container: InputContainer
+    stream: VideoStream
+    fd: int
+    max_pixels: int
+    accept_short: bool
+
+    def check_packet(self, packet: Packet[VideoStream]) -> None:
+        """Raise ``DecodeError`` where a packet that failed says that its frame is too large."""
+        _check_size(*_size_in(packet), self.max_pixels)
+
+    def check_frame(self, frame: VideoFrame) -> None:
+        """Raise ``DecodeError`` where a frame is too large."""
+        _check_size(frame.width, frame.height, self.max_pixels)
+
+
+@contextmanager
+def opened(request: ClipRequest, spec: DecodeSpec) -> Iterator[OpenClip]:
+    """Open a clip's video stream for decoding on one thread; closed again whatever happens.
+
+    Raises ``DecodeError`` where the path is no regular file, no admitted container, holds no video, or its frames
+    are larger than ``spec.max_pixels``, if possible before any frame is decoded.
+    """
+    fd = open_regular(request.path, spec.confine)
+    try:
+        with _open_container(fd, request.raw, spec.max_pixels) as container:
+            container.flags &= ~_GENERATE_PTS
+            stream = container.streams.best("video")
+            if not isinstance(stream, av.VideoStream) or Disposition.attached_pic in stream.disposition:
+                raise DecodeError("the file holds no video stream")
+            if stream.codec_context is None:
+                raise DecodeError("the file's video codec has no decoder here")
+            if not stream.codec_context.width:  # perhaps refused while probing, which does not tell the size
+                position = os.lseek(fd, 0, os.SEEK_CUR)  # the container's, too
+                _look_through(fd, spec.max_pixels)
+                os.lseek(fd, position, os.SEEK_SET)
+            _check_size(stream.codec_context.width, stream.codec_context.height, spec.max_pixels)
+            stream.thread_type = "NONE"
+            stream.codec_context.thread_count = 1
+            stream.codec_context.options = _limit(spec.max_pixels)
+            yield OpenClip(container, stream, fd, spec.max_pixels, spec.accept_short)
+    finally:
+        os.close(fd)
+
+
+def _open_container(fd: int, raw: RawFormat | None, max_pixels: int) -> InputContainer:
+    limit = _limit(max_pixels)
+    if raw is not None:
+        _check_raw(raw, os.fstat(fd).st_size, max_pixels)
+        size = {"video_size": f"{raw.width}x{raw.height}", "pixel_format": raw.pixel_format}
+        return _demuxer(fd, limit | size, "rawvideo")
+    if os.fstat(fd).st_size == 0:
+        raise DecodeError("the file is empty")
+    try:
+        try:
+            return _demuxer(fd, limit | {"format_whitelist": _CONTAINERS})
+        except av.error.ArgumentError:  # not in that list
+            _look_through(fd, max_pixels)
+            return _demuxer(fd, limit | {"format_whitelist": _PROBED})
+    except (av.FFmpegError, ValueError) as error:
+        hint = " (no container that is admitted here)" if isinstance(error, av.error.ArgumentError) else ""
+        raise DecodeError(f"cannot be opened as video: {explain(error)}{hint}") from error
+
+
+def _demuxer(fd: int, options: dict[str, str], form: str | None = None) -> InputContainer:
+    os.lseek(fd, 0, os.SEEK_SET)
+    # FFmpeg gets the descriptor, and may use no other protocol: no name that it could misread, no second look at the
+    # path, no other file or host, whatever a demuxer would like to open.
+    options = {"fd": str(fd), "protocol_whitelist": "fd"} | options
+    return av.open("fd:", "r", format=form, options=options, metadata_errors="replace")
+
+
+def _look_through(fd: int, max_pixels: int) -> None:
+    """Refuse frames that are too large by what headers and parsers say, no decoder being admitted."""
+    with _demuxer(fd, {"format_whitelist": f"{_CONTAINERS},{_PROBED}", "codec_whitelist": "none"}) as container:
+        for stream in container.streams.video:
+            if stream.codec_context:
+                _check_size(stream.codec_context.width, stream.codec_context.height, max_pixels)
+        for packet in itertools.islice(container.demux(), _PROBED_PACKETS):
+            _check_size(*_size_in(packet), max_pixels)
+
+
+def _size_in(packet: Packet[Any]) -> tuple[int, int]:
+    """Width and height in a packet's own headers, by FFmpeg's parser; zeros where it does not tell."""
+    context = packet.stream.codec_context
+    if not isinstance(context, VideoCodecContext) or not packet.size:
+        return 0, 0
+    parser: Any = av.CodecContext.create(context.name, "r")
+    with contextlib.suppress(av.FFmpegError, ValueError):
+        parser.extradata = context.extradata
+        parser.parse(bytes(packet))
+        parser.parse()
+    return int(parser.width), int(parser.height)
+
+
+def _limit(max_pixels: int) -> dict[str, str]:
+    """FFmpeg's own limit, which holds before it allocates a frame, but counts the margins that codecs add."""
+    return {"max_pixels": str(max_pixels + max_pixels // 16 + (1 << 16))}
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise DecodeError(f"frames of {width}×{height} pixels: more than {max_pixels} are refused (--max-pixels)")
+
+
+def _check_raw(raw: RawFormat, size: int, max_pixels: int) -> None:
+    if raw.width < 1 or raw.height < 1:
+        raise DecodeError(f"{raw.width}×{raw.height} is no frame size")
+    _check_size(raw.width, raw.height, max_pixels)
+    frame = frame_bytes(raw)
+    if size == 0 or size % frame:
+        what = f"{raw.width}×{raw.height} {raw.pixel_format} frames ({frame} bytes each)"
+        raise DecodeError(f"{size} bytes is not a whole number of {what}")
+
+
+def frame_bytes(raw: RawFormat) -> int:
+    """Bytes of one frame of headerless video. Raises ``DecodeError`` for a pixel format that is unknown."""
+    try:
+        pixel = av.VideoFormat(raw.pixel_format, raw.width, raw.height)
+    except ValueError as error:
+        raise DecodeError(f"unknown pixel format {raw.pixel_format!r}") from error
+    parts = pixel.components
+    if not parts or pixel.has_palette or pixel.is_bit_stream:
+        raise DecodeError(f"raw video of pixel format {raw.pixel_format} is not supported")
+    if len({part.plane for part in parts}) > 1:
+        return sum(part.width * part.height * -(-part.bits // 8) for part in parts)
+    # Packed: the padded size of a pixel, lines of whole chroma samples.
+    group = 256 // pixel.chroma_width(256)
+    return -(-raw.width // group) * group * raw.height * pixel.padded_bits_per_pixel // 8
+
+
+def explain(error: Exception) -> str:
+    """An error's own words, without numbers and file names."""
+    if isinstance(error, UnicodeError):
+        return "text that is not valid UTF-8"
+    text = error.strerror if isinstance(error, (av.FFmpegError, OSError)) else str(error)
+    return text or type(error).__name__

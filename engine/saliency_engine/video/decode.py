@@ -1,0 +1,78 @@
+"""One clip in, K upright R'G'B' frames of the model's size out: what a decode worker runs.
+
+Nothing but ``DecodeError`` comes out of ``decode_clip`` when a clip is at fault, whatever the clip is.
+"""
+
+from __future__ import annotations
+
+import time
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from saliency_engine.errors import DecodeError
+from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec
+from saliency_engine.video import color, sampling
+from saliency_engine.video.container import explain, opened
+from saliency_engine.video.picture import Picture, Scaler
+
+
+def silence() -> None:
+    """Keep FFmpeg's messages away from Python; for a worker's initializer.
+
+    PyAV's logging calls back into Python from FFmpeg's threads, which can deadlock.
+    """
+    av.logging.set_level(None)
+
+
+def decode_clip(request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint16]) -> DecodedClip:
+    """Decode the sampled frames of one clip into ``out``.
+
+    ``out`` is ``[spec.slots, 3, spec.height, spec.width]`` uint16, C-contiguous; its first ``frames`` entries
+    are written as 16-bit R'G'B' (gamma-coded, 65535 is white), the others are undefined. The motion is measured on
+    luma code values scaled to 8 bits, whatever their range. Raises ``DecodeError`` with a reason for people.
+    """
+    started = time.perf_counter()
+    try:
+        motion = _decode(request, spec, out)
+    except (av.FFmpegError, ValueError, OSError, MemoryError, OverflowError) as error:
+        raise DecodeError(f"the clip cannot be decoded: {explain(error)}") from error
+    if not motion:
+        raise DecodeError("the file holds no frame that can be decoded")
+    return DecodedClip(tuple(motion), time.perf_counter() - started)
+
+
+def _decode(request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint16]) -> list[float]:
+    scaler = Scaler()
+    motion: list[float] = []
+    damaged: list[int] = []
+    previous: Picture | None = None
+    for slot, shown in sampling.select(lambda: opened(request, spec), spec):
+        picture = Picture.of(shown.frame, scaler, spec.color)
+        picture.paint(scaler, out[slot])
+        if slot == 0 or previous is None:
+            motion, damaged = [0.0], []
+        else:
+            motion.append(_motion(previous, picture, out[slot - 1], out[slot]))
+        if shown.damaged:
+            damaged.append(slot + 1)
+        previous = picture
+    if damaged:
+        which = ", ".join(map(str, damaged))
+        raise DecodeError(f"{len(damaged)} of the {len(motion)} sampled frames are damaged: number {which}")
+    return motion
+
+
+def _motion(before: Picture, after: Picture, rgb_before: NDArray[np.uint16], rgb_after: NDArray[np.uint16]) -> float:
+    """mean|Y_t − Y_(t−1)| / 255 at the clip's own size, or at the model's where size or format changed."""
+    same = before.layout == after.layout and (before.frame.width, before.frame.height) == (
+        after.frame.width,
+        after.frame.height,
+    )
+    if not same:
+        weights = np.array([0.2126, 0.7152, 0.0722], np.float32)
+        return float(np.abs(np.tensordot(weights, rgb_after.astype(np.float32) - rgb_before, 1)).mean() / color.WHITE)
+    width, height = after.frame.width, after.frame.height
+    total = color.absolute_difference(before.luma(), after.luma(), width)
+    return total / (width * height * 255 << after.layout.depth - 8)

@@ -1,0 +1,85 @@
+"""A graph in half precision inside, float32 at its borders: for GPUs."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnxruntime.transformers.float16 import convert_float_to_float16
+
+from saliency_engine.errors import ModelError
+from saliency_engine.numerics.fidelity import HALF, compare
+from saliency_exporter import sample_frames as made
+from saliency_exporter.graphs import maps_of, open_parent, put_in_order
+from saliency_exporter.variants.variant import Variant, publish, signed
+
+
+def fp16(path: Path, output: Path, sources: Sequence[str]) -> dict[str, Any]:
+    """Write ``path`` in half precision; returns the manifest.
+
+    Measured by its twin (see ``twin``). Raises ``ModelError`` when the graph cannot be converted or misses the gate.
+    """
+    parent = open_parent(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # weights below the least half become zero: the gate judges that
+            # No operator stays in float32: what the converter is wary of by default, CUDA has in half precision.
+            model = convert_float_to_float16(parent.model(), keep_io_types=True, op_block_list=[])
+    except Exception as error:  # the converter raises what its helpers raise
+        raise ModelError(f"{path} cannot be converted to half precision: {error}") from error
+    put_in_order(model)  # the converter appends its casts
+    content = signed(parent, "fp16", model.SerializeToString())
+    frames = made.for_measuring(sources, *parent.size)
+    figures = compare(maps_of(parent.data, frames), maps_of(twin(content), frames))
+    settings = {
+        "measured": "as its float32 twin: every tensor rounded to half precision, sums within an operator in float32"
+    }
+    return publish(parent, Variant("fp16", content, figures, settings), HALF, output, sources)
+
+
+def twin(content: bytes) -> bytes:
+    """The graph in float32 with every tensor rounded to half precision where the half-precision graph has it so.
+
+    On the CPU, ONNX Runtime computes a half-precision graph in float32 and leaves most of the roundings out, so that
+    running the file itself there would measure little more than its weights. The twin rounds as a GPU stores.
+    """
+    model = onnx.load_from_string(content)
+    inferred = onnx.shape_inference.infer_shapes(model)
+    halves = {v.name for v in inferred.graph.value_info if v.type.tensor_type.elem_type == TensorProto.FLOAT16}
+    for tensor in model.graph.initializer:
+        _widen(tensor)
+    nodes = []
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if attribute.name == "to" and attribute.i == TensorProto.FLOAT16:
+                attribute.i = TensorProto.FLOAT
+            elif attribute.name == "value":
+                _widen(attribute.t)
+        rounded = [name for name in node.output if name in halves]
+        node.output[:] = [f"{name}__wide" if name in halves else name for name in node.output]
+        nodes.append(node)
+        for name in rounded:
+            nodes.append(helper.make_node("Cast", [f"{name}__wide"], [f"{name}__half"], to=TensorProto.FLOAT16))
+            nodes.append(helper.make_node("Cast", [f"{name}__half"], [name], to=TensorProto.FLOAT))
+    return _with_nodes(model, nodes)
+
+
+def _widen(tensor: TensorProto) -> None:
+    if tensor.data_type == TensorProto.FLOAT16:
+        wide = numpy_helper.to_array(tensor).astype(np.float32)
+        tensor.CopyFrom(numpy_helper.from_array(wide, tensor.name))
+
+
+def _with_nodes(model: ModelProto, nodes: Sequence[onnx.NodeProto]) -> bytes:
+    del model.graph.value_info[:]
+    graph = helper.make_graph(
+        nodes, model.graph.name, model.graph.input, model.graph.output, list(model.graph.initializer)
+    )
+    wide = helper.make_model(graph, opset_imports=list(model.opset_import), ir_version=model.ir_version)
+    data: bytes = wide.SerializeToString()
+    return data

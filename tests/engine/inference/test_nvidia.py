@@ -1,0 +1,396 @@
+"""The path of the graphics cards, as far as a processor can walk it: rewritten graphs, bound buffers, decisions."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from saliency_engine.errors import InferenceError, ModelError, ProviderError
+from saliency_engine.inference import nvidia, session
+from saliency_engine.inference.cuda_memory import CudaMemory
+from saliency_engine.inference.io_binding import MainMemory
+from saliency_engine.inference.nvidia import CUDA, TENSORRT, Gpu
+from saliency_engine.inference.session import Session
+from saliency_engine.models.graph import edit
+from saliency_engine.models.load import Model
+from saliency_engine.numerics import reference
+
+HOW = pytest.mark.parametrize("uint16", [True, False], ids=["normalised-there", "normalised-here"])
+KERNEL = np.random.default_rng(1).standard_normal((1, 3, 3, 3)).astype(np.float32)
+
+
+def _graph(*nodes: NodeProto, batch: int | str = 1, **constants: NDArray[Any]) -> ModelProto:
+    """``nodes`` from ``input`` to ``saliency_map``."""
+    frames = helper.make_tensor_value_info("input", TensorProto.FLOAT, [batch, 3, 32, 48])
+    maps = helper.make_tensor_value_info("saliency_map", TensorProto.FLOAT, [batch, None, None, None])
+    tensors = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(list(nodes), "made", [frames], [maps], tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def _conv(batch: int | str = 1) -> ModelProto:
+    """A saliency model in miniature."""
+    conv = helper.make_node("Conv", ["input", "w"], ["c"], pads=[1, 1, 1, 1])
+    return _graph(conv, helper.make_node("Sigmoid", ["c"], ["saliency_map"]), batch=batch, w=KERNEL)
+
+
+def _half() -> ModelProto:
+    """The same in half precision inside, as the exporter makes it."""
+    return _graph(
+        helper.make_node("Cast", ["input"], ["h"], to=TensorProto.FLOAT16),
+        helper.make_node("Conv", ["h", "w"], ["c"], pads=[1, 1, 1, 1]),
+        helper.make_node("Sigmoid", ["c"], ["s"]),
+        helper.make_node("Cast", ["s"], ["saliency_map"], to=TensorProto.FLOAT),
+        w=KERNEL.astype(np.float16),
+    )
+
+
+def _model(made: ModelProto | Path) -> Model:
+    data = made.read_bytes() if isinstance(made, Path) else made.SerializeToString()
+    return Model("made", "made.onnx", "5ha", data)
+
+
+def _frames(count: int, height: int = 32, width: int = 48) -> NDArray[np.uint16]:
+    return np.random.default_rng(2).integers(0, 65536, (count, 3, height, width), np.uint16)
+
+
+def _session(model: Model, batch_size: int = 4, size: tuple[int, int] = (48, 32)) -> Session:
+    return Session(model, provider="cpu", threads=1, batch_size=batch_size, model_size=size)
+
+
+def _maps(session: Session, frames: NDArray[np.uint16]) -> NDArray[np.float32]:
+    maps = np.empty((len(frames), session.map_height, session.map_width), np.float32)
+    session.run(frames, maps)
+    return maps
+
+
+@pytest.fixture
+def bound(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Session]:
+    """Sessions on the path of the cards, with ONNX Runtime's CPU provider in place of CUDA's."""
+
+    def make(model: Model, *, uint16: bool = True, **settings: Any) -> Session:
+        with monkeypatch.context() as patch:
+            patch.setattr(session, "_open", lambda model, *_: Gpu(model, "cpu", uint16=uint16))
+            return _session(model, **settings)
+
+    return make
+
+
+# graphs with another input
+
+
+def test_frames_are_normalised_in_the_graph_as_numpy_does_it() -> None:
+    made = _graph(helper.make_node("Identity", ["input"], ["saliency_map"]))
+    every_value = np.broadcast_to(np.arange(65536, dtype=np.uint16).reshape(1, 1, 256, 256), (1, 3, 256, 256))
+    data = edit.with_input(made.SerializeToString(), every_value.shape, uint16=True)
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    (taken,) = session.get_inputs()
+    assert (taken.type, taken.shape) == ("tensor(uint16)", [1, 3, 256, 256])
+    got = session.run(None, {taken.name: every_value})[0]
+    np.testing.assert_allclose(got, reference.normalize(every_value / 65535.0), atol=1e-6, rtol=0)
+
+
+@HOW
+@pytest.mark.parametrize("batch", ["N", 1])
+def test_a_rewritten_graph_is_sound_and_keeps_every_node_and_weight(uint16: bool, batch: int | str) -> None:
+    before = _conv(batch)
+    after = onnx.load_from_string(edit.with_input(before.SerializeToString(), (8, 3, 32, 48), uint16=uint16))
+    onnx.checker.check_model(after, full_check=True)
+    assert list(after.graph.node)[-2:] == list(before.graph.node)
+    assert list(after.graph.initializer) == list(before.graph.initializer)
+    assert (after.ir_version, list(after.opset_import)) == (before.ir_version, list(before.opset_import))
+
+
+def test_what_is_no_model_cannot_be_rewritten() -> None:
+    with pytest.raises(ModelError, match="not an ONNX file"):
+        edit.with_input(b"this is no model", (1, 3, 8, 8), uint16=True)
+
+
+@pytest.mark.parametrize(
+    ("made", "apart"),
+    [
+        (_conv(), True),
+        (_half(), True),
+        (_graph(helper.make_node("Reshape", ["input", "s"], ["saliency_map"]), s=np.array([1, 3, 48, 32])), False),
+        (
+            _graph(
+                helper.make_node("Resize", ["input", "", "s"], ["saliency_map"]), s=np.array([1, 1, 2, 2], np.float32)
+            ),
+            True,
+        ),
+        (
+            _graph(helper.make_node("Resize", ["input", "", "", "s"], ["saliency_map"]), s=np.array([1, 3, 64, 96])),
+            False,
+        ),
+        (_graph(helper.make_node("Concat", ["input", "input"], ["saliency_map"], axis=1)), True),
+        (_graph(helper.make_node("Concat", ["input", "input"], ["saliency_map"], axis=0)), False),
+        (_graph(helper.make_node("ReduceMean", ["input"], ["saliency_map"])), False),
+    ],
+    ids=lambda value: value.graph.node[0].op_type if isinstance(value, ModelProto) else str(value),
+)
+def test_a_batch_of_one_is_left_alone_unless_every_operator_takes_frames_one_by_one(
+    made: ModelProto, apart: bool
+) -> None:
+    assert edit.frames_apart(made.SerializeToString()) is apart
+
+
+# bound buffers
+
+
+@HOW
+@pytest.mark.parametrize("made", [_conv("N"), _conv(1), _conv(8), _half()], ids=["N", "1", "8", "half"])
+def test_bound_buffers_give_the_same_maps(bound: Callable[..., Session], made: ModelProto, uint16: bool) -> None:
+    frames = _frames(16)
+    session = bound(_model(made), uint16=uint16, batch_size=4)
+    assert session.batch == (8 if made.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 8 else 4)
+    np.testing.assert_allclose(_maps(session, frames), _maps(_session(_model(made), 4), frames), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["saliency_student_v1", "saliency_student_v2"])
+def test_students_of_a_fixed_batch_of_one_run_several_frames_a_call(
+    bound: Callable[..., Session], models: Path, name: str
+) -> None:
+    model, frames = _model(models / f"{name}.onnx"), _frames(3, 64, 64)
+    session = bound(model, batch_size=3, size=(64, 64))
+    assert (session.batch, session.remark) == (3, "3 frames a call")
+    np.testing.assert_allclose(_maps(session, frames), _maps(_session(model, size=(64, 64)), frames), atol=1e-5)
+
+
+def test_batches_under_way_at_once_do_not_mix(bound: Callable[..., Session]) -> None:
+    session, frames = bound(_model(_conv()), batch_size=2), _frames(64)
+    expected = _maps(_session(_model(_conv())), frames)
+    with ThreadPoolExecutor(3) as callers:
+        orders = [np.random.default_rng(seed).permutation(64) for seed in range(12)]
+        for order, maps in zip(orders, callers.map(lambda order: _maps(session, frames[order]), orders), strict=True):
+            np.testing.assert_allclose(maps, expected[order], atol=1e-5)
+
+
+def test_a_size_the_graph_cannot_take_is_an_error_before_any_clip(bound: Callable[..., Session], models: Path) -> None:
+    with pytest.raises(ModelError, match="does not run at 321x320"):
+        bound(_model(models / "saliency_student_v2.onnx"), size=(321, 320))
+
+
+def test_frames_of_another_size_are_an_error(bound: Callable[..., Session]) -> None:
+    with pytest.raises(ValueError, match=r"frames of shape \[4, 3, 33, 48\], not \[4, 3, 32, 48\]"):
+        bound(_model(_conv())).run(_frames(4, 33), np.zeros((4, 33, 48), np.float32))
+
+
+# what is asked of the providers
+
+
+class _StandIn(onnxruntime.InferenceSession):  # type: ignore[misc]
+    """Notes what is asked of a provider, and runs on the CPU."""
+
+    asked: list[list[tuple[str, dict[str, str]]]]
+    capture: bool
+    stale: bool
+    takes_operators: bool
+
+    def __init__(self, data: bytes, options: Any, providers: Any, **settings: Any) -> None:
+        self.wanted, self.captured = [name for name, _ in providers], set[str]()
+        if self.wanted != ["CPUExecutionProvider"]:
+            self.asked.append(providers)
+            if providers[-1][1]["enable_cuda_graph"] == "1" and not self.capture:
+                raise RuntimeError("This session cannot use the graph capture feature")
+        super().__init__(data, options, providers=["CPUExecutionProvider"], **settings)
+
+    def run_with_iobinding(self, binding: Any, options: Any = None) -> None:
+        graph = options.get_run_config_entry("gpu_graph_id")
+        if not (self.stale and graph in self.captured):
+            super().run_with_iobinding(binding, options)
+        if graph != "-1":
+            self.captured.add(graph)
+
+    def get_providers(self) -> list[str]:
+        return self.wanted
+
+    def get_provider_graph_assignment_info(self) -> Any:
+        class Part:
+            ep_name = self.wanted[0] if self.takes_operators else "CPUExecutionProvider"
+
+            @staticmethod
+            def get_nodes() -> list[int]:
+                return [0]
+
+        return [Part, Part]
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[_StandIn]:
+    """A machine that seems to have a card, as far as sessions go; see ``_StandIn``."""
+    _StandIn.asked, _StandIn.capture, _StandIn.stale, _StandIn.takes_operators = [], True, False, True
+    monkeypatch.setattr(onnxruntime, "InferenceSession", _StandIn)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
+    monkeypatch.setattr(nvidia, "CudaMemory", MainMemory)
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return _StandIn
+
+
+def test_cuda_computes_in_full_float32_without_timing_anything(card: type[_StandIn]) -> None:
+    session = Session(_model(_conv()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
+    assert (session.provider, session.batch, session.remark) == (CUDA, 4, "4 frames a call, CUDA graphs")
+    starting, running = card.asked
+    assert starting == [(CUDA, {**dict(starting)[CUDA], "enable_cuda_graph": "0"})]
+    options = dict(running)[CUDA]
+    assert (options["use_tf32"], options["cudnn_conv_algo_search"], options["enable_cuda_graph"]) == (
+        *("0", "HEURISTIC"),
+        "1",
+    )
+
+
+def test_a_graph_that_cannot_be_captured_runs_without_and_says_so(card: type[_StandIn]) -> None:
+    card.capture = False
+    session = Session(_model(_conv()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
+    assert session.remark.startswith("4 frames a call, no CUDA graphs (cannot load the model made.onnx: This session")
+    assert [dict(providers)[CUDA]["enable_cuda_graph"] for providers in card.asked] == ["0", "1", "0"]
+    frames = _frames(4)
+    np.testing.assert_allclose(_maps(session, frames), _maps(_session(_model(_conv())), frames), atol=1e-5)
+
+
+def test_a_graph_that_replays_what_it_has_seen_before_is_not_used(card: type[_StandIn]) -> None:
+    card.stale = True
+    session = Session(_model(_conv()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
+    assert session.remark == "4 frames a call, no CUDA graphs (a replayed CUDA graph gave other maps than a plain run)"
+    frames = _frames(4)
+    np.testing.assert_allclose(_maps(session, frames), _maps(_session(_model(_conv())), frames), atol=1e-5)
+
+
+def test_a_provider_that_takes_no_operator_is_an_error(card: type[_StandIn]) -> None:
+    card.takes_operators = False
+    with pytest.raises(ProviderError, match="takes none of the operators"):
+        Gpu(_model(_conv()), "cuda", graphs=False).pin((4, 3, 32, 48), 2)
+
+
+@pytest.mark.parametrize(("made", "half"), [(_conv(), "0"), (_half(), "1")], ids=["float32", "float16"])
+def test_tensorrt_takes_the_models_own_precision_and_keeps_engines_by_model(
+    card: type[_StandIn], tmp_path: Path, made: ModelProto, half: str
+) -> None:
+    session = Session(_model(made), provider="tensorrt", threads=1, batch_size=4, model_size=(48, 32))
+    assert session.provider == TENSORRT
+    assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0"
+    (first, options), (second, _) = card.asked[-1]
+    assert (first, second, options["trt_fp16_enable"]) == (TENSORRT, CUDA, half)
+    assert options["trt_engine_cache_path"] == options["trt_timing_cache_path"]
+    folder = Path(options["trt_engine_cache_path"])
+    assert folder.is_dir()
+    assert folder.is_relative_to(tmp_path)
+    assert folder.name == "5ha"
+    frames = _frames(4)
+    np.testing.assert_allclose(_maps(session, frames), _maps(_session(_model(made)), frames), atol=1e-5)
+
+
+def test_other_precisions_are_refused() -> None:
+    with pytest.raises(ProviderError, match="bfloat16 does not run with --provider cuda; openvino has it"):
+        Gpu(_model(_conv()), "cuda", "bfloat16")
+
+
+@pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="this machine has a GPU: the provider may well start")
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
+def test_a_provider_that_cannot_start_is_an_error_not_a_fallback(
+    provider: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(ProviderError, match=f"--provider {provider} was asked for, but .*saliency-batch\\[{provider}]"):
+        Session(_model(_conv()), provider=provider, threads=1, batch_size=1, model_size=(8, 8))
+    assert capsys.readouterr().out == ""
+
+
+# the CUDA runtime's memory and copies
+
+
+class _Runtime:
+    """The calls of the CUDA runtime that are used, on main memory, with ctypes' own arguments."""
+
+    def __init__(self) -> None:
+        self.held: dict[int, Any] = {}
+        self.streams: list[int] = []
+        self.code = 0
+        self.cudaGetErrorString = lambda _: b"out of memory"
+        self.cudaFreeHost = lambda address: self.held.pop(address.value)
+
+    def cudaHostAlloc(self, address: Any, size: ctypes.c_size_t, flags: ctypes.c_uint) -> int:  # noqa: N802
+        if not self.code:
+            memory = ctypes.create_string_buffer(size.value)
+            address._obj.value = ctypes.addressof(memory)
+            self.held[ctypes.addressof(memory)] = memory
+        return self.code + flags.value
+
+    def cudaStreamCreateWithFlags(self, stream: Any, flags: ctypes.c_uint) -> int:  # noqa: N802
+        assert flags.value == 1
+        stream._obj.value = len(self.streams) + 1
+        self.streams.append(0)
+        return 0
+
+    def cudaMemcpyAsync(  # noqa: N802
+        self, to: ctypes.c_void_p, what: ctypes.c_void_p, size: ctypes.c_size_t, kind: ctypes.c_int, stream: Any
+    ) -> int:
+        assert kind.value == 4
+        ctypes.memmove(to, what, size.value)
+        self.streams[stream.value - 1] += 1
+        return 0
+
+    def cudaStreamSynchronize(self, stream: ctypes.c_void_p) -> int:  # noqa: N802
+        return 0 if stream.value else 1
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> _Runtime:
+    """A stand-in for the CUDA runtime, in the place of the library."""
+    runtime = _Runtime()
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: runtime)
+    return runtime
+
+
+def test_page_locked_memory_lives_as_long_as_its_arrays(runtime: _Runtime) -> None:
+    array = CudaMemory().host((2, 3), np.uint16)
+    array[...] = 7
+    view = array[1]
+    del array
+    gc.collect()
+    assert view.tolist() == [7, 7, 7]
+    assert len(runtime.held) == 1
+    del view
+    gc.collect()
+    assert not runtime.held
+
+
+def test_every_thread_copies_on_a_stream_of_its_own(runtime: _Runtime) -> None:
+    memory = CudaMemory()
+    source, target = memory.host((1000,), np.float32), memory.host((1000,), np.float32)
+    source[...] = np.arange(1000)
+
+    def copy_twice(_: int) -> None:
+        for _ in range(2):
+            memory.copy(target.ctypes.data, source.ctypes.data, source.nbytes)
+
+    copy_twice(0)
+    with ThreadPoolExecutor(1) as other:
+        list(other.map(copy_twice, range(3)))
+    np.testing.assert_array_equal(target, source)
+    assert runtime.streams == [2, 6]
+
+
+def test_an_error_of_the_runtime_says_which_call_and_why(runtime: _Runtime) -> None:
+    runtime.code = 2
+    with pytest.raises(InferenceError, match="cudaHostAlloc: out of memory"):
+        CudaMemory().host((2, 3), np.uint16)
+
+
+def test_a_missing_runtime_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "cuda_version", "1.0")
+    with pytest.raises(ProviderError, match=r"libcudart\.so\.1 cannot be loaded"):
+        CudaMemory()

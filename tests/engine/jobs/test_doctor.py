@@ -1,0 +1,95 @@
+"""``saliency-batch doctor`` on this machine, and on ones that are broken on purpose."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from saliency_engine.jobs.doctor import BROKEN, NOTE, known_holes
+
+
+def _doctor(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from saliency_engine.cli.app import main; main()", "doctor", *arguments]
+    return subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def _findings(done: subprocess.CompletedProcess[str]) -> dict[str, tuple[str, str]]:
+    return {finding["name"]: (finding["state"], finding["told"]) for finding in json.loads(done.stdout)}
+
+
+def test_a_sound_installation_exits_with_0_and_tells_what_runs() -> None:
+    done = _doctor()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "runs the built-in model on CPUExecutionProvider" in " ".join(done.stdout.split())
+    assert "FFmpeg" in done.stdout
+    assert "broken" not in done.stdout
+
+
+def test_two_onnxruntime_packages_are_a_clash(tmp_path: Path) -> None:
+    other = tmp_path / "onnxruntime-1.20.0.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: onnxruntime\nVersion: 1.20.0\n")
+    (other / "RECORD").write_text("onnxruntime/__init__.py,,\n")
+    (other / "top_level.txt").write_text("onnxruntime\n")
+    path = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(tmp_path))))
+    done = _doctor("--json", PYTHONPATH=path)
+    state, told = _findings(done)["onnxruntime packages"]
+    assert done.returncode == 1
+    assert state == BROKEN
+    assert "onnxruntime, onnxruntime-gpu" in told
+    assert "pip uninstall onnxruntime onnxruntime-gpu" in told
+
+
+def test_an_installed_model_that_cannot_be_read_is_broken(tmp_path: Path) -> None:
+    folder = tmp_path / "models" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "entry.json").write_text("{ not json")
+    done = _doctor("--json", SALIENCY_BATCH_HOME=str(tmp_path))
+    assert done.returncode == 1
+    assert str(folder / "entry.json") in _findings(done)["installed model"][1]
+
+
+def test_no_home_is_a_note_not_a_fault() -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in {"HOME", "SALIENCY_BATCH_HOME"}}
+    command = [sys.executable, "-c", "import pwd; pwd.getpwuid = lambda _: (_ for _ in ()).throw(KeyError())\n"]
+    command[-1] += "from saliency_engine.cli.app import main; main()"
+    done = subprocess.run(
+        [*command, "doctor", "--json"], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert _findings(done)["model folder"][0] == NOTE
+
+
+def test_no_library_writes_into_the_home_or_loads_what_would_send(tmp_path: Path) -> None:
+    code = "import sys, saliency_engine.jobs.doctor as d; print([f.told for f in d.examine() if f.state == d.BROKEN]); "
+    code += "print([name for name in sys.modules if 'telemetry' in name and sys.modules[name].__name__ == name])"
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120, check=True
+    )
+    broken, loaded = done.stdout.splitlines()
+    assert broken == "[]"
+    assert "openvino_telemetry" not in loaded
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("version", "holes"),
+    [
+        ("8.1.2", []),
+        ("9.0", []),
+        ("n8.1.1-3-gdeadbeef", ["CVE-2026-8461"]),
+        ("8.0.3", ["CVE-2026-40962"]),
+        ("7.1.4", ["CVE-2026-8461", "CVE-2026-40962"]),
+        ("N-118000-gdeadbeef", []),
+    ],
+)
+def test_known_holes_go_by_release_branch(version: str, holes: list[str]) -> None:
+    assert [told.split()[0] for told in known_holes(version)] == holes

@@ -1,0 +1,149 @@
+"""Models that give no map to be trusted: every row says so, and no table holds a number from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pyarrow.parquet as pq
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from tests.engine.journeys.test_run import read_rows, run, write_rows
+from tests.engine.models.graph.test_inspect import miniature
+
+from saliency_engine.models.graph.inspect import read_graph
+
+EVERY_LIBRARY = pytest.mark.parametrize("provider", ["cpu", "openvino"])
+Model = onnx.ModelProto
+
+
+def _weights(value: float, at: int = 4) -> Model:
+    model = miniature()
+    weights = np.full((1, 3, 3, 3), 0.1, np.float32)
+    weights.flat[at] = value
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(weights, "w"))
+    return model
+
+
+def _replace_nodes(model: Model, *nodes: onnx.NodeProto, **constants: NDArray[np.generic]) -> Model:
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    return model
+
+
+def _no_sigmoid() -> Model:
+    return _replace_nodes(miniature(), helper.make_node("Conv", ["input", "w"], ["saliency_map"], pads=[1, 1, 1, 1]))
+
+
+def _nan_at_run_time() -> Model:
+    """The root of the normalised frame, which is negative where the frame is dark."""
+    nodes = helper.make_node("Conv", ["input", "w"], ["c"], pads=[1, 1, 1, 1]), helper.make_node("Sqrt", ["c"], ["s"])
+    return _replace_nodes(miniature(), *nodes, helper.make_node("Tanh", ["s"], ["saliency_map"]))
+
+
+def _infinite_at_run_time() -> Model:
+    nodes = (
+        helper.make_node("Conv", ["input", "w"], ["c"], pads=[1, 1, 1, 1]),
+        helper.make_node("Mul", ["c", "zero"], ["z"]),
+        helper.make_node("Abs", ["z"], ["a"]),
+        helper.make_node("Reciprocal", ["a"], ["saliency_map"]),
+    )
+    return _replace_nodes(miniature(), *nodes, zero=np.zeros(1, np.float32))
+
+
+def _shape_by_content() -> Model:
+    """A map of 48 columns for a black frame, as at the start, and of 32 for any real one."""
+    model = _replace_nodes(
+        miniature(),
+        helper.make_node("Conv", ["input", "w"], ["c"], pads=[1, 1, 1, 1]),
+        helper.make_node("Sigmoid", ["c"], ["whole"]),
+        helper.make_node("Relu", ["input"], ["bright"]),
+        helper.make_node("ReduceMax", ["bright"], ["peak"], keepdims=0),
+        helper.make_node("Mul", ["peak", "big"], ["large"]),
+        helper.make_node("Min", ["large", "sixteen"], ["cut"]),
+        helper.make_node("Sub", ["width", "cut"], ["end"]),
+        helper.make_node("Reshape", ["end", "one"], ["end1"]),
+        helper.make_node("Cast", ["end1"], ["ends"], to=TensorProto.INT64),
+        helper.make_node("Slice", ["whole", "starts", "ends", "axes"], ["saliency_map"]),
+        **{"big": np.float32(1e6), "sixteen": np.float32(16), "width": np.float32(48)},  # type: ignore[arg-type]
+        **{"one": np.array([1]), "starts": np.array([0]), "axes": np.array([3])},
+    )
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("saliency_map", TensorProto.FLOAT, ["N", 1, 32, "W"]))
+    return model
+
+
+POISONED: dict[str, tuple[Callable[[], Model], str]] = {
+    "a NaN weight": (lambda: _weights(np.nan), "weight 'w' holds NaN"),
+    "an infinite weight": (lambda: _weights(-np.inf), "weight 'w' holds infinity"),
+    "NaN at run time": (_nan_at_run_time, "NaN or infinite"),
+    "infinity at run time": (_infinite_at_run_time, "NaN or infinite"),
+    "no sigmoid": (_no_sigmoid, "outside [0, 1]"),
+    "a shape that goes by content": (_shape_by_content, "a map of shape [1, 1, 32, 32]"),
+}
+
+
+def _compute(tmp_path: Path, clips: dict[str, Path], model: Model, provider: str, code: int) -> list[dict[str, Any]]:
+    """Rows as JSON lines from one library, as Parquet from the other."""
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    source = write_rows(tmp_path / "in.jsonl", [{"src": str(clip)} for clip in clips.values()])
+    output = tmp_path / ("out.jsonl" if provider == "cpu" else "out.parquet")
+    model_path = tmp_path / "model.onnx"
+    run("--input", source, "--output", output, "--model-path", model_path, "--provider", provider, code=code)
+    rows: list[dict[str, Any]] = read_rows(output) if provider == "cpu" else pq.read_table(output).to_pylist()
+    assert len(rows) == len(clips)
+    return rows
+
+
+@EVERY_LIBRARY
+@pytest.mark.parametrize("name", POISONED)
+def test_a_poisoned_model_puts_no_number_into_a_table(
+    tmp_path: Path, clips: dict[str, Path], name: str, provider: str
+) -> None:
+    build, told = POISONED[name]
+    for row in _compute(tmp_path, clips, build(), provider, code=1):
+        assert (row["saliency_status"], row["saliency_mean"], row["saliency_var"]) == ("model-failed", None, None)
+        assert told in row["saliency_error"]
+
+
+@EVERY_LIBRARY
+def test_a_constant_map_has_its_mean_and_no_variance(tmp_path: Path, clips: dict[str, Path], provider: str) -> None:
+    model = miniature()
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.zeros((1, 3, 3, 3), np.float32), "w"))
+    for row in _compute(tmp_path, clips, model, provider, code=0):
+        assert row["saliency_mean"] == pytest.approx(0.5, abs=1e-6)
+        assert row["saliency_var"] == pytest.approx(0.0, abs=1e-12)
+
+
+def _spelled(kind: int, value: float, *, raw: bool) -> onnx.TensorProto:
+    numbers = [0.5, value]
+    if not raw:
+        return helper.make_tensor("w2", kind, [2], numbers)
+    dtype = helper.tensor_dtype_to_np_dtype(kind)
+    return helper.make_tensor("w2", kind, [2], np.array(numbers).astype(dtype).tobytes(), raw=True)
+
+
+@pytest.mark.parametrize("raw", [True, False])
+@pytest.mark.parametrize("kind", ["FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE"])
+def test_nan_is_found_however_weights_are_spelled(kind: str, raw: bool) -> None:
+    for value, fault in ((np.nan, "NaN"), (np.inf, "infinity"), (0.25, "")):
+        model = miniature()
+        model.graph.initializer.append(_spelled(getattr(TensorProto, kind), value, raw=raw))
+        found = read_graph(model.SerializeToString()).fault
+        assert fault in found
+        assert bool(found) == bool(fault)
+
+
+def test_a_single_infinity_is_a_bound() -> None:
+    model = miniature()
+    model.graph.initializer.append(numpy_helper.from_array(np.array(np.inf, np.float32), "most"))
+    assert read_graph(model.SerializeToString()).fault == ""
+
+
+def test_the_students_are_sound(models: Path) -> None:
+    for path in models.glob("*.onnx"):
+        assert read_graph(path.read_bytes()).fault == ""

@@ -1,0 +1,226 @@
+"""What a model file may hold: real models pass, whatever could read or run something else is refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+from saliency_engine.errors import ModelError
+from saliency_engine.models.entry import asset
+from saliency_engine.models.graph import inspect as graphs
+from saliency_engine.models.graph.inspect import check_operators, read_graph
+
+
+def miniature(*extra: onnx.NodeProto) -> ModelProto:
+    """A saliency model in one convolution, followed by ``extra`` nodes that nothing reads."""
+    weights = numpy_helper.from_array(np.full((1, 3, 3, 3), 0.1, np.float32), "w")
+    nodes = [
+        helper.make_node("Conv", ["input", "w"], ["conv"], pads=[1, 1, 1, 1]),
+        helper.make_node("Sigmoid", ["conv"], ["saliency_map"]),
+        *extra,
+    ]
+    frames = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", 3, 32, 48])
+    maps = helper.make_tensor_value_info("saliency_map", TensorProto.FLOAT, ["N", 1, 32, 48])
+    graph = helper.make_graph(nodes, "miniature", [frames], [maps], [weights])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def _body(*nodes: onnx.NodeProto) -> onnx.GraphProto:
+    result = helper.make_tensor_value_info("out", TensorProto.FLOAT, None)
+    return helper.make_graph(list(nodes), "body", [], [result])
+
+
+def _if(node: onnx.NodeProto) -> onnx.NodeProto:
+    inner = _body(helper.make_node("Identity", ["input"], ["out"]))
+    return helper.make_node("If", ["flag"], ["unused"], then_branch=_body(node), else_branch=inner)
+
+
+def _external() -> TensorProto:
+    tensor = numpy_helper.from_array(np.zeros(4, np.float32), "w2")
+    onnx.external_data_helper.set_external_data(tensor, "weights.bin")
+    tensor.ClearField("raw_data")
+    return tensor
+
+
+def _in_initializer(model: ModelProto) -> None:
+    model.graph.initializer.append(_external())
+
+
+def _in_sparse(model: ModelProto) -> None:
+    model.graph.sparse_initializer.add().values.CopyFrom(_external())
+
+
+def _in_attribute(model: ModelProto) -> None:
+    model.graph.node.append(helper.make_node("Constant", [], ["c"], value=_external()))
+
+
+def _in_branch(model: ModelProto) -> None:
+    model.graph.node.append(_if(helper.make_node("Constant", [], ["out"], value=_external())))
+
+
+def _location_only(model: ModelProto) -> None:
+    tensor = _external()
+    tensor.ClearField("external_data")
+    model.graph.initializer.append(tensor)
+
+
+def _path_only(model: ModelProto) -> None:
+    tensor = _external()
+    tensor.ClearField("data_location")
+    model.graph.initializer.append(tensor)
+
+
+def _foreign(model: ModelProto) -> None:
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    model.graph.node.append(helper.make_node("Gelu", ["conv"], ["g"], domain="com.microsoft"))
+
+
+def _foreign_in_branch(model: ModelProto) -> None:
+    model.graph.node.append(_if(helper.make_node("Relu", ["conv"], ["out"], domain="my.ops")))
+
+
+def _compiled(model: ModelProto) -> None:
+    model.graph.node.append(helper.make_node("EPContext", ["conv"], ["e"], ep_cache_context="engine.bin"))
+
+
+def _function(model: ModelProto) -> None:
+    nodes = [helper.make_node("Relu", ["x"], ["y"])]
+    model.functions.append(helper.make_function("my", "Sigmoid", ["x"], ["y"], nodes, [helper.make_opsetid("", 17)]))
+
+
+def _training(model: ModelProto) -> None:
+    model.training_info.add().algorithm.CopyFrom(_body(helper.make_node("Relu", ["x"], ["y"])))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (_in_initializer, "external data"),
+        (_in_sparse, "external data"),
+        (_in_attribute, "external data"),
+        (_in_branch, "external data"),
+        (_location_only, "external data"),
+        (_path_only, "external data"),
+        (_foreign, "custom domain 'com.microsoft'"),
+        (_foreign_in_branch, "custom domain 'my.ops'"),
+        (_compiled, "EPContext"),
+        (_function, "functions of its own"),
+        (_training, "training graph"),
+    ],
+)
+def test_what_could_read_or_run_something_else_is_refused(spoil: Callable[[ModelProto], None], told: str) -> None:
+    model = miniature()
+    read_graph(model.SerializeToString())
+    spoil(model)
+    with pytest.raises(ModelError, match=told):
+        read_graph(model.SerializeToString())
+
+
+def test_the_graph_tells_its_operators_metadata_and_input() -> None:
+    model = miniature(_if(helper.make_node("Neg", ["conv"], ["out"])))
+    helper.set_model_props(model, {"lusoris.model_id": "mini_v1", "note": "é"})
+    model.graph.input.insert(0, helper.make_tensor_value_info("w", TensorProto.FLOAT, [1, 3, 3, 3]))
+    found = read_graph(model.SerializeToString())
+    assert found.operators == {"Conv", "Sigmoid", "If", "Neg", "Identity"}
+    assert found.metadata == {"lusoris.model_id": "mini_v1", "note": "é"}
+    assert found.input_shape == ("N", 3, 32, 48)
+
+
+def test_other_operators_are_named_with_the_option_that_admits_them() -> None:
+    found = read_graph(miniature(_if(helper.make_node("Sin", ["conv"], ["out"]))).SerializeToString())
+    with pytest.raises(ModelError, match=r"unsupported op Sin: .* --allow-op Sin"):
+        check_operators(found, ())
+    check_operators(found, ["Sin"])
+
+
+def test_real_models_pass(models: Path) -> None:
+    for data in [*(path.read_bytes() for path in models.glob("*.onnx")), asset("frequency_tuned_v1.onnx").read_bytes()]:
+        found = read_graph(data)
+        check_operators(found, ())
+        model = onnx.load_from_string(data)
+        assert found.operators == {node.op_type for node in model.graph.node}
+        assert found.metadata == {entry.key: entry.value for entry in model.metadata_props}
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"", "no operators"),
+        (b"this is no model", "not an ONNX file"),
+        (b"\x00" * 64, "not an ONNX file"),
+        (b"\x3a\xff\xff\xff\xff\x0f", "goes on after its message ends"),
+        (b"\x08" + b"\xff" * 20, "does not end"),
+        (b"\x08" + b"\xff" * 9 + b"\x7f", "more than 64 bits"),
+        (b"\x3b\x3c", "wire type 3"),
+        (b"\x38\x01", "a number where a message belongs"),
+        (b"\xa2\x06\x00", "ModelProto has a field 100"),
+        (b"\x18\x00\x00\x00ORTM" + b"\x00" * 40, "ONNX Runtime's own format"),
+        (b"\x3a\x05\x0a\x03\x22\x01\xff", "not text"),
+    ],
+)
+def test_what_is_no_onnx_file_is_refused(data: bytes, told: str) -> None:
+    with pytest.raises(ModelError, match=told):
+        read_graph(data)
+
+
+def test_a_file_cut_off_is_refused() -> None:
+    model = miniature()
+    data = model.SerializeToString()
+    end_of_graph = data.index(model.graph.SerializeToString()) + len(model.graph.SerializeToString())
+    for end in range(end_of_graph):
+        with pytest.raises(ModelError):
+            read_graph(data[:end])
+
+
+def test_nesting_has_a_limit() -> None:
+    data = b""
+    for _ in range(200):  # graph → node → attribute → graph …
+        data = _nested(1, _nested(5, _nested(6, data)))
+    with pytest.raises(ModelError, match="nested"):
+        read_graph(_nested(7, data))
+
+
+def _nested(number: int, content: bytes) -> bytes:
+    size, length = len(content), b""
+    while size >= 128:
+        length += bytes([size & 127 | 128])
+        size >>= 7
+    return bytes([number << 3 | 2]) + length + bytes([size]) + content
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 255))
+def test_a_flipped_byte_never_gets_external_data_past(position: int, mask: int) -> None:
+    """Whatever the change: refused, or no tensor that protobuf itself sees points to another file."""
+    model = miniature()
+    _in_branch(model)
+    data = bytearray(model.SerializeToString())
+    data[position % len(data)] ^= mask
+    try:
+        read_graph(bytes(data))
+    except ModelError:
+        return
+    seen = onnx.load_from_string(bytes(data))
+    constants = [a.t for n in seen.graph.node for b in n.attribute for i in b.g.node for a in i.attribute]
+    tensors = [*seen.graph.initializer, *constants]
+    assert not any(tensor.external_data or tensor.data_location for tensor in tensors)
+
+
+def test_every_field_of_onnx_is_accounted_for() -> None:
+    for kind, children in graphs._CHILDREN.items():
+        known = {field.name: field.number for field in getattr(onnx, kind).DESCRIPTOR.fields}
+        judged = {"NodeProto": {4, 7}, "TensorProto": {13, 14}, "ModelProto": {14, 20, 25}}.get(kind, set())
+        assert set(known.values()) <= {*children, *graphs._PLAIN[kind], *judged}, kind
+        messages = {
+            field.number: field.message_type.name
+            for field in getattr(onnx, kind).DESCRIPTOR.fields
+            if field.message_type is not None and field.message_type.name in graphs._CHILDREN
+        }
+        assert children == messages

@@ -1,0 +1,248 @@
+"""Models by id: what is known, installing, verifying, as a user meets them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from onnx import helper
+from tests.engine.conftest import command, sha256
+from tests.engine.journeys.test_run import read_rows, write_rows
+from tests.engine.models.graph.test_inspect import miniature
+from tests.engine.models.test_load import BUILT_IN_SHA256, run
+
+from saliency_engine.config import RunConfig
+from saliency_engine.errors import ConfigError, ModelError, OutputError, SaliencyError
+from saliency_engine.models import registry
+from saliency_engine.models.entry import asset
+from saliency_engine.models.load import load_model
+
+pytestmark = pytest.mark.usefixtures("home")
+
+
+def test_what_is_known_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    command("models", "list")
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "built in" in lines["frequency_tuned_v1"]
+    assert "not installed" in lines["u2netp_mirror_v1"]
+    command("models", "show", "u2netp_mirror_v1")
+    entry = json.loads(capsys.readouterr().out)
+    assert entry["licence"] == "Apache-2.0"
+    assert entry["source"] == "https://github.com/VMAFx/vmafx/releases/download/u2netp-mirror-v1"
+    assert set(entry) >= {"id", "sha256", "licence", "input_size", "preprocessing", "source", "variant_of"}
+
+
+def test_the_built_in_entry_is_its_file() -> None:
+    entry = registry.find("frequency_tuned_v1")
+    assert entry.sha256 == hashlib.sha256(asset("frequency_tuned_v1.onnx").read_bytes()).hexdigest() == BUILT_IN_SHA256
+    assert entry.sha256 in asset("frequency_tuned_v1.md").read_text(encoding="utf-8")
+
+
+def test_a_known_model_that_is_not_installed_says_how_to_get_it() -> None:
+    with pytest.raises(ModelError, match=r"u2netp_mirror_v1 is known but not installed.*models fetch"):
+        load_model(RunConfig(model="u2netp_mirror_v1"))
+    with pytest.raises(ModelError, match="no model 'none_v1' is registered; there are: frequency_tuned_v1"):
+        load_model(RunConfig(model="none_v1"))
+
+
+def test_without_a_home_what_is_built_in_works(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], mini: Path, licence: Path
+) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("SALIENCY_BATCH_HOME")
+    monkeypatch.setenv("XDG_DATA_HOME", "relative/is/ignored")
+    monkeypatch.setattr(Path, "home", homeless)
+    assert load_model(RunConfig(model="frequency_tuned_v1")).sha256 == BUILT_IN_SHA256
+    command("models", "list")
+    assert "SALIENCY_BATCH_HOME" in capsys.readouterr().err
+    with pytest.raises(OutputError, match="SALIENCY_BATCH_HOME"):
+        command("models", "install", mini, "--sha256", sha256(mini), "--license", licence)
+
+
+def test_the_model_folder_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert registry.home() == tmp_path / "home" / "models"
+    monkeypatch.delenv("SALIENCY_BATCH_HOME")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert registry.home() == tmp_path / "data" / "saliency-batch" / "models"
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert registry.home() == tmp_path / ".local" / "share" / "saliency-batch" / "models"
+
+
+@pytest.mark.parametrize("name", ["", "list", "show", "verify", "install", "fetch"])
+def test_help_is_instant_and_has_an_example(name: str) -> None:
+    script = (
+        "import sys\nfrom saliency_engine.cli.app import main\nsys.argv[0] = 'saliency-batch'\n"
+        "try:\n    main()\nfinally:\n"
+        "    assert not {'numpy', 'onnxruntime', 'sigstore', 'cryptography', 'ssl', 'onnx'} & set(sys.modules)\n"
+    )
+    arguments = ["models", *([name] if name else []), "--help"]
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, check=False, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Example" in done.stdout or "Try it" in done.stdout
+
+
+# Install
+
+
+def test_an_installed_model_runs_by_its_id(  # noqa: PLR0917
+    tmp_path: Path, clips: dict[str, Path], mini: Path, licence: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = tmp_path / "m.json"
+    manifest.write_text(json.dumps({"outputs": {"onnx_sha256": sha256(mini)}}))
+    options = ("--sha256", sha256(mini), "--license", licence, "--manifest", manifest, "--model-id", "mini_v1")
+    command("models", "install", mini, *options)
+    assert "Verified OK by sha256" in capsys.readouterr().out
+    assert sorted(path.name for path in (home / "mini_v1").iterdir()) == [
+        *("entry.json", "licence.txt", "manifest.json", "model.onnx")
+    ]
+    entry = json.loads((home / "mini_v1" / "entry.json").read_text())
+    assert (entry["sha256"], entry["verified"], entry["input_size"]) == (sha256(mini), {"how": "sha256"}, "48x32")
+    assert (home / "mini_v1" / "licence.txt").read_text() == licence.read_text()
+    source = write_rows(tmp_path / "in.jsonl", [{"src": str(clips["bikes"])}])
+    said = run(
+        *("run", "--input", source, "--output", tmp_path / "out.jsonl", "--model", "mini_v1"),
+        *("--audit-json", tmp_path / "audit.json", "--require-verified", "--quiet"),
+    )
+    assert said == ""
+    (row,) = read_rows(tmp_path / "out.jsonl")
+    assert (row["saliency_model_id"], row["saliency_status"]) == ("mini_v1", "ok")
+    audit = json.loads((tmp_path / "audit.json").read_text())
+    assert audit["model"] == {
+        **{"id": "mini_v1", "source": str(home / "mini_v1" / "model.onnx"), "sha256": sha256(mini)},
+        **{"verified": True, "verified_by": {"how": "sha256"}, "registry_entry": "mini_v1"},
+    }
+    assert audit["run_provenance"]["inputs"]["model"]["sha256"] == sha256(mini)
+    command("models", "verify", "mini_v1")
+    command("models", "list")
+    assert re.search(r"mini_v1 +installed +sha256 +48x32", capsys.readouterr().out)
+
+
+def test_an_installed_model_that_was_changed_does_not_run(mini: Path, licence: Path, home: Path) -> None:
+    command("models", "install", mini, "--sha256", sha256(mini), "--license", licence)
+    installed = home / "mini" / "model.onnx"
+    installed.write_bytes(installed.read_bytes() + b"\x12\x00")
+    with pytest.raises(ModelError, match="changed after it was installed"):
+        load_model(RunConfig(model="mini"))
+    with pytest.raises(ModelError, match="changed after it was installed"):
+        command("models", "verify", "mini")
+
+
+@pytest.mark.parametrize("spoiled", ["", "[]", "{}", '{"id": 7}', '{"id": "../x"}', "\0"])
+def test_a_damaged_entry_harms_only_itself(
+    mini: Path, licence: Path, home: Path, capsys: pytest.CaptureFixture[str], spoiled: str
+) -> None:
+    command("models", "install", mini, "--sha256", sha256(mini), "--license", licence)
+    (home / "mini" / "entry.json").write_text(spoiled)
+    (home / "stray.txt").write_text("not a model")
+    command("models", "list")
+    captured = capsys.readouterr()
+    assert "frequency_tuned_v1" in captured.out
+    assert "entry.json cannot be used" in captured.err
+    with pytest.raises(ModelError, match=r"no model 'mini' is registered.*entry\.json cannot be used"):
+        load_model(RunConfig(model="mini"))
+    command("models", "install", mini, "--sha256", sha256(mini), "--license", licence)
+    assert load_model(RunConfig(model="mini")).evidence is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ([], "nothing to verify"),
+        (["--sha256", "0" * 64], "not 0000"),
+        (["--sha256", "RIGHT", "--model-id", "../mini"], "no model id"),
+        (["--sha256", "RIGHT", "--model-id", "frequency_tuned_v1"], "frequency_tuned_v1 is built in"),
+        (["--sha256", "RIGHT", "--model-id", "saliency_student_v2"], "and has the sha256 8cdaa6c1"),
+        (["--sha256", "RIGHT", "--manifest", "other.json"], "manifest of another model"),
+        (["--sha256", "RIGHT", "--manifest", "LICENSE"], "no manifest"),
+        (["--sha256", "RIGHT", "--license", "gone.txt"], "gone.txt"),
+    ],
+)
+def test_what_is_not_in_order_is_not_installed(
+    mini: Path, licence: Path, home: Path, options: list[str], told: str
+) -> None:
+    other = mini.with_name("other.json")
+    other.write_text(json.dumps({"outputs": {"onnx_sha256": "0" * 64}}))
+    names = {"RIGHT": sha256(mini), "other.json": str(other), "LICENSE": str(licence)}
+    given = [names.get(option, option) for option in options]
+    with pytest.raises(SaliencyError, match=re.escape(told)):
+        command("models", "install", mini, "--license", licence, *given)
+    assert not home.exists() or list(home.iterdir()) == []
+
+
+def test_a_model_that_may_not_run_is_not_installed(mini: Path, licence: Path, home: Path) -> None:
+    mini.write_bytes(miniature(helper.make_node("Evil", ["conv"], ["e"], domain="evil.ops")).SerializeToString())
+    with pytest.raises(ModelError, match="custom domain"):
+        command("models", "install", mini, "--sha256", sha256(mini), "--license", licence)
+    assert not home.exists()
+
+
+def test_a_model_keeps_the_id_it_bears(mini: Path, licence: Path, home: Path) -> None:
+    model = miniature()
+    helper.set_model_props(
+        model, {"lusoris.model_id": "u2netp_mirror_v1_int8", "lusoris.parent_model_id": "u2netp_mirror_v1"}
+    )
+    mini.write_bytes(model.SerializeToString())
+    common = ("models", "install", mini, "--sha256", sha256(mini), "--license", licence)
+    with pytest.raises(ModelError, match="says that it is u2netp_mirror_v1_int8"):
+        command(*common, "--model-id", "u2netp_mirror_v1")
+    command(*common)
+    entry = json.loads((home / "u2netp_mirror_v1_int8" / "entry.json").read_text())
+    assert (entry["variant_of"], entry["licence"]) == ("u2netp_mirror_v1", "Apache-2.0")
+
+
+def test_other_bytes_never_take_an_installed_id(tmp_path: Path, mini: Path, licence: Path, home: Path) -> None:
+    command("models", "install", mini, "--sha256", sha256(mini), "--license", licence)
+    command("models", "install", mini, "--sha256", sha256(mini), "--license", licence)
+    other = tmp_path / "other.onnx"
+    other.write_bytes(miniature(helper.make_node("Neg", ["conv"], ["n"])).SerializeToString())
+    with pytest.raises(ModelError, match="mini is installed and has the sha256"):
+        command("models", "install", other, "--sha256", sha256(other), "--license", licence, "--model-id", "mini")
+    assert sha256(home / "mini" / "model.onnx") == sha256(mini)
+    assert [path.name for path in home.iterdir()] == ["mini"]
+
+
+def test_installing_is_all_or_nothing(mini: Path, licence: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk fails at every write in turn: nothing half-installed, and what was installed before still runs."""
+    from saliency_engine.models import store
+
+    real, calls = store._write, [0]
+
+    def failing(path: Path, content: bytes) -> None:
+        calls[0] -= 1
+        if calls[0] < 0:
+            path.write_bytes(content[: len(content) // 2])
+            raise OSError(28, "No space left on device")
+        real(path, content)
+
+    monkeypatch.setattr(store, "_write", failing)
+    options = ("--sha256", sha256(mini), "--license", licence)
+    for before in (False, True):
+        for writes in range(3):
+            calls[0] = writes
+            with pytest.raises(OutputError, match="No space left"):
+                command("models", "install", mini, *options)
+            assert [path.name for path in home.iterdir()] == (["mini"] if before else [])
+            if before:
+                assert load_model(RunConfig(model="mini")).sha256 == sha256(mini)
+        calls[0] = 99
+        command("models", "install", mini, *options)
+
+
+# Verify
+
+
+def test_verify_needs_something_to_verify_against(mini: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ConfigError, match="nothing to verify"):
+        command("models", "verify", mini)
+    command("models", "verify", mini, "--sha256", sha256(mini))
+    command("models", "verify", "frequency_tuned_v1")
+    assert capsys.readouterr().out.count("Verified OK") == 2
+    assert "is not 64 hex digits" in run("models", "verify", mini, "--sha256", "12", code=2)

@@ -1,0 +1,275 @@
+"""The memo: what is found again, what is not, and which files are refused."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.memos import ENTRIES, Files, cuts, flipped, memo_of_a_killed_run, survey, whole_memo
+
+from saliency_engine.errors import MemoError
+from saliency_engine.pipeline.memo import Memo, _encode
+from saliency_engine.types import ClipRequest, ClipResult, ClipStatistics, RawFormat, Status
+
+REQUEST = ClipRequest("/clips/a.yuv", 1000, 123456789, RawFormat(64, 48, "yuv420p"))
+CONTEXT = {"model": "ab" * 32, "size": [320, 320], "provider": "CPU", "sampling": ["head", 8, 8], "color": "auto"}
+
+
+def _statistics(frames: int = 8) -> ClipStatistics:
+    generator = np.random.default_rng(frames)
+    root = generator.random((frames, frames))
+    return ClipStatistics(generator.random(frames), generator.random(frames), root @ root.T, (0.25, 0.125))
+
+
+@pytest.mark.parametrize("frames", [1, 2, 8, 33])
+def test_statistics_come_back_exactly(tmp_path: Path, frames: int) -> None:
+    statistics = _statistics(frames)
+    memo = Memo(tmp_path / "memo.sqlite", CONTEXT)
+    memo.put(memo.key(REQUEST), REQUEST.path, statistics)
+    memo.close()
+
+    again = Memo(tmp_path / "memo.sqlite", CONTEXT)
+    found = again.get(again.key(REQUEST))
+    again.close()
+    assert isinstance(found, ClipStatistics)
+    np.testing.assert_array_equal(found.means, statistics.means)
+    np.testing.assert_array_equal(found.motion, statistics.motion)
+    np.testing.assert_allclose(found.gram, statistics.gram, rtol=1e-15)
+    assert found.maximum == statistics.maximum
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(REQUEST, path="/clips/b.yuv"),
+        replace(REQUEST, size=1001),
+        replace(REQUEST, mtime_ns=123456790),
+        replace(REQUEST, raw=RawFormat(48, 64, "yuv420p")),
+        replace(REQUEST, raw=RawFormat(64, 48, "yuv422p")),
+        replace(REQUEST, raw=None),
+    ],
+)
+def test_a_changed_clip_is_not_found(tmp_path: Path, changed: ClipRequest) -> None:
+    memo = Memo(tmp_path / "memo.sqlite", CONTEXT)
+    memo.put(memo.key(REQUEST), REQUEST.path, _statistics())
+    assert memo.get(memo.key(changed)) is None
+    memo.close()
+
+
+@pytest.mark.parametrize("name", list(CONTEXT))
+def test_a_changed_option_is_not_found(tmp_path: Path, name: str) -> None:
+    memo = Memo(tmp_path / "memo.sqlite", CONTEXT)
+    memo.put(memo.key(REQUEST), REQUEST.path, _statistics())
+    memo.close()
+    other = Memo(tmp_path / "memo.sqlite", {**CONTEXT, name: "other"})
+    assert other.get(other.key(REQUEST)) is None
+    other.close()
+
+
+def test_failures_last_for_one_run(tmp_path: Path) -> None:
+    failure = ClipResult(Status.DECODE_FAILED, reason="no frame")
+    memo = Memo(tmp_path / "memo.sqlite", CONTEXT)
+    memo.put_failure(memo.key(REQUEST), failure)
+    assert memo.get(memo.key(REQUEST)) == failure
+    memo.close()
+    again = Memo(tmp_path / "memo.sqlite", CONTEXT)
+    assert again.get(again.key(REQUEST)) is None
+    again.close()
+
+
+def test_eight_frames_take_about_700_bytes(tmp_path: Path) -> None:
+    memo = Memo(tmp_path / "memo.sqlite", CONTEXT)
+    memo.put(memo.key(REQUEST), REQUEST.path, _statistics(8))
+    memo.close()
+    with sqlite3.connect(tmp_path / "memo.sqlite") as db:
+        (size,) = db.execute("SELECT length(statistics) FROM clips").fetchone()
+    db.close()
+    assert size <= 700
+
+
+def test_two_runs_share_one_memo(tmp_path: Path) -> None:
+    first, second = (Memo(tmp_path / "memo.sqlite", CONTEXT) for _ in range(2))
+    first.put(first.key(REQUEST), REQUEST.path, _statistics())
+    first.commit()
+    assert isinstance(second.get(second.key(REQUEST)), ClipStatistics)
+    second.put(second.key(replace(REQUEST, size=5)), REQUEST.path, _statistics())
+    second.close()
+    first.close()
+
+
+def test_a_reader_may_write_after_another_run_has_written(tmp_path: Path) -> None:
+    first, second = (Memo(tmp_path / "memo.sqlite", CONTEXT) for _ in range(2))
+    known, other, third = (first.key(replace(REQUEST, size=size)) for size in range(3))
+    first.put(known, REQUEST.path, _statistics())
+    first.commit()
+    assert first.first_seen(known)
+    assert isinstance(first.get(known), ClipStatistics)
+    second.put(other, REQUEST.path, _statistics())
+    second.commit()
+    first.put(third, REQUEST.path, _statistics())
+    first.commit()
+    assert isinstance(second.get(third), ClipStatistics)
+    assert isinstance(first.get(other), ClipStatistics)
+    second.close()
+    first.close()
+
+
+def test_many_runs_may_make_it_at_once(tmp_path: Path) -> None:
+    def use(number: int, path: Path) -> None:
+        barrier.wait()
+        memo = Memo(path, CONTEXT)
+        memo.put(memo.key(replace(REQUEST, size=number)), REQUEST.path, _statistics())
+        memo.close()
+
+    barrier = threading.Barrier(8)
+    with ThreadPoolExecutor(8) as runs:
+        for trial in range(10):
+            path = tmp_path / f"{trial}.sqlite"
+            list(runs.map(use, range(8), [path] * 8))
+            memo = Memo(path, CONTEXT)
+            assert all(memo.get(memo.key(replace(REQUEST, size=number))) for number in range(8))
+            memo.close()
+
+
+def test_the_temporary_memo_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    memo = Memo(None, CONTEXT)
+    memo.put(memo.key(REQUEST), REQUEST.path, _statistics())
+    assert isinstance(memo.get(memo.key(REQUEST)), ClipStatistics)
+    memo.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_somebody_elses_database_is_refused_untouched(tmp_path: Path) -> None:
+    path = tmp_path / "photos.sqlite"
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE photos (id)")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(MemoError, match="not a memo of this program"):
+        Memo(path, CONTEXT)
+    assert path.read_bytes() == before
+
+
+def test_another_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "memo.sqlite"
+    Memo(path, CONTEXT).close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(MemoError, match="version 99"):
+        Memo(path, CONTEXT)
+
+
+@pytest.mark.parametrize("content", [b"not a database, but long enough to be taken for one" * 40])
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "memo.sqlite"
+    path.write_bytes(content)
+    with pytest.raises(MemoError, match="choose another --memo"):
+        Memo(path, CONTEXT)
+    assert path.read_bytes() == content
+
+
+def test_a_damaged_schema_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "memo.sqlite"
+    Memo(path, CONTEXT).close()
+    content = path.read_bytes()
+    # SQLite quotes the name of what it cannot parse, byte for byte.
+    path.write_bytes(content.replace(b"tableclips", b"tablecl\xf0ps").replace(b"WITHOUT", b"WITHxUT"))
+    with pytest.raises(MemoError, match="schema is damaged; delete it"):
+        Memo(path, CONTEXT)
+
+
+@pytest.mark.parametrize("damaged", ["substr(statistics, 1, 100)", "7", "NULL"])
+def test_a_damaged_entry_is_refused(tmp_path: Path, damaged: str) -> None:
+    memo = Memo(tmp_path / "memo.sqlite", CONTEXT)
+    memo.put(memo.key(REQUEST), REQUEST.path, _statistics())
+    memo.close()
+    with sqlite3.connect(tmp_path / "memo.sqlite") as db:
+        db.execute(f"UPDATE clips SET statistics = {damaged}")
+    db.close()
+    memo = Memo(tmp_path / "memo.sqlite", CONTEXT)
+    with pytest.raises(MemoError, match="damaged"):
+        memo.get(memo.key(REQUEST))
+    memo.close()
+
+
+# Damage: an error or an entry that is not found, never other numbers
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    return whole_memo(tmp_path_factory.mktemp("closed"))
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    return memo_of_a_killed_run(tmp_path_factory.mktemp("killed"))
+
+
+def test_what_a_killed_run_left_is_found(tmp_path: Path, killed: Files) -> None:
+    assert survey(tmp_path, killed) == (ENTRIES, "")
+
+
+def test_a_memo_cut_anywhere_is_refused_or_made_anew(tmp_path: Path, closed: Files) -> None:
+    content = closed["memo"]
+    for length in cuts(content):
+        found, told = survey(tmp_path, {"memo": content[:length]})
+        assert found < ENTRIES
+        if length % 4096 == 0:  # whole pages are missing; what is missing of a page reads as entries that are not there
+            assert bool(told) == (length > 0)
+
+
+def test_a_log_cut_anywhere_loses_its_end(tmp_path: Path, killed: Files) -> None:
+    content = killed["memo-wal"]
+    for length in cuts(content):
+        found, told = survey(tmp_path, {**killed, "memo-wal": content[:length]})
+        assert ENTRIES // 2 <= found < ENTRIES
+        assert not told
+
+
+def test_an_index_cut_anywhere_is_made_anew(tmp_path: Path, killed: Files) -> None:
+    content = killed["memo-shm"]
+    for length in cuts(content):
+        assert survey(tmp_path, {**killed, "memo-shm": content[:length]}) == (ENTRIES, "")
+
+
+def test_a_lost_log_loses_what_was_in_it(tmp_path: Path, killed: Files) -> None:
+    assert survey(tmp_path, {"memo": killed["memo"]}) == (ENTRIES // 2, "")
+    assert survey(tmp_path, {"memo": killed["memo"], "memo-wal": killed["memo-wal"]}) == (ENTRIES, "")
+
+
+def test_flipped_bits_give_no_wrong_numbers(tmp_path: Path, closed: Files, killed: Files) -> None:
+    generator = random.Random(3)
+    refused = sum(bool(survey(tmp_path, flipped(closed, "memo", generator))[1]) for _ in range(80))
+    assert refused > 20
+    for _ in range(20):  # the log has checksums of its own: what comes after the damage is lost
+        found, told = survey(tmp_path, flipped(killed, "memo-wal", generator))
+        assert not told
+        assert ENTRIES // 2 <= found <= ENTRIES
+
+
+def test_a_flipped_bit_in_the_numbers_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "memo"
+    memo = Memo(path, CONTEXT)
+    memo.put(memo.key(REQUEST), REQUEST.path, _statistics())
+    memo.close()
+    content = bytearray(path.read_bytes())
+    at = content.index(_encode(_statistics()))
+    content[at + 7] ^= 1
+    path.write_bytes(content)
+    memo = Memo(path, CONTEXT)
+    with pytest.raises(MemoError, match="an entry is damaged"):
+        memo.get(memo.key(REQUEST))
+    memo.close()
+
+
+def test_a_missing_folder_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(MemoError, match=r"no/such/memo\.sqlite"):
+        Memo(tmp_path / "no/such/memo.sqlite", CONTEXT)

@@ -1,0 +1,176 @@
+"""What rows gain, by what became of their clip: the table in docs/tables.md, line by line."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from saliency_engine.config import RunConfig
+from saliency_engine.errors import InputError
+from saliency_engine.tables import rows
+from saliency_engine.tables.join import Joiner
+from saliency_engine.tables.jsonl_lines import LineReader
+from saliency_engine.types import ClipResult, Source, Status
+
+GOOD = ClipResult(Status.OK, 0.25, 0.0625)
+BAD = ClipResult(Status.DECODE_FAILED, reason="no frame\nat all \udce9")
+REASON = "no frame\nat all \\udce9"
+
+
+def config(**options: Any) -> RunConfig:
+    return RunConfig(model="frequency_tuned_v1", **options)
+
+
+def results(sources: Sequence[Source]) -> list[ClipResult]:
+    return [BAD if source.path.startswith("bad") else GOOD for source in sources]
+
+
+def refused(number: int, reason: str, line: bytes, rest: object = None) -> None:  # noqa: ARG001  as a ``Reject`` must
+    raise AssertionError(f"line {number}: {reason}: {line!r}")
+
+
+def join_lines(text: str, **options: Any) -> str:
+    settings = config(**options)
+    joiner, out = Joiner(settings, "m1", None), b""
+    for chunk in LineReader(io.BytesIO(text.encode()), rows.line_columns(settings), refused):
+        batch = rows.LineRows(settings).plan(chunk, 0)
+        out += b"".join(joiner.join(batch, results(batch.sources)).texts)
+    return out.decode()
+
+
+def join_arrow(table: pa.Table, **options: Any) -> pa.Table:
+    settings = config(**options)
+    joiner = Joiner(settings, "m1", table.schema)
+    planned = rows.from_batches(table.to_batches(max_chunksize=2), settings)
+    joined = [joiner.join(batch, results(batch.sources)) for batch in planned]
+    assert all(batch.schema.equals(joiner.schema, check_metadata=True) for batch in joined)
+    return pa.Table.from_batches(joined, joiner.schema)
+
+
+def test_a_computed_line() -> None:
+    assert join_lines('{"src": "a"}\n') == (
+        '{"src": "a", "saliency_mean": 0.25, "saliency_var": 0.0625, "saliency_status": "ok", '
+        '"saliency_model_id": "m1", "saliency_aggregator": "mean", "saliency_ema_alpha": 0.6}\n'
+    )
+
+
+def test_a_failed_line_keeps_no_value_of_before() -> None:
+    stale = '"saliency_mean": 0.5, "saliency_var": NaN, "saliency_model_id": "m0", "saliency_ema_alpha": 0.1'
+    assert json.loads(join_lines('{"src": "bad", ' + stale + "}\n")) == {
+        "src": "bad",
+        "saliency_mean": None,
+        "saliency_var": None,
+        "saliency_model_id": None,
+        "saliency_ema_alpha": None,
+        "saliency_status": "decode-failed",
+        "saliency_error": REASON,
+    }
+    assert join_lines('{"src": "bad"}').startswith('{"src": "bad", "saliency_mean": null, "saliency_var": null, "sal')
+
+
+def test_a_line_computed_now_loses_its_old_error() -> None:
+    assert '"saliency_error": null' in join_lines('{"src": "a", "saliency_error": "no frame"}')
+
+
+def test_a_line_that_has_its_values_gains_only_the_status() -> None:
+    row = '{"saliency_mean":5e-1,"src":"a", "saliency_var":0,"saliency_error":"?"}'
+    assert join_lines(row) == row[:-1] + ', "saliency_status": "skipped-existing"}'
+    assert join_lines(row, status_column="") == row
+
+
+def test_columns_take_the_names_they_are_given_and_empty_ones_are_left_out() -> None:
+    options = {f"{role}_column": "" for role in ("var", "status", "model_id", "aggregator", "ema_alpha", "error")}
+    options |= {"mean_column": "m", "sampling_column": "how"}
+    joined = {"src": "a", "m": 0.25, "how": "head max_frames=8 frame_samples=8"}
+    assert json.loads(join_lines('{"src": "a"}', **options)) == joined
+    assert join_arrow(pa.table({"src": ["a"]}), **options).to_pylist() == [joined]
+
+
+def test_arrow_rows_of_every_fate() -> None:
+    table = pa.table(
+        {
+            "saliency_model_id": ["old", "old", "old", "old"],
+            "src": ["kept", "a", "bad", "a"],
+            "saliency_mean": pa.array([0.5, None, 0.75, float("nan")], pa.float32()),
+            "saliency_var": [0.125, None, None, 0.5],
+            "saliency_error": [None, "?", "?", "?"],
+        }
+    )
+    joined = join_arrow(table)
+    assert joined.schema.names == [
+        *table.schema.names,
+        *(f"saliency_{n}" for n in ("status", "aggregator", "ema_alpha")),
+    ]
+    assert joined.drop_columns(["src"]).to_pydict() == {
+        "saliency_model_id": ["old", "m1", None, "m1"],
+        "saliency_mean": [0.5, 0.25, None, 0.25],
+        "saliency_var": [0.125, 0.0625, None, 0.0625],
+        "saliency_error": [None, None, REASON, None],
+        "saliency_status": ["skipped-existing", "ok", "decode-failed", "ok"],
+        "saliency_aggregator": [None, "mean", None, "mean"],
+        "saliency_ema_alpha": [None, 0.6, None, 0.6],
+    }
+    assert joined.schema.field("saliency_mean").type == pa.float32()
+    assert joined.schema.field("saliency_ema_alpha").type == pa.float64()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string(), ordered=True)],
+    ids=str,
+)
+def test_text_columns_keep_their_type(kind: pa.DataType) -> None:
+    small = pa.array(["x", None, "x"]).dictionary_encode()
+    if pa.types.is_dictionary(kind):
+        old = pa.DictionaryArray.from_arrays(small.indices.cast(pa.int8()), small.dictionary, ordered=True)
+    else:
+        old = pa.array(["x", None, "x"], kind)
+    names = ("saliency_status", "saliency_model_id")
+    values = {"saliency_mean": [0.5, None, None], "saliency_var": [0.5, None, None]}
+    joined = join_arrow(pa.table({"src": ["k", "a", "bad"], **values, **dict.fromkeys(names, old)}))
+    assert [joined.schema.field(name).type for name in names] == [kind, kind]
+    assert joined["saliency_status"].to_pylist() == ["skipped-existing", "ok", "decode-failed"]
+    assert joined["saliency_model_id"].to_pylist() == ["x", "m1", None]
+
+
+def test_columns_that_cannot_hold_ours_change_type_and_keep_their_values() -> None:
+    table = pa.table({"src": ["kept", "a"], "saliency_mean": [1, None], "saliency_var": [0, None]})
+    table = table.append_column("saliency_model_id", pa.array([7, 7]))
+    joined = join_arrow(table)
+    assert joined["saliency_mean"].to_pylist() == [1.0, 0.25]
+    assert joined["saliency_model_id"].to_pylist() == ["7", "m1"]
+
+
+def test_a_kept_value_that_has_no_place_is_named() -> None:
+    table = pa.table({"src": ["a", "b"], "saliency_mean": [0.5, None], "saliency_var": [0.5, None]})
+    table = table.append_column("saliency_ema_alpha", pa.array([["list"], None]))
+    with pytest.raises(InputError, match=r"column 'saliency_ema_alpha' .*--ema-alpha-column.* as double"):
+        join_arrow(table)
+
+
+def test_metadata_order_and_all_other_columns_stay() -> None:
+    fields = [
+        pa.field("n", pa.int64(), metadata={"unit": "frames"}),
+        pa.field("src", pa.string(), nullable=False),
+        pa.field("saliency_mean", pa.float64(), nullable=False, metadata={"note": "ours"}),
+        pa.field("tags", pa.list_(pa.dictionary(pa.int16(), pa.string()))),
+    ]
+    schema = pa.schema(fields, metadata={"pandas": "{}", "who": "me"})
+    table = pa.table({"n": [2**53 + 1], "src": ["a"], "saliency_mean": [float("nan")], "tags": [["x"]]}, schema=schema)
+    joined = join_arrow(table)
+    expected = [*fields[:2], fields[2].with_nullable(True), fields[3]]
+    assert joined.schema.metadata == schema.metadata
+    for got, want in zip(joined.schema, expected, strict=False):
+        assert got.equals(want, check_metadata=True)
+    assert joined.select(["n", "src", "tags"]).equals(table.select(["n", "src", "tags"]))
+
+
+def test_two_columns_named_as_one_of_ours_are_refused() -> None:
+    table = pa.Table.from_arrays([pa.array(["a"])] * 3, ["src", "saliency_status", "saliency_status"])
+    with pytest.raises(InputError, match="2 columns named 'saliency_status'"):
+        join_arrow(table)

@@ -1,0 +1,277 @@
+"""Output tables: all or nothing, one writer at a time, the same bytes for the same rows."""
+
+from __future__ import annotations
+
+import io
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from saliency_engine.config import RunConfig, TableJob
+from saliency_engine.errors import OutputError
+from saliency_engine.tables import formats, input
+from saliency_engine.tables.formats import Format
+from saliency_engine.tables.join import Joiner
+from saliency_engine.tables.jsonl_lines import Lines
+from saliency_engine.tables.output import open_output
+from saliency_engine.types import ClipResult, Status
+
+BATCH = pa.record_batch({"src": ["a", "b"], "x": [1.5, None]})
+SUFFIXES = ["jsonl", "jsonl.gz", "jsonl.zst", "parquet", "arrow"]
+
+
+def write(path: Path, batches: list[Any], schema: pa.Schema | None = None, codec: str | None = None) -> None:
+    format = Format("parquet", codec) if codec else formats.of_path(str(path), "output")
+    with open_output(str(path), format, schema or batches[0].schema) as output:
+        for batch in batches:
+            output.write(batch)
+        output.commit(sum(batch.num_rows for batch in batches))
+
+
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+def run(source: Path, target: Path) -> None:
+    """A run without its clips: every source is ``ok``."""
+    config = RunConfig(model="frequency_tuned_v1")
+    with input.open_table(TableJob(input=str(source), output=str(target)), config) as table:
+        joiner = Joiner(config, "m1", table.schema)
+        with open_output(str(target), table.output_format, joiner.schema) as output:
+            count = 0
+            for batch in table:
+                output.write(joiner.join(batch, [ClipResult(Status.OK, 0.5, 0.25)] * len(batch.sources)))
+                count += batch.rows
+            output.commit(count)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_run_that_stops_leaves_what_was_there(tmp_path: Path, suffix: str) -> None:
+    target = tmp_path / f"out.{suffix}"
+    target.write_text("before")
+    with suppress(KeyboardInterrupt), open_output(str(target), _format(target), BATCH.schema) as output:
+        output.write(BATCH)
+        assert sorted(names(tmp_path)) == [target.name, target.name + ".partial"]
+        raise KeyboardInterrupt
+    assert names(tmp_path) == [target.name]
+    assert target.read_text() == "before"
+
+
+def _format(path: Path) -> Format:
+    return formats.of_path(str(path), "output")
+
+
+def test_rows_that_are_missing_stop_the_commit(tmp_path: Path) -> None:
+    target = tmp_path / "out.jsonl"
+    with open_output(str(target), _format(target), BATCH.schema) as output:
+        output.write(BATCH)
+        with pytest.raises(OutputError, match="2 rows were written, the input has 3"):
+            output.commit(3)
+    assert names(tmp_path) == []
+
+
+def test_a_second_writer_is_refused_until_the_first_has_gone(tmp_path: Path) -> None:
+    target = tmp_path / "out.jsonl"
+    with open_output(str(target), _format(target), None) as first:
+        first.write(Lines([b"{}\n"], [frozenset()]))
+        with (
+            pytest.raises(OutputError, match="another run is writing it"),
+            open_output(str(target), _format(target), None),
+        ):
+            pass
+        first.commit(1)
+        write(target, [BATCH])  # after the rename the lock is on a file that has another name
+    assert target.read_bytes().count(b"\n") == 2
+
+
+def test_a_partial_file_left_by_a_killed_run_is_written_over(tmp_path: Path) -> None:
+    (tmp_path / "out.jsonl.partial").write_text("half a row of something much longer than the table" * 9)
+    write(tmp_path / "out.jsonl", [BATCH])
+    assert (tmp_path / "out.jsonl").read_text() == '{"src": "a", "x": 1.5}\n{"src": "b", "x": null}\n'
+    assert names(tmp_path) == ["out.jsonl"]
+
+
+def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"no/out\.jsonl: the folder .*/no does not exist"):
+        write(tmp_path / "no" / "out.jsonl", [BATCH])
+    (tmp_path / "dir.jsonl").mkdir()
+    with pytest.raises(OutputError, match=r"dir\.jsonl: is there already and is no regular file"):
+        write(tmp_path / "dir.jsonl", [BATCH])
+    with pytest.raises(OutputError, match="File name too long"):
+        write(tmp_path / ("x" * 250 + ".jsonl"), [BATCH])
+
+
+def test_the_umask_decides_the_mode_and_links_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "real" / "out.jsonl")
+    before = os.umask(0o027)
+    try:
+        write(tmp_path / "link.jsonl", [BATCH])
+    finally:
+        os.umask(before)
+    assert (tmp_path / "link.jsonl").is_symlink()
+    assert (tmp_path / "real" / "out.jsonl").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """Files cannot grow beyond 64 KiB: what a full disk does, without one."""
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.usefixtures("small_files")
+def test_a_full_disk_is_an_error_with_the_cause_and_the_target_stays(tmp_path: Path, suffix: str) -> None:
+    target = tmp_path / f"out.{suffix}"
+    target.write_text("before")
+    noise = pa.record_batch({"x": pa.array(range(0, 50_000 * 7919, 7919)), "y": [os.urandom(8) for _ in range(50_000)]})
+    with pytest.raises(OutputError, match=f"{target}: File too large"):
+        write(target, [noise] * 3)
+    assert names(tmp_path) == [target.name]
+    assert target.read_text() == "before"
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_same_rows_are_the_same_bytes(tmp_path: Path, suffix: str) -> None:
+    source = tmp_path / "in.parquet"
+    pq.write_table(pa.table({"src": [f"{i % 50}.mp4" for i in range(70_000)], "n": range(70_000)}), source)
+    outputs = [tmp_path / f"{name}.{suffix}" for name in ("first", "second")]
+    for output in outputs:
+        run(source, output)
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()
+
+
+@pytest.mark.parametrize("name", ["table.jsonl", "table.jsonl.gz", "table.parquet", "table.arrow"])
+def test_a_table_may_be_replaced_by_itself(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name, [BATCH] * 3)
+    run(tmp_path / name, tmp_path / name)
+    with input.open_table(TableJob(input=str(tmp_path / name), output="o.arrow"), _config()) as table:
+        batches: list[Any] = [batch.payload for batch in table]
+    rows = [row for batch in batches for row in batch.to_pylist()]
+    assert [(row["src"], row["saliency_status"]) for row in rows] == [("a", "ok"), ("b", "ok")] * 3
+
+
+def _config() -> RunConfig:
+    return RunConfig(model="frequency_tuned_v1")
+
+
+@pytest.mark.parametrize("codec", ["snappy", "zstd", "gzip", "uncompressed", "brotli", "lz4"])
+def test_parquet_keeps_its_codec_schema_and_metadata(tmp_path: Path, codec: str) -> None:
+    schema = pa.schema(
+        [
+            pa.field("src", pa.string(), nullable=False),
+            pa.field("n", pa.int64(), metadata={"unit": "frames"}),
+            pa.field("t", pa.timestamp("us", "Europe/Paris")),
+            pa.field("d", pa.dictionary(pa.int32(), pa.string())),
+            pa.field("s", pa.struct([("f", pa.float32()), ("l", pa.list_(pa.large_string()))])),
+        ],
+        metadata={"pandas": '{"index_columns": []}', "who": "me"},
+    )
+    table = pa.table(
+        {"src": ["a", "b"], "n": [2**53 + 1, None], "t": [1, 2], "d": ["x", "x"], "s": [{"f": 0.1, "l": ["y"]}, None]},
+        schema=schema,
+    )
+    source, target = tmp_path / "in.parquet", tmp_path / "out.pq"
+    pq.write_table(table, source, compression="none" if codec == "uncompressed" else codec)
+    run(source, target)
+    before, after = pq.read_table(source), pq.read_table(target)
+    assert after.schema.metadata == before.schema.metadata
+    assert pa.schema(list(after.schema)[:5]).equals(before.schema.remove_metadata(), check_metadata=True)
+    assert after.select(before.schema.names).equals(before)
+    group = pq.read_metadata(target).row_group(0)
+    assert {group.column(i).compression for i in range(group.num_columns)} == {codec.upper()}
+
+
+def test_parquet_row_groups_are_of_a_sane_size(tmp_path: Path) -> None:
+    small = pa.record_batch({"x": range(1000)})
+    write(tmp_path / "out.parquet", [small] * 150)
+    wide = pa.record_batch({"x": ["y" * (1 << 20)] * 8})
+    write(tmp_path / "wide.parquet", [wide] * 4)
+    sizes = [pq.read_metadata(tmp_path / name) for name in ("out.parquet", "wide.parquet")]
+    assert [[m.row_group(i).num_rows for i in range(m.num_row_groups)] for m in sizes] == [
+        [66000, 66000, 18000],
+        [8, 8, 8, 8],
+    ]
+
+
+def dictionaries(*batches: tuple[list[int | None], list[str]]) -> list[pa.RecordBatch]:
+    columns = [pa.DictionaryArray.from_arrays(pa.array(i, pa.int8()), pa.array(values)) for i, values in batches]
+    nested = [pa.StructArray.from_arrays([column], ["d"]) for column in columns]
+    return [pa.record_batch({"d": one, "s": other}) for one, other in zip(columns, nested, strict=True)]
+
+
+@pytest.mark.parametrize("suffix", ["arrow", "parquet"])
+def test_dictionaries_may_differ_from_batch_to_batch(tmp_path: Path, suffix: str) -> None:
+    batches = dictionaries(([0, 1, None], ["a", "b"]), ([1, 0], ["c", "b"]), ([0], ["a"]), ([1, 0], ["a", "b"]))
+    write(tmp_path / f"out.{suffix}", batches)
+    if suffix == "arrow":
+        table = pa.ipc.open_file(tmp_path / "out.arrow").read_all()
+        assert table.schema == batches[0].schema
+    else:
+        table = pq.read_table(tmp_path / "out.parquet")
+    assert table["d"].to_pylist() == ["a", "b", None, "b", "c", "a", "b", "a"]
+    assert [row["d"] for row in table["s"].to_pylist()] == table["d"].to_pylist()
+
+
+def test_a_dictionary_too_small_for_an_arrow_file_is_an_error_not_wrong_values(tmp_path: Path) -> None:
+    texts = [[str(i) for i in range(start, start + 100)] for start in (0, 100)]
+    with pytest.raises(OutputError, match=r"out\.arrow: Dictionary replacement"):
+        write(tmp_path / "out.arrow", dictionaries(([0], texts[0]), ([0], texts[1])))
+    assert names(tmp_path) == []
+
+
+def test_what_a_format_cannot_hold_is_said_at_once(tmp_path: Path) -> None:
+    union = pa.schema([("u", pa.sparse_union([pa.field("a", pa.int64())]))])
+    with pytest.raises(OutputError, match=r"out\.parquet: Unhandled type .*union"):
+        write(tmp_path / "out.parquet", [], union)
+    twice = pa.schema([("x", pa.int64()), ("x", pa.int64())])
+    with pytest.raises(OutputError, match="two fields named 'x'"):
+        write(tmp_path / "out.jsonl", [], twice)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "stream"])
+def test_stdout_gets_the_rows_and_stays_open(kind: Any) -> None:
+    stdout = io.BytesIO()
+    with open_output("-", Format(kind), BATCH.schema, stdout) as output:
+        output.write(BATCH)
+        output.commit(2)
+    if kind == "stream":
+        assert pa.ipc.open_stream(stdout.getvalue()).read_all() == pa.Table.from_batches([BATCH])
+    else:
+        assert stdout.getvalue().splitlines() == [b'{"src": "a", "x": 1.5}', b'{"src": "b", "x": null}']
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "stream"])
+def test_a_reader_that_goes_away_is_one_error_and_no_noise(kind: str) -> None:
+    code = (
+        "import pyarrow as pa\n"
+        "from saliency_engine.tables.output import open_output, Format\n"
+        "from saliency_engine.errors import OutputError\n"
+        "batch = pa.record_batch({'x': range(100_000)})\n"
+        "try:\n"
+        f"    with open_output('-', Format({kind!r}), batch.schema) as output:\n"
+        "        for _ in range(100): output.write(batch)\n"
+        "except OutputError as error:\n"
+        "    raise SystemExit(f'OutputError: {error}')\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(100)
+        process.stdout.close()
+        assert process.stderr.read() == b"OutputError: stdout: its reader has gone\n"
+    assert process.returncode == 1

@@ -1,0 +1,80 @@
+"""The real thing: needs a checkout of xuebinqin/U-2-Net at ac7e1c81, named by ``U2NET_CHECKOUT``."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import Result
+
+from saliency_exporter import sample_frames as made
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Path:
+    folder = os.environ.get("U2NET_CHECKOUT")
+    if not folder:
+        pytest.skip("U2NET_CHECKOUT names no checkout of xuebinqin/U-2-Net")
+    return Path(folder)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(upstream: Path, clips: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seeded weights, batch-norm statistics from a few frames: enough that the maps are not flat."""
+    torch = pytest.importorskip("torch", reason="torch is not installed (extra: export)")
+    namespace: dict[str, type] = {}
+    exec((upstream / "model" / "u2net.py").read_text(encoding="utf-8"), namespace)
+    sources = [str(path) for path in clips.values()]
+    frames = [made.from_sources(sources, 320, 320, most=8), made.natural(4, 320, 320), made.extreme(320, 320)[3:7]]
+    torch.manual_seed(7)
+    network = namespace["U2NETP"](3, 1).train()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        network(torch.from_numpy(np.concatenate(frames)))
+    path = tmp_path_factory.mktemp("checkpoint") / "u2netp.pth"
+    torch.save(network.state_dict(), path)
+    return path
+
+
+def means(model: Path, table: Path, output: Path) -> list[float]:
+    """``saliency_mean`` of every row by the engine."""
+    command = [sys.executable, "-c", "from saliency_engine.cli.app import main; main()", "run", "--input", table]
+    options = ["--output", output, "--model-path", model, "--max-frames", 4, "--frame-samples", 4, "--memo", "off"]
+    subprocess.run([*map(str, command), *map(str, options), "--quiet"], check=True, timeout=600)
+    return [json.loads(line)["saliency_mean"] for line in output.read_text(encoding="utf-8").splitlines()]
+
+
+def test_batches_of_one_and_eight_give_the_engine_the_same_means(
+    run: Run, upstream: Path, checkpoint: Path, clips: dict[str, Path], tmp_path: Path
+) -> None:
+    table = tmp_path / "clips.jsonl"
+    table.write_text("".join(json.dumps({"src": str(path)}) + "\n" for path in clips.values()), encoding="utf-8")
+    found = {}
+    for batch in (1, 8):
+        model = tmp_path / f"u2netp_b{batch}.onnx"
+        result = run(
+            *("u2netp", "--upstream-dir", upstream, "--checkpoint", checkpoint, "--output", model, "--batch", batch),
+            *("--frames", clips["bikes"]),
+        )
+        assert result.exit_code == 0, result.stderr
+        assert "differ from the audited" not in result.stderr
+        manifest = json.loads(Path(f"{model}.manifest.json").read_bytes())
+        assert manifest["upstream"]["head"].startswith("ac7e1c81")
+        assert manifest["upstream"]["audit"]["differing"] == []
+        assert manifest["export"]["batch"] == batch
+        assert manifest["parity"]["frames"] >= 40
+        assert manifest["parity"]["max_abs_difference"] <= 1e-4
+        assert manifest["parity"]["mean_map_deviation"] > 0.01
+        found[batch] = means(model, table, tmp_path / f"out_{batch}.jsonl")
+    assert len(found[1]) == len(clips)
+    np.testing.assert_allclose(found[1], found[8], rtol=0, atol=1e-4)
