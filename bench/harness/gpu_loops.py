@@ -27,8 +27,8 @@ from saliency_engine.models.graph import edit
 from saliency_engine.models.graph.inspect import read_graph
 from saliency_engine.models.load import Model, load_model
 from saliency_engine.numerics.fidelity import EIGHT_BITS, HALF, compare
-from saliency_engine.storage.locate import Planner
-from saliency_engine.types import DecodeSpec, Source
+from saliency_engine.storage.locate import Locator
+from saliency_engine.types import ClipReference, DecodeSpec, Head
 from saliency_engine.video.decode import decode_clip
 
 SIZE = (320, 320)
@@ -131,12 +131,12 @@ def _rate(step: Callable[[], object], seconds: float) -> float:
 
 def _frames(clips: Sequence[Path], width: int, height: int, count: int) -> NDArray[np.uint16]:
     """``count`` frames of the clips, again and again where they are fewer."""
-    planner = Planner(RunConfig(model="frequency_tuned_v1"))
-    spec = DecodeSpec(width=width, height=height, sampling="head", max_frames=8, frame_samples=8, color="auto")
+    locator = Locator(RunConfig(model="frequency_tuned_v1"))
+    spec = DecodeSpec(width=width, height=height, sampling=Head(8, 8), color="auto")
     found = []
     for clip in clips:
-        slot = np.zeros((spec.slots, 3, height, width), np.uint16)
-        found += list(slot[: decode_clip(planner.request(Source(str(clip))), spec, slot).frames])
+        slot = np.zeros((spec.frames_per_clip, 3, height, width), np.uint16)
+        found += list(slot[: decode_clip(locator.locate(ClipReference(str(clip))), spec, slot).frames])
     return np.stack([found[n % len(found)] for n in range(count)])
 
 

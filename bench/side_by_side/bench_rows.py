@@ -48,7 +48,7 @@ def test_json_lines(benchmark: Any, way: str, case: str) -> None:
     def engine() -> bytes:
         plan, joiner = LineRows(CONFIG).plan, Joiner(CONFIG, "m", None)
         reader = LineReader(io.BytesIO(text), line_columns(CONFIG), Rejects(TableJob(input="-", output="-")).add)
-        joined = [joiner.join(batch, [RESULT] * len(batch.sources)) for batch in (plan(chunk, 0) for chunk in reader)]
+        joined = [joiner.join(batch, [RESULT] * len(batch.clips)) for batch in (plan(chunk, 0) for chunk in reader)]
         return b"".join(line for lines in joined for line in lines.texts)
 
     def with_orjson() -> bytes:
@@ -74,7 +74,7 @@ def test_arrow_join(benchmark: Any, way: str) -> None:
     def engine() -> pa.RecordBatch:
         rows, joiner = ArrowRows(batch.schema, CONFIG), Joiner(CONFIG, "m", batch.schema)
         planned = rows.plan(batch, 0)
-        joined: pa.RecordBatch = joiner.join(planned, [RESULT] * len(planned.sources))
+        joined: pa.RecordBatch = joiner.join(planned, [RESULT] * len(planned.clips))
         return joined
 
     def plain() -> pa.RecordBatch:

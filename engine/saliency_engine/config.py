@@ -129,11 +129,9 @@ class RunConfig:
         }
 
     @property
-    def sampling_tag(self) -> str:
-        """What ``--sampling-column`` holds: the sampling and its numbers."""
-        if self.sampling == "head":
-            return f"head max_frames={self.max_frames} frame_samples={self.frame_samples}"
-        return f"uniform frame_samples={self.frame_samples}"
+    def confined_to(self) -> str:
+        """The folder that every clip must be in, absolute and with links resolved; empty without ``--confine``."""
+        return os.path.realpath(self.root) if self.confine else ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from saliency_engine.config import MAX_PIXELS
+from saliency_engine.config import MAX_PIXELS, RunConfig
 
 PayloadT = TypeVar("PayloadT")
+SKIPPED = -1
+"""The code, in ``RowBatch.codes``, of a row that keeps the numbers it has."""
 
 
 class Status(StrEnum):
@@ -26,8 +28,8 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """What a row says about its clip, as written there; equal sources share one computation.
+class ClipReference:
+    """What a row says about its clip, as written there; equal references share one computation.
 
     ``path`` is empty where the row has none. ``width`` and ``height`` are pixels, ``None`` where the row has
     none or has no positive whole number; ``pixel_format`` is an FFmpeg name or ``None``.
@@ -43,14 +45,14 @@ class Source:
 class RowBatch(Generic[PayloadT]):
     """Consecutive rows of the table.
 
-    ``codes``, int32 ``[rows]``, gives each row's index into ``sources`` (the distinct sources among the rows
-    that must be computed), or -1 for a row that already has a finite mean and variance (``skipped-existing``).
+    ``codes``, int32 ``[rows]``, gives each row's index into ``clips`` (the distinct clips among the rows that must be
+    computed), or ``SKIPPED`` for a row that already has a finite mean and variance (``skipped-existing``).
     ``payload`` is the rows themselves: a ``pyarrow.RecordBatch`` or ``jsonl.Lines``.
     """
 
     first_row: int
     codes: NDArray[np.int32]
-    sources: tuple[Source, ...]
+    clips: tuple[ClipReference, ...]
     payload: PayloadT
 
     @property
@@ -70,7 +72,7 @@ class RawFormat:
 
 @dataclass(frozen=True, slots=True)
 class ClipRequest:
-    """One clip to compute: a regular file, as it was when planned.
+    """One clip to compute: a regular file, as it was when it was located.
 
     ``path`` is absolute with links resolved; ``size`` is in bytes; ``raw`` is set for headerless video only;
     ``content`` is the hex sha256 of its bytes where the run looks at them, else empty.
@@ -84,28 +86,96 @@ class ClipRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class DecodeSpec:
-    """How every clip of a run is sampled and turned into frames of ``height`` × ``width``.
+class Head:
+    """Sampling from a clip's first ``max_frames`` decoded frames: ``frame_samples`` of them, evenly stepped."""
 
-    ``sampling`` is ``head`` or ``uniform``; ``color`` is ``auto`` or ``bt709``. Larger frames than ``max_pixels`` are
-    refused, as is a clip that is cut off or has too few frames, unless ``accept_short``. ``confine``, where not empty,
-    is the folder (absolute, links resolved) that no file may be opened outside of.
+    max_frames: int
+    frame_samples: int
+
+    @property
+    def frames_per_clip(self) -> int:
+        """The most frames that a clip can yield (K)."""
+        return min(self.frame_samples, self.max_frames)
+
+    @property
+    def tag(self) -> str:
+        """The value of the rows' sampling column."""
+        return f"head max_frames={self.max_frames} frame_samples={self.frame_samples}"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the memo's key says of this sampling; JSON values."""
+        return {"sampling": "head", **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Uniform:
+    """Sampling over the whole clip: the frames shown in the middle of ``frame_samples`` equal stretches of time."""
+
+    frame_samples: int
+
+    @property
+    def frames_per_clip(self) -> int:
+        """The most frames that a clip can yield (K)."""
+        return self.frame_samples
+
+    @property
+    def tag(self) -> str:
+        """The value of the rows' sampling column."""
+        return f"uniform frame_samples={self.frame_samples}"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the memo's key says of this sampling; JSON values."""
+        return {"sampling": "uniform", **asdict(self)}
+
+
+Sampling = Head | Uniform
+
+
+def sampling_of(config: RunConfig) -> Sampling:
+    """The sampling that the options of ``config`` name."""
+    samplings: dict[str, Sampling] = {
+        "head": Head(config.max_frames, config.frame_samples),
+        "uniform": Uniform(config.frame_samples),
+    }
+    return samplings[config.sampling]
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeSpec:
+    """How every clip of a run is sampled and turned into frames of ``height`` × ``width`` pixels.
+
+    ``color`` is ``auto`` or ``bt709``. Larger frames than ``max_pixels`` are refused, as is a clip that is cut off or
+    has too few frames, unless ``accept_short``. ``confine``, where not empty, is the folder (absolute, links resolved)
+    that no file may be opened outside of.
     """
 
     width: int
     height: int
-    sampling: str
-    max_frames: int
-    frame_samples: int
+    sampling: Sampling
     color: str
     max_pixels: int = MAX_PIXELS
     accept_short: bool = False
     confine: str = ""
 
     @property
-    def slots(self) -> int:
-        """The most frames a clip can yield (K)."""
-        return min(self.frame_samples, self.max_frames) if self.sampling == "head" else self.frame_samples
+    def frames_per_clip(self) -> int:
+        """The most frames that a clip can yield (K)."""
+        return self.sampling.frames_per_clip
+
+
+def decode_spec(config: RunConfig, width: int, height: int) -> DecodeSpec:
+    """How clips are sampled and sized under ``config`` for a model whose input is ``width`` × ``height`` pixels."""
+    return DecodeSpec(
+        width=width,
+        height=height,
+        sampling=sampling_of(config),
+        color=config.color,
+        max_pixels=config.max_pixels,
+        accept_short=config.accept_short,
+        confine=config.confined_to,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +212,7 @@ class ClipStatistics:
 
 @dataclass(frozen=True, slots=True)
 class ClipResult:
-    """A source's outcome: ``mean`` and ``var`` when ``status`` is ``ok``, a ``reason`` when it is a failure.
+    """A clip's outcome: ``mean`` and ``var`` when ``status`` is ``ok``, a ``reason`` when it is a failure.
 
     An ``ok`` clip that was short of frames, and taken all the same, has both.
     """

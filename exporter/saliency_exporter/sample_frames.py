@@ -14,10 +14,10 @@ from saliency_engine.config import BUILT_IN_MODEL, RunConfig, TableJob
 from saliency_engine.errors import ClipError, ConfigError, InputError
 from saliency_engine.numerics.normalize import normalize
 from saliency_engine.numerics.reference import IMAGENET_MEAN, IMAGENET_STD
-from saliency_engine.storage.locate import Planner
+from saliency_engine.storage.locate import Locator
 from saliency_engine.tables import formats
 from saliency_engine.tables.input import open_table
-from saliency_engine.types import DecodeSpec, Source
+from saliency_engine.types import ClipReference, DecodeSpec, Uniform
 from saliency_engine.video.decode import decode_clip
 
 Frames = NDArray[np.float32]
@@ -39,12 +39,12 @@ def from_sources(sources: Sequence[str], height: int, width: int, most: int = FR
     if len(clips) > MOST_CLIPS:
         clips = [clips[i * len(clips) // MOST_CLIPS] for i in range(MOST_CLIPS)]
     per_clip = max(2, most // max(len(clips), 1))
-    spec = DecodeSpec(width, height, "uniform", per_clip, per_clip, color="auto", accept_short=True)
-    planner = Planner(_config())
+    spec = DecodeSpec(width, height, Uniform(per_clip), color="auto", accept_short=True)
+    locator = Locator(_config())
     found: list[Frames] = []
     for clip in clips:
         try:
-            found.append(_decoded(planner, clip, spec))
+            found.append(_decoded(locator, clip, spec))
         except ClipError as error:
             if clip not in skippable:
                 raise InputError(f"{clip.path}: {error}") from error
@@ -85,18 +85,18 @@ def extreme(height: int, width: int) -> Frames:
     return _normalised([np.broadcast_to(pattern(), (3, height, width)) for pattern in patterns])
 
 
-def _clips(sources: Sequence[str]) -> tuple[list[Source], set[Source]]:
+def _clips(sources: Sequence[str]) -> tuple[list[ClipReference], set[ClipReference]]:
     """Distinct clips in order, and those of them that only a table names."""
-    named: dict[Source, bool] = {}
+    named: dict[ClipReference, bool] = {}
     for source in sources:
         try:
             formats.of_path(source, "frames")
         except ConfigError:
-            named[Source(source)] = False
+            named[ClipReference(source)] = False
             continue
         with open_table(TableJob(input=source, output="-"), _config()) as table:
             for batch in table:
-                for row in batch.sources:
+                for row in batch.clips:
                     named.setdefault(row, True)
     return list(named), {clip for clip, from_table in named.items() if from_table}
 
@@ -106,9 +106,9 @@ def _config() -> RunConfig:
     return RunConfig(model=BUILT_IN_MODEL, overwrite=True)
 
 
-def _decoded(planner: Planner, clip: Source, spec: DecodeSpec) -> Frames:
-    pictures = np.zeros((spec.slots, 3, spec.height, spec.width), np.uint16)
-    count = decode_clip(planner.request(clip), spec, pictures).frames
+def _decoded(locator: Locator, clip: ClipReference, spec: DecodeSpec) -> Frames:
+    pictures = np.zeros((spec.frames_per_clip, 3, spec.height, spec.width), np.uint16)
+    count = decode_clip(locator.locate(clip), spec, pictures).frames
     frames = np.empty((count, 3, spec.height, spec.width), np.float32)
     normalize(pictures[:count], frames)
     return frames

@@ -25,7 +25,7 @@ from saliency_engine.tables.join import Joiner
 from saliency_engine.tables.jsonl_lines import LineReader
 from saliency_engine.tables.output import open_output
 from saliency_engine.tables.rejects import Rejects
-from saliency_engine.types import ClipResult, Source, Status
+from saliency_engine.types import ClipReference, ClipResult, Status
 
 CORPUS = Path(__file__).parent / "corpus"
 CONFIG = RunConfig(model="frequency_tuned_v1")
@@ -33,7 +33,7 @@ OTHER = RunConfig(model="frequency_tuned_v1", mean_column="é", var_column="k", 
 BOM = b"\xef\xbb\xbf"
 
 
-def result(source: Source) -> ClipResult:
+def result(source: ClipReference) -> ClipResult:
     """Some clips fail, and why has everything in it that could break a line."""
     if len(source.path) % 3:
         return ClipResult(Status.OK, 0.1, 0.30000000000000004)
@@ -62,7 +62,7 @@ def _lines(data: bytes, config: RunConfig) -> None:
     plan, kept, count = rows.LineRows(config).plan, b"", 0
     for chunk in reader:
         batch = plan(chunk, count)
-        results = [result(source) for source in batch.sources]
+        results = [result(source) for source in batch.clips]
         joined = joiner.join(batch, results)
         for before, after, code in zip(chunk.texts, joined.texts, batch.codes, strict=True):
             _check_edit(before, after, None if code < 0 else results[code], config)
@@ -203,7 +203,7 @@ def _table(data: bytes, suffix: str) -> str:
             joiner = Joiner(CONFIG, "m", table.schema)
             with open_output("-", table.output_format, joiner.schema, stdout) as output:
                 for batch in table:
-                    output.write(joiner.join(batch, [result(source) for source in batch.sources]))
+                    output.write(joiner.join(batch, [result(source) for source in batch.clips]))
                 output.commit(table.rows() - rejects.count)
     pa.ipc.open_stream(stdout.getvalue()).read_all().validate(full=True)
     return "read"

@@ -23,11 +23,12 @@ MEASURE = """
 import json, resource, sys, time
 import numpy as np
 from saliency_engine.video.decode import decode_clip, silence
+from saliency_engine.config import RunConfig
 from saliency_engine.errors import DecodeError
-from saliency_engine.types import ClipRequest, DecodeSpec, RawFormat
+from saliency_engine.types import ClipRequest, RawFormat, decode_spec
 
 def decode(path, sampling):
-    spec = DecodeSpec(320, 320, sampling, 8, 8, "auto")
+    spec = decode_spec(RunConfig(model="frequency_tuned_v1", sampling=sampling), 320, 320)
     raw = RawFormat(2, 2, "yuv420p") if path.endswith(".yuv") else None
     try:
         return f"{decode_clip(ClipRequest(path, 0, 0, raw), spec, np.zeros((8, 3, 320, 320), np.uint16)).frames} frames"
@@ -187,13 +188,15 @@ def test_every_frame_is_resized_from_its_own_size(
     """Sizes that change at every keyframe: the sampled frames are those of a clip of one size, but for the encoder."""
     import numpy as np
 
-    from saliency_engine.types import ClipRequest, DecodeSpec
+    from saliency_engine.config import RunConfig
+    from saliency_engine.types import ClipRequest, decode_spec
     from saliency_engine.video.decode import decode_clip
 
     sizes = [(320, 136), (640, 272), (160, 68), (854, 362), (480, 204)] * 4
     path = tmp_path / "changing.h264"
     path.write_bytes(b"".join(encode("part.h264", size=size, frames=4).read_bytes() for size in sizes))
-    spec = DecodeSpec(160, 68, sampling, 80, 80, "auto")
+    options: dict[str, Any] = {"sampling": sampling, "max_frames": 80, "frame_samples": 80}
+    spec = decode_spec(RunConfig(model="frequency_tuned_v1", **options), 160, 68)
     out = np.zeros((80, 3, 68, 160), np.uint16)
     assert decode_clip(ClipRequest(str(path), 0, 0), spec, out).frames == 80
     pictures = out.reshape(20, 4, *out.shape[1:]).astype(np.float64) / 257

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from tests.conftest import Encode, remuxed
 from tests.torture.conftest import Record, times
 
+from saliency_engine.config import RunConfig
 from saliency_engine.errors import DecodeError
-from saliency_engine.types import ClipRequest, DecodeSpec, RawFormat
+from saliency_engine.types import ClipRequest, RawFormat, decode_spec
 from saliency_engine.video.decode import decode_clip
 
 SIZE = (160, 96)
@@ -49,8 +50,8 @@ Outcome = tuple[tuple[float, ...], NDArray[np.uint16]]
 
 def outcome(path: Path, settings: dict[str, Any]) -> Outcome | None:
     """Motion and frames; ``None`` for a clip that is refused with a reason."""
-    spec = DecodeSpec(width=64, height=64, color="auto", **settings)
-    out = np.zeros((spec.slots, 3, 64, 64), np.uint16)
+    spec = decode_spec(RunConfig(model="frequency_tuned_v1", **settings), 64, 64)
+    out = np.zeros((spec.frames_per_clip, 3, 64, 64), np.uint16)
     request = ClipRequest(str(path), 0, 0, RAW if path.suffix == ".yuv" else None)
     try:
         return decode_clip(request, spec, out).motion, out

@@ -8,8 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from saliency_engine.config import RunConfig
 from saliency_engine.errors import InferenceError, ModelError, ProviderError
 from saliency_engine.inference.backend import Backend
+from saliency_engine.machine import cores
 from saliency_engine.models.load import Model
 
 # What `auto` tries, fastest first. The order is fixed: were it timed at every start, a run that is taken up again might
@@ -104,6 +106,23 @@ class Session:
         if result.size != maps.size:
             raise InferenceError(f"the model gave a map of shape {list(result.shape)}, not {list(maps.shape)}")
         maps[...] = result.reshape(maps.shape)
+
+
+def model_threads(config: RunConfig) -> int:
+    """Threads of the model on the CPU under ``config``."""
+    return cores() if config.threads == "auto" else config.threads
+
+
+def open_session(model: Model, config: RunConfig) -> Session:
+    """The model, ready to run under ``config``. Raises ``ModelError``, ``ProviderError``."""
+    return Session(
+        model,
+        provider=config.provider,
+        precision=config.precision,
+        threads=model_threads(config),
+        batch_size=config.batch_size,
+        model_size=config.model_width_height,
+    )
 
 
 def _open(model: Model, provider: str, precision: str, threads: int) -> Backend:

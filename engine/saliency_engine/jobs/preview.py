@@ -13,15 +13,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.errors import ClipError
-from saliency_engine.inference.session import Session
+from saliency_engine.inference.session import Session, open_session
 from saliency_engine.models.load import load_model
 from saliency_engine.numerics.aggregate import combine, measure, summarize
-from saliency_engine.pipeline.engine import decode_spec, open_session
+from saliency_engine.report.console import warn_of
 from saliency_engine.report.terminal import printable
 from saliency_engine.storage.atomic import write_together
-from saliency_engine.storage.locate import Planner
+from saliency_engine.storage.locate import Locator
 from saliency_engine.tables.input import open_table
-from saliency_engine.types import Source
+from saliency_engine.types import ClipReference, decode_spec
 from saliency_engine.video.decode import decode_clip
 
 _TILE, _GAP, _CAPTION = 320, 8, 40
@@ -47,9 +47,9 @@ def contact_sheet(job: TableJob, config: RunConfig, output: str, clips: int) -> 
     Raises ``InputError``, ``ModelError`` or ``OutputError``; a clip that fails is a tile that says why.
     """
     with open_table(job, config) as table:
-        sources = _first_distinct((source for batch in table for source in batch.sources), clips)
+        sources = _first_distinct((source for batch in table for source in batch.clips), clips)
     model = load_model(config)
-    model.warn()
+    warn_of(model)
     session = open_session(model, config)
     sheet = _draw([_tile(source, config, session) for source in sources])
     data = io.BytesIO()
@@ -57,8 +57,8 @@ def contact_sheet(job: TableJob, config: RunConfig, output: str, clips: int) -> 
     write_together({Path(output): data.getvalue()})
 
 
-def _first_distinct(sources: Iterator[Source], count: int) -> list[Source]:
-    found: dict[Source, None] = {}
+def _first_distinct(sources: Iterator[ClipReference], count: int) -> list[ClipReference]:
+    found: dict[ClipReference, None] = {}
     for source in sources:
         if len(found) == count:
             break
@@ -66,11 +66,11 @@ def _first_distinct(sources: Iterator[Source], count: int) -> list[Source]:
     return list(found)
 
 
-def _tile(source: Source, config: RunConfig, session: Session) -> Tile:
-    title, spec = Path(source.path).name, decode_spec(config, session)
-    frames = np.zeros((spec.slots, 3, spec.height, spec.width), np.uint16)
+def _tile(source: ClipReference, config: RunConfig, session: Session) -> Tile:
+    title, spec = Path(source.path).name, decode_spec(config, session.width, session.height)
+    frames = np.zeros((spec.frames_per_clip, 3, spec.height, spec.width), np.uint16)
     try:
-        decoded = decode_clip(Planner(config).request(source), spec, frames)
+        decoded = decode_clip(Locator(config).locate(source), spec, frames)
         motion = np.array(decoded.motion)
         maps = _maps(session, frames[: decoded.frames])
         mean, var = summarize(measure(maps, motion), config.temporal_aggregator, config.ema_alpha)

@@ -10,7 +10,7 @@ from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.models.load import load_model
 from saliency_engine.pipeline.engine import Engine
 from saliency_engine.report import provenance
-from saliency_engine.report.console import ProgressLine, print_summary
+from saliency_engine.report.console import ProgressLine, print_summary, warn_of
 from saliency_engine.tables.input import Table, open_table
 from saliency_engine.tables.join import Joiner
 from saliency_engine.tables.output import Output, open_output
@@ -24,7 +24,7 @@ def run_table(job: TableJob, config: RunConfig) -> dict[str, Any]:
     with it the file of lines that are no rows. Raises ``SaliencyError``; failing clips are rows, not errors.
     """
     model = load_model(config)
-    model.warn()
+    warn_of(model)
     config = dataclasses.replace(config, memo=_memo_path(job, config))
     rejects = Rejects(job)
     with open_table(job, config, rejects=rejects) as table:

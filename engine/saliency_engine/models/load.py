@@ -6,7 +6,6 @@ The file is read once; what is hashed, verified and walked is what is loaded. Th
 from __future__ import annotations
 
 import hashlib
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from saliency_engine.errors import ModelError
 from saliency_engine.models import registry
 from saliency_engine.models.entry import Entry, Evidence, evidence_json, read_model
 from saliency_engine.models.graph.inspect import check_operators, read_graph
-from saliency_engine.report.terminal import printable
 
 
 @dataclass(frozen=True)
@@ -40,18 +38,6 @@ class Model:
         verified = {"verified": self.evidence is not None, "verified_by": evidence_json(self.evidence)}
         entry = self.entry.id if self.entry else None
         return {"id": self.model_id, "source": self.source, "sha256": self.sha256, **verified, "registry_entry": entry}
-
-    def warn(self) -> None:
-        """Say on stderr, for people at a command line, that the model is not verified or not sound where it is not."""
-        if self.evidence is None:
-            print(
-                f"warning: the model {printable(self.source)} is not verified: nothing says that it is what it should "
-                f"be; if you know that it is, say so with --model-sha256 {self.sha256}",
-                file=sys.stderr,
-            )
-        if self.fault:
-            told = printable(f"warning: no clip can be computed with {self.source}: {self.fault}")
-            print(told, file=sys.stderr)
 
 
 def load_model(config: RunConfig) -> Model:

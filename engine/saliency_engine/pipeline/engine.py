@@ -4,68 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import pyarrow as pa
 
 from saliency_engine.config import RunConfig
-from saliency_engine.inference.session import Session
+from saliency_engine.inference.session import model_threads, open_session
 from saliency_engine.machine import cores
 from saliency_engine.models.load import Model, load_model
 from saliency_engine.pipeline.clock import Clock
 from saliency_engine.pipeline.feeder import Feeder
 from saliency_engine.pipeline.loop import Counts, Pipeline
-from saliency_engine.pipeline.memo import Memo
+from saliency_engine.pipeline.memo import Memo, memo_context
 from saliency_engine.pipeline.pool import DecodePool
 from saliency_engine.pipeline.worker import claim_open_files, start_fork_server
-from saliency_engine.storage.locate import Planner, confined_to
+from saliency_engine.storage.locate import Locator
 from saliency_engine.tables import rows
 from saliency_engine.tables.join import Joiner
-from saliency_engine.types import ClipResult, DecodeSpec, PayloadT, RowBatch
-
-
-def model_threads(config: RunConfig) -> int:
-    """Threads of the model on the CPU under ``config``."""
-    return cores() if config.threads == "auto" else config.threads
-
-
-def open_session(model: Model, config: RunConfig) -> Session:
-    """The model, ready to run under ``config``. Raises ``ModelError``, ``ProviderError``."""
-    return Session(
-        model,
-        provider=config.provider,
-        precision=config.precision,
-        threads=model_threads(config),
-        batch_size=config.batch_size,
-        model_size=config.model_width_height,
-    )
-
-
-def decode_spec(config: RunConfig, session: Session) -> DecodeSpec:
-    """How clips are sampled and sized for this session's model."""
-    return DecodeSpec(
-        width=session.width,
-        height=session.height,
-        sampling=config.sampling,
-        max_frames=config.max_frames,
-        frame_samples=config.frame_samples,
-        color=config.color,
-        max_pixels=config.max_pixels,
-        accept_short=config.accept_short,
-        confine=confined_to(config),
-    )
-
-
-def memo_context(model: Model, session: Session, spec: DecodeSpec) -> dict[str, Any]:
-    """Everything beside the clip that can change a number; a new field of ``DecodeSpec`` is in it by itself."""
-    sampled = asdict(spec)
-    del sampled["max_pixels"], sampled["confine"]  # they refuse clips, and failures are not kept
-    if spec.sampling != "head":
-        del sampled["max_frames"]
-    return {"model": model.sha256, "provider": session.provider, **sampled}
+from saliency_engine.types import ClipResult, PayloadT, RowBatch, decode_spec
 
 
 class Engine:
@@ -77,7 +35,7 @@ class Engine:
     Raises ``ModelError``, ``ProviderError`` or ``MemoError`` when it cannot start.
     """
 
-    def __init__(self, config: RunConfig, model: Model | None = None, planner: Planner | None = None) -> None:
+    def __init__(self, config: RunConfig, model: Model | None = None, locator: Locator | None = None) -> None:
         self.config = config
         self.decode_workers = cores() if config.decode_workers == "auto" else config.decode_workers
         claim_open_files(self.decode_workers)
@@ -85,31 +43,31 @@ class Engine:
         self.clock = Clock()
         self.model = model or load_model(config)
         self.threads = model_threads(config)
-        self._start(planner or Planner(config))
+        self._start(locator or Locator(config))
 
-    def _start(self, planner: Planner) -> None:
+    def _start(self, locator: Locator) -> None:
         config = self.config
         with self.clock("start"), ExitStack() as opened:
             self.session = open_session(self.model, config)
             opened.callback(self.session.close)
-            self._spec = decode_spec(config, self.session)
+            self._spec = decode_spec(config, self.session.width, self.session.height)
             path = None if config.memo in {"", "off"} else Path(config.memo)
-            self._memo = Memo(path, memo_context(self.model, self.session, self._spec))
+            self._memo = Memo(path, memo_context(self.model.sha256, self.session.provider, self._spec))
             opened.callback(self._memo.close)
             # Two clips ahead of every worker, and enough frames to fill two batches.
-            slots = 2 * self.decode_workers + -(-2 * config.batch_size // self._spec.slots)
-            self._pool = DecodePool(self._spec, self.decode_workers, slots, config.clip_timeout)
+            ring_slots = 2 * self.decode_workers + -(-2 * config.batch_size // self._spec.frames_per_clip)
+            self._pool = DecodePool(self._spec, self.decode_workers, ring_slots, config.clip_timeout)
             opened.callback(self._pool.close)
             feeder = Feeder(self.session, self._pool, config.batch_size, self.clock)
             opened.callback(feeder.close)
             self._pipeline = Pipeline(
-                planner=planner,
+                locator=locator,
                 pool=self._pool,
                 feeder=feeder,
                 memo=self._memo,
                 aggregator=config.temporal_aggregator,
                 alpha=config.ema_alpha,
-                samples=self._spec.slots if config.accept_short else 0,
+                samples=self._spec.frames_per_clip if config.accept_short else 0,
                 clock=self.clock,
             )
             self._opened = opened.pop_all()  # all is well: nothing is closed before ``close``

@@ -21,7 +21,7 @@ from saliency_engine.pipeline.clock import Clock
 from saliency_engine.pipeline.feeder import Feeder
 from saliency_engine.pipeline.memo import Memo
 from saliency_engine.pipeline.pool import DecodePool
-from saliency_engine.storage.locate import Planner
+from saliency_engine.storage.locate import Locator
 from saliency_engine.types import (
     ClipRequest,
     ClipResult,
@@ -64,7 +64,7 @@ class Pipeline:
     def __init__(
         self,
         *,
-        planner: Planner,
+        locator: Locator,
         pool: DecodePool,
         feeder: Feeder,
         memo: Memo,
@@ -73,7 +73,7 @@ class Pipeline:
         samples: int,
         clock: Clock,
     ) -> None:
-        self._planner, self._pool, self._feeder, self._memo = planner, pool, feeder, memo
+        self._locator, self._pool, self._feeder, self._memo = locator, pool, feeder, memo
         self._aggregator, self._alpha, self._samples = aggregator, alpha, samples
         self._clock = clock
         self.counts = Counts()
@@ -116,12 +116,12 @@ class Pipeline:
         return not self._todo and len(under_way) < _OPEN_BATCHES
 
     def _open(self, batch: RowBatch[PayloadT]) -> _OpenBatch:
-        per_source = np.bincount(batch.codes + 1, minlength=len(batch.sources) + 1)
+        per_source = np.bincount(batch.codes + 1, minlength=len(batch.clips) + 1)
         self.counts.rows_read += batch.rows
         self.counts.rows += int(per_source[0])
         self.counts.skipped_existing += int(per_source[0])
-        opened = _OpenBatch(batch, per_source[1:].tolist(), [None] * len(batch.sources), len(batch.sources))
-        self._todo.extend((opened, index) for index in range(len(batch.sources)))
+        opened = _OpenBatch(batch, per_source[1:].tolist(), [None] * len(batch.clips), len(batch.clips))
+        self._todo.extend((opened, index) for index in range(len(batch.clips)))
         return opened
 
     def _settle(self, places: list[tuple[_OpenBatch, int]], result: ClipResult) -> None:
@@ -147,7 +147,7 @@ class Pipeline:
     def _plan(self, opened: _OpenBatch, index: int) -> None:
         place = (opened, index)
         try:
-            request = self._planner.request(opened.batch.sources[index])
+            request = self._locator.locate(opened.batch.clips[index])
             if self._feeder.fault:
                 raise InferenceError(self._feeder.fault)
         except ClipError as error:

@@ -23,7 +23,7 @@ import numpy as np
 import orjson
 
 from saliency_engine.errors import MemoError
-from saliency_engine.types import ClipRequest, ClipResult, ClipStatistics, Status
+from saliency_engine.types import ClipRequest, ClipResult, ClipStatistics, DecodeSpec, Status
 
 APPLICATION_ID = 0x53424D31  # "SBM1", in the file's header: never write into somebody else's database
 VERSION = 2
@@ -31,6 +31,13 @@ VERSION = 2
 NUMERICS_VERSION = 1
 _CHECKSUM = 8  # bytes
 _PATIENCE = 60.0  # seconds to wait for another run that is writing
+
+
+def memo_context(model_sha256: str, provider: str, spec: DecodeSpec) -> dict[str, Any]:
+    """Everything beside the clip that can change a number; a new field of ``DecodeSpec`` is in it by itself."""
+    sampled = asdict(spec)
+    del sampled["max_pixels"], sampled["confine"]  # they refuse clips, and failures are not kept
+    return {"model": model_sha256, "provider": provider, **sampled, **spec.sampling.identity}
 
 
 class Memo:

@@ -54,7 +54,7 @@ class DecodePool:
     def __init__(self, spec: DecodeSpec, workers: int, slots: int, timeout: float) -> None:
         self._spec, self._timeout = spec, timeout
         self._context: Any = multiprocessing.get_context(START_METHOD)
-        self._ring = Ring((slots, spec.slots, 3, spec.height, spec.width))
+        self._ring = Ring((slots, spec.frames_per_clip, 3, spec.height, spec.width))
         self.frames: NDArray[np.uint16] = self._ring.frames
         self._free = list(range(slots))
         self._any_started = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from types import TracebackType
 from typing import Any, Self
@@ -11,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table as Grid
 from rich.text import Text
 
+from saliency_engine.models.load import Model
 from saliency_engine.pipeline.engine import Engine
 from saliency_engine.pipeline.loop import Counts
 from saliency_engine.report.terminal import printable
@@ -71,6 +73,20 @@ class ProgressLine:
     ) -> None:
         self._bar.update(self._task, completed=self._engine.counts.rows, total=self._engine.counts.rows)
         self._bar.__exit__(kind, error, trace)
+
+
+def warn_of(model: Model) -> None:
+    """Say on stderr that ``model`` is not verified, or that no clip can be computed with it, where that is so."""
+    lines = []
+    if model.evidence is None:
+        lines.append(
+            f"the model {model.source} is not verified: no registry entry and no --model-sha256 confirms its bytes. If "
+            f"you trust this file, say so with --model-sha256 {model.sha256}"
+        )
+    if model.fault:
+        lines.append(f"no clip can be computed with {model.source}: {model.fault}")
+    for line in lines:
+        print(printable(f"warning: {line}"), file=sys.stderr)
 
 
 def _total_rows(table: Table, counts: Counts) -> int | None:

@@ -1,4 +1,4 @@
-"""What a row says → the clip to compute, or the reason why there is none."""
+"""From what a row says of its clip to the file on disk, or to the reason why there is none."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from pathlib import Path
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import MissingGeometryError, MissingSourceError
 from saliency_engine.storage.regular_file import open_regular
-from saliency_engine.types import ClipRequest, RawFormat, Source
+from saliency_engine.types import ClipReference, ClipRequest, RawFormat
 
 RAW_SUFFIX = ".yuv"
 
 
-class Planner:
-    """Turns sources into clip requests under one run's options."""
+class Locator:
+    """Finds the files that rows name, under one run's options."""
 
     def __init__(self, config: RunConfig) -> None:
         self._root = Path(config.root).absolute()
-        self._confine = confined_to(config)
+        self._confine = config.confined_to
         self._default_size = (config.default_width, config.default_height)
         self._pixel_format = config.yuv_pixel_format
         self._verify = config.verify_clips
 
-    def request(self, source: Source) -> ClipRequest:
-        """The clip that ``source`` names, as it is on disk now.
+    def locate(self, clip: ClipReference) -> ClipRequest:
+        """The clip that ``clip`` names, as it is on disk now.
 
         Raises ``MissingSourceError`` when the path is empty, names no regular file or one that ``--confine`` refuses,
         ``MissingGeometryError`` when it is raw video whose size neither row nor defaults give.
         """
-        if not source.path:
+        if not clip.path:
             raise MissingSourceError("the row names no source")
         try:
-            path = os.path.realpath(self._root / source.path)
+            path = os.path.realpath(self._root / clip.path)
             if self._confine and not Path(path).is_relative_to(self._confine):
                 raise MissingSourceError("the source is outside --root, and --confine refuses it")
             found = Path(path).stat()
@@ -42,16 +42,16 @@ class Planner:
             raise MissingSourceError(_unreachable(error)) from error
         if not stat.S_ISREG(found.st_mode):
             raise MissingSourceError("the source is not a regular file")
-        raw = self._raw_format(source) if path.lower().endswith(RAW_SUFFIX) else None
+        raw = self._raw_format(clip) if path.lower().endswith(RAW_SUFFIX) else None
         return ClipRequest(path, found.st_size, found.st_mtime_ns, raw, self._sha256(path) if self._verify else "")
 
-    def _raw_format(self, source: Source) -> RawFormat:
-        width, height = source.width or self._default_size[0], source.height or self._default_size[1]
+    def _raw_format(self, clip: ClipReference) -> RawFormat:
+        width, height = clip.width or self._default_size[0], clip.height or self._default_size[1]
         if not width or not height:
             raise MissingGeometryError(
                 "raw video needs a width and a height: in the row, or by --default-width and --default-height"
             )
-        return RawFormat(width, height, source.pixel_format or self._pixel_format)
+        return RawFormat(width, height, clip.pixel_format or self._pixel_format)
 
     def _sha256(self, path: str) -> str:
         try:
@@ -59,11 +59,6 @@ class Planner:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise MissingSourceError(_unreachable(error)) from error
-
-
-def confined_to(config: RunConfig) -> str:
-    """The folder that every clip must be in, absolute and with links resolved; empty without ``--confine``."""
-    return os.path.realpath(config.root) if config.confine else ""
 
 
 def _unreachable(error: OSError | ValueError) -> str:

@@ -17,7 +17,7 @@ from saliency_engine.tables.dictionaries import decoded, encoded
 from saliency_engine.tables.jsonl_edit import Edit
 from saliency_engine.tables.jsonl_lines import Lines
 from saliency_engine.tables.rows import column_index
-from saliency_engine.types import ClipResult, RowBatch, Status
+from saliency_engine.types import ClipResult, RowBatch, Status, sampling_of
 
 
 class Joiner:
@@ -34,7 +34,7 @@ class Joiner:
             "model_id": model_id,
             "aggregator": config.temporal_aggregator,
             "ema_alpha": config.ema_alpha,
-            "sampling": config.sampling_tag,
+            "sampling": sampling_of(config).tag,
         }
         self._places: dict[str, int | None] = {}
         self._kinds: dict[str, pa.DataType] = {}
@@ -43,7 +43,7 @@ class Joiner:
         self._edit_of = lru_cache(4096)(lambda result: self._edit(self._values(result)))
 
     def join(self, batch: RowBatch[Any], results: Sequence[ClipResult]) -> Any:
-        """``batch.payload`` with what its rows gain; ``results[i]`` belongs to ``batch.sources[i]``.
+        """``batch.payload`` with what its rows gain; ``results[i]`` belongs to ``batch.clips[i]``.
 
         Gives a ``pyarrow.RecordBatch`` of ``schema``, or ``Lines``. Raises ``InputError`` where a value that a
         row must keep does not fit the type its column gets.

@@ -16,7 +16,7 @@ from saliency_engine.config import NUMBER_ROLES, RunConfig
 from saliency_engine.errors import InputError
 from saliency_engine.tables.dictionaries import decoded
 from saliency_engine.tables.jsonl_lines import Lines, ParsedLines
-from saliency_engine.types import RowBatch, Source
+from saliency_engine.types import ClipReference, RowBatch
 
 _INFINITY = float("inf")
 _MOST_PIXELS = 2**31 - 1  # FFmpeg's own bound
@@ -81,7 +81,7 @@ class ArrowRows:
 
     def _sources(
         self, batch: pa.RecordBatch, todo: NDArray[np.int64], first_row: int
-    ) -> tuple[NDArray[np.int32], tuple[Source, ...]]:
+    ) -> tuple[NDArray[np.int32], tuple[ClipReference, ...]]:
         """A code for each row in ``todo``, and the sources that the codes index."""
         places = (self._path, self._width, self._height, self._pixel_format)
         keys = [None if place is None else _as_key(batch.column(place)) for place in places]
@@ -92,7 +92,7 @@ class ArrowRows:
             values = [[None] * len(firsts) if key is None else key.take(firsts).to_pylist() for key in keys]
         except UnicodeDecodeError as error:
             raise InputError(f"a path or pixel format in or after row {first_row} is not UTF-8: {error}") from error
-        index: dict[Source, int] = {}  # raw keys that differ may mean the same: width null and width -1
+        index: dict[ClipReference, int] = {}  # raw keys that differ may mean the same: width null and width -1
         same = [index.setdefault(_source(*key), len(index)) for key in zip(*values, strict=True)]
         return np.asarray(same, np.int32)[codes], tuple(index)
 
@@ -130,7 +130,7 @@ class LineRows:
         mean_column, var_column = config.mean_column, config.var_column
         names = config.path_column, config.width_column, config.height_column, config.pix_fmt_column
         codes = []
-        index: dict[Source, int] = {}
+        index: dict[ClipReference, int] = {}
 
         @lru_cache(None, typed=True)  # making a Source takes 1.2 µs, ten times as long; true is not 1
         def code(*values: Any) -> int:
@@ -156,8 +156,8 @@ def line_columns(config: RunConfig) -> dict[str, frozenset[type]]:
     return {name: number if role in NUMBER_ROLES else text for role, name in roles if name}
 
 
-def _source(path: Any, width: Any, height: Any, pixel_format: Any) -> Source:
-    return Source(
+def _source(path: Any, width: Any, height: Any, pixel_format: Any) -> ClipReference:
+    return ClipReference(
         path if isinstance(path, str) else "",
         _pixels(width),
         _pixels(height),

@@ -29,7 +29,7 @@ def silence() -> None:
 def decode_clip(request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint16]) -> DecodedClip:
     """Decode the sampled frames of one clip into ``out``.
 
-    ``out`` is ``[spec.slots, 3, spec.height, spec.width]`` uint16, C-contiguous; its first ``frames`` entries
+    ``out`` is ``[spec.frames_per_clip, 3, spec.height, spec.width]`` uint16, C-contiguous; its first ``frames`` entries
     are written as 16-bit R'G'B' (gamma-coded, 65535 is white), the others are undefined. The motion is measured on
     luma code values scaled to 8 bits, whatever their range. Raises ``DecodeError`` with a reason for people.
     """

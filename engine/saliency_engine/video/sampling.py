@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from saliency_engine.errors import DecodeError
-from saliency_engine.types import DecodeSpec
+from saliency_engine.types import DecodeSpec, Head, Uniform
 from saliency_engine.video import frames as playback
 from saliency_engine.video.container import OpenClip
 from saliency_engine.video.frames import Shown
@@ -40,32 +40,35 @@ MOST_FRAMES = 4 * 3600 * 30
 
 def select(open_clip: Open, spec: DecodeSpec) -> Iterator[Sampled]:
     """The frames that ``spec`` asks for, in order of presentation. Raises ``DecodeError`` with a reason."""
-    if spec.sampling == "head":
-        # Settled at slots · step frames: any clip from there up to max_frames is sampled alike.
-        slots = spec.slots
-        count = yield from _by_count(
-            open_clip, spec.max_frames, lambda n: head_indices(n, slots), lambda n: slots * max(1, n // slots)
-        )
-    else:
-        count = yield from _uniform(open_clip, spec)
-    if 0 < count < spec.slots and not spec.accept_short:
+    match spec.sampling:
+        case Head(max_frames=max_frames, frames_per_clip=wanted):
+            # Settled at K · step frames: any clip from there up to max_frames is sampled alike.
+            count = yield from _by_count(
+                open_clip, max_frames, lambda n: head_indices(n, wanted), lambda n: wanted * max(1, n // wanted)
+            )
+        case Uniform():
+            count = yield from _uniform(open_clip, spec)
+    needed = spec.frames_per_clip
+    if 0 < count < needed and not spec.accept_short:
         raise DecodeError(
-            f"the clip gives {count} of the {spec.slots} frames that the sample needs (--accept-short takes them)"
+            f"the clip gives {count} of the {needed} frames that the sample needs (--accept-short takes them)"
         )
 
 
 def _uniform(open_clip: Open, spec: DecodeSpec) -> Generator[Sampled, None, int]:
     """Returns how many frames there were to choose from, as far as that is known."""
-    timeline = _scan(open_clip)
+    frames_per_clip, timeline = spec.frames_per_clip, _scan(open_clip)
     if len(timeline.pts):
-        wanted = timeline.wanted(spec.slots)
+        wanted = timeline.wanted(frames_per_clip)
         for read in (_by_seeking, _in_order):
             with open_clip() as clip:
                 if (count := (yield from read(clip, timeline, wanted))) is not None:
                     # Frames of uneven length may be due more than once, which leaves fewer of them: no lack.
                     return len(timeline.pts) if count == len(wanted) else count
     # No times (some AVI, raw streams) or times that run backwards: count. The packets are the first guess.
-    count = yield from _by_count(open_clip, timeline.packets, lambda n: uniform_indices(n, spec.slots), lambda _: None)
+    count = yield from _by_count(
+        open_clip, timeline.packets, lambda n: uniform_indices(n, frames_per_clip), lambda _: None
+    )
     return count
 
 

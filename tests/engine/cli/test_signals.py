@@ -47,14 +47,14 @@ def test_an_interrupted_run_keeps_its_clips_and_leaves_nothing_else(
 
 STUCK = """
 import hashlib, sys, time
-from saliency_engine import interrupt
-interrupt.GRACE_SECONDS = float(sys.argv[1])
-interrupt.listen()
+from saliency_engine.cli import signals
+signals.GRACE_SECONDS = float(sys.argv[1])
+signals.listen()
 while True:
     try:
         print("ready", flush=True)
         hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # minutes in C, as a model may take
-    except interrupt.Interrupted:
+    except signals.Interrupted:
         pass  # it came a moment too early
 """
 

@@ -25,9 +25,9 @@ from tests.processes import finished_clips, session_members, shared_memory, star
 
 from saliency_engine.errors import DecodeError
 from saliency_engine.pipeline.pool import DecodePool
-from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec, RawFormat
+from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec, Head, RawFormat
 
-SPEC = DecodeSpec(width=64, height=64, sampling="head", max_frames=4, frame_samples=4, color="auto")
+SPEC = DecodeSpec(width=64, height=64, sampling=Head(4, 4), color="auto")
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from tests.conftest import Encode
 
 from saliency_engine import Engine, RunConfig
 from saliency_engine.errors import DecodeError, MissingSourceError
-from saliency_engine.storage.locate import Planner
-from saliency_engine.types import ClipRequest, DecodeSpec, Source
+from saliency_engine.storage.locate import Locator
+from saliency_engine.types import ClipReference, ClipRequest, DecodeSpec, Head
 from saliency_engine.video.decode import decode_clip
 
 IN_OPEN = 0x20
@@ -186,7 +186,7 @@ def test_confine_keeps_to_the_root(tmp_path: Path, clips: dict[str, Path], canar
 
 
 def decode(request: ClipRequest, confine: str = "") -> int:
-    spec = DecodeSpec(32, 32, "head", 8, 8, "auto", confine=confine)
+    spec = DecodeSpec(32, 32, Head(8, 8), "auto", confine=confine)
     return decode_clip(request, spec, np.zeros((8, 3, 32, 32), np.uint16)).frames
 
 
@@ -234,13 +234,13 @@ def test_a_folder_that_becomes_a_link_leads_nowhere(
 
     folder.mkdir(parents=True)
     shutil.copy(clips["carphone_distorted"], folder / "canary.mp4")
-    planner = Planner(RunConfig(model="frequency_tuned_v1", root=str(root), confine=True))
-    request = planner.request(Source("clips/canary.mp4"))
+    locator = Locator(RunConfig(model="frequency_tuned_v1", root=str(root), confine=True))
+    request = locator.locate(ClipReference("clips/canary.mp4"))
     assert decode(request, str(root)) == 8
     with swapped_before_opening(monkeypatch, swap), pytest.raises(DecodeError, match="cannot be opened beneath --root"):
         decode(request, str(root))
     with pytest.raises(MissingSourceError, match="outside --root"):
-        planner.request(Source("clips/canary.mp4"))
+        locator.locate(ClipReference("clips/canary.mp4"))
     escaping = ClipRequest(f"{root}/../{canary.parent.name}/canary.mp4", 0, 0)
     shutil.rmtree(root / "before")
     with pytest.raises(DecodeError):

@@ -16,12 +16,22 @@ from tests.conftest import PROJECT, Encode
 
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import ClipError, ProviderError
+from saliency_engine.inference.session import open_session
 from saliency_engine.models.load import load_model
-from saliency_engine.pipeline.engine import Engine, decode_spec, memo_context, open_session
+from saliency_engine.pipeline.engine import Engine
 from saliency_engine.pipeline.loop import Counts
-from saliency_engine.pipeline.memo import Memo
-from saliency_engine.storage.locate import Planner
-from saliency_engine.types import ClipRequest, DecodeSpec, RawFormat, Source
+from saliency_engine.pipeline.memo import Memo, memo_context
+from saliency_engine.storage.locate import Locator
+from saliency_engine.types import (
+    ClipReference,
+    ClipRequest,
+    DecodeSpec,
+    Head,
+    RawFormat,
+    Sampling,
+    Uniform,
+    decode_spec,
+)
 
 BUILT_IN = PROJECT / "engine" / "saliency_engine" / "assets" / "frequency_tuned_v1.onnx"
 
@@ -99,13 +109,15 @@ def changed(value: Any) -> Any:
     """Another value of the same kind."""
     if isinstance(value, bool):
         return not value
+    if isinstance(value, Head):
+        return Uniform(value.frame_samples)
     if isinstance(value, int | float):
         return value + 1
     return value + "1" if isinstance(value, str) else None
 
 
 REQUEST = ClipRequest("/a.yuv", 1, 2, RawFormat(3, 4, "yuv420p"))
-SPEC = DecodeSpec(width=64, height=64, sampling="head", max_frames=8, frame_samples=8, color="auto")
+SPEC = DecodeSpec(width=64, height=64, sampling=Head(8, 8), color="auto")
 
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(ClipRequest)])
@@ -132,9 +144,32 @@ def test_every_field_of_a_spec_that_changes_numbers_is_in_the_key(name: str) -> 
     model = load_model(config)
     session = open_session(model, config)
     specs = [dataclasses.replace(SPEC, **{name: value}) for value in _two(SPEC, name)]
-    contexts = [memo_context(model, session, spec) for spec in specs]
+    contexts = [memo_context(model.sha256, session.provider, spec) for spec in specs]
     session.close()
     assert (contexts[0] == contexts[1]) == (name in {"max_pixels", "confine"})  # they refuse clips, no more
+
+
+@pytest.mark.parametrize(
+    ("sampling", "name"), [(Head(8, 8), "max_frames"), (Head(8, 8), "frame_samples"), (Uniform(8), "frame_samples")]
+)
+def test_every_number_of_a_sampling_is_in_the_key(sampling: Sampling, name: str) -> None:
+    both = [dataclasses.replace(sampling, **{name: value}) for value in _two(sampling, name)]
+    first, second = (memo_context("", "", dataclasses.replace(SPEC, sampling=one)) for one in both)
+    assert first != second
+
+
+@pytest.mark.parametrize(
+    ("sampling", "key"),
+    [
+        (Head(8, 4), "7653a872b5d063146080c84f1d2f98481b22cf219cd2e8b88865d5d1b2ab38a7"),
+        (Uniform(4), "96fd893142616b82e0b03f8bc926aad53c2228c318a824da7764a988505715a1"),
+    ],
+)
+def test_keys_stay_those_of_memos_that_people_have(sampling: Sampling, key: str) -> None:
+    spec = DecodeSpec(320, 240, sampling, "bt709", max_pixels=10, accept_short=True, confine="/a")
+    memo = Memo(None, memo_context("0" * 64, "CPUExecutionProvider", spec))
+    assert memo.key(REQUEST).hex() == key
+    memo.close()
 
 
 def _two(instance: Any, name: str) -> tuple[Any, Any]:
@@ -216,9 +251,9 @@ def key(options: dict[str, Any]) -> bytes:
         session = open_session(model, config)
     except ProviderError as error:
         pytest.skip(str(error))
-    memo = Memo(None, memo_context(model, session, decode_spec(config, session)))
+    memo = Memo(None, memo_context(model.sha256, session.provider, decode_spec(config, session.width, session.height)))
     try:
-        return memo.key(Planner(config).request(Source("clip.yuv")))
+        return memo.key(Locator(config).locate(ClipReference("clip.yuv")))
     except ClipError as error:
         pytest.fail(str(error))
     finally:

@@ -36,7 +36,7 @@ def run(source: str | Path, target: str | Path, stdin: io.BytesIO | None = None)
         joiner = Joiner(config, "m1", table.schema)
         with open_output(str(target), table.output_format, joiner.schema, stdout) as output, rejects.opened():
             for batch in table:
-                output.write(joiner.join(batch, [ClipResult(Status.OK, 0.5, 0.25)] * len(batch.sources)))
+                output.write(joiner.join(batch, [ClipResult(Status.OK, 0.5, 0.25)] * len(batch.clips)))
             rejects.commit()
             output.commit(table.rows() - rejects.count)
     return stdout.getvalue()

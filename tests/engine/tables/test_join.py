@@ -15,7 +15,7 @@ from saliency_engine.errors import InputError
 from saliency_engine.tables import rows
 from saliency_engine.tables.join import Joiner
 from saliency_engine.tables.jsonl_lines import LineReader
-from saliency_engine.types import ClipResult, Source, Status
+from saliency_engine.types import ClipReference, ClipResult, Status
 
 GOOD = ClipResult(Status.OK, 0.25, 0.0625)
 BAD = ClipResult(Status.DECODE_FAILED, reason="no frame\nat all \udce9")
@@ -26,7 +26,7 @@ def config(**options: Any) -> RunConfig:
     return RunConfig(model="frequency_tuned_v1", **options)
 
 
-def results(sources: Sequence[Source]) -> list[ClipResult]:
+def results(sources: Sequence[ClipReference]) -> list[ClipResult]:
     return [BAD if source.path.startswith("bad") else GOOD for source in sources]
 
 
@@ -39,7 +39,7 @@ def join_lines(text: str, **options: Any) -> str:
     joiner, out = Joiner(settings, "m1", None), b""
     for chunk in LineReader(io.BytesIO(text.encode()), rows.line_columns(settings), refused):
         batch = rows.LineRows(settings).plan(chunk, 0)
-        out += b"".join(joiner.join(batch, results(batch.sources)).texts)
+        out += b"".join(joiner.join(batch, results(batch.clips)).texts)
     return out.decode()
 
 
@@ -47,7 +47,7 @@ def join_arrow(table: pa.Table, **options: Any) -> pa.Table:
     settings = config(**options)
     joiner = Joiner(settings, "m1", table.schema)
     planned = rows.from_batches(table.to_batches(max_chunksize=2), settings)
-    joined = [joiner.join(batch, results(batch.sources)) for batch in planned]
+    joined = [joiner.join(batch, results(batch.clips)) for batch in planned]
     assert all(batch.schema.equals(joiner.schema, check_metadata=True) for batch in joined)
     return pa.Table.from_batches(joined, joiner.schema)
 

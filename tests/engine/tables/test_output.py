@@ -50,7 +50,7 @@ def run(source: Path, target: Path) -> None:
         with open_output(str(target), table.output_format, joiner.schema) as output:
             count = 0
             for batch in table:
-                output.write(joiner.join(batch, [ClipResult(Status.OK, 0.5, 0.25)] * len(batch.sources)))
+                output.write(joiner.join(batch, [ClipResult(Status.OK, 0.5, 0.25)] * len(batch.clips)))
                 count += batch.rows
             output.commit(count)
 

@@ -18,7 +18,7 @@ import pytest
 from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.errors import ConfigError, InputError
 from saliency_engine.tables import batches, input, rows
-from saliency_engine.types import RowBatch, Source
+from saliency_engine.types import ClipReference, RowBatch
 
 NAN = float("nan")
 Batches = list[RowBatch[Any]]
@@ -34,9 +34,9 @@ def read(path: str | Path, stdin: bytes = b"", output: str = "", **options: Any)
         return list(table)
 
 
-def plan(batches: Batches) -> list[Source | None]:
+def plan(batches: Batches) -> list[ClipReference | None]:
     """Each row's source, ``None`` for a row that is left alone."""
-    return [None if code < 0 else batch.sources[code] for batch in batches for code in batch.codes]
+    return [None if code < 0 else batch.clips[code] for batch in batches for code in batch.codes]
 
 
 def write_jsonl(path: Path, table: pa.Table) -> None:
@@ -80,7 +80,7 @@ def test_text_is_no_mean(tmp_path: Path, suffix: str) -> None:
     WRITERS[suffix](
         tmp_path / f"in.{suffix}", pa.table({"src": ["a"], "saliency_mean": ["0.5"], "saliency_var": [0.1]})
     )
-    assert plan(read(tmp_path / f"in.{suffix}")) == [Source("a")]
+    assert plan(read(tmp_path / f"in.{suffix}")) == [ClipReference("a")]
 
 
 def test_rows_of_one_clip_share_one_source(store: Callable[[dict[str, Any]], Path]) -> None:
@@ -95,12 +95,12 @@ def test_rows_of_one_clip_share_one_source(store: Callable[[dict[str, Any]], Pat
     (batch,) = read(path)
     assert batch.codes.tolist() == [0, 1, 0, 2, 3, 4]
     assert batch.codes.dtype == np.int32
-    assert batch.sources == (
-        Source("b", 64, 48, "gray"),
-        Source("a", 64, 48),
-        Source("", 64, 48, "gray"),
-        Source("b", None, 48, "gray"),
-        Source("b", 64, None, "gray"),
+    assert batch.clips == (
+        ClipReference("b", 64, 48, "gray"),
+        ClipReference("a", 64, 48),
+        ClipReference("", 64, 48, "gray"),
+        ClipReference("b", None, 48, "gray"),
+        ClipReference("b", 64, None, "gray"),
     )
 
 
@@ -119,8 +119,8 @@ def test_a_size_is_a_positive_whole_number(
     store: Callable[[dict[str, Any]], Path], width: list[Any], meaning: list[int | None]
 ) -> None:
     path = store({"src": ["a"] * len(width), "width": width})
-    assert plan(read(path)) == [Source("a", pixels) for pixels in meaning]
-    assert len({source for batch in read(path) for source in batch.sources}) == len(set(meaning))
+    assert plan(read(path)) == [ClipReference("a", pixels) for pixels in meaning]
+    assert len({source for batch in read(path) for source in batch.clips}) == len(set(meaning))
 
 
 @pytest.mark.parametrize(
@@ -131,24 +131,36 @@ def test_every_kind_of_text_is_a_path(tmp_path: Path, kind: pa.DataType) -> None
     paths = paths.dictionary_encode().cast(kind) if pa.types.is_dictionary(kind) else paths.cast(kind)
     write_arrow(tmp_path / "in.arrow", pa.table({"src": paths}))
     (batch,) = read(tmp_path / "in.arrow")
-    assert (batch.codes.tolist(), batch.sources) == ([0, 1, 2, 0], (Source("a"), Source("é"), Source("")))
+    assert (batch.codes.tolist(), batch.clips) == (
+        [0, 1, 2, 0],
+        (ClipReference("a"), ClipReference("é"), ClipReference("")),
+    )
 
 
 def test_numbers_in_dictionaries_and_decimals_are_numbers(tmp_path: Path) -> None:
     number = pa.array([64, None, 64])
     table = pa.table({"src": ["a"] * 3, "width": number.dictionary_encode(), "height": number.cast(pa.decimal128(19))})
     write_arrow(tmp_path / "in.arrow", table)
-    assert plan(read(tmp_path / "in.arrow")) == [Source("a", 64, 64), Source("a"), Source("a", 64, 64)]
+    assert plan(read(tmp_path / "in.arrow")) == [
+        ClipReference("a", 64, 64),
+        ClipReference("a"),
+        ClipReference("a", 64, 64),
+    ]
 
 
 def test_lines_without_a_usable_path_have_an_empty_one(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"a": 1}\n{"src": 5}\n{"src": null}\n{"src": ["x"]}\n')
-    assert plan(read(tmp_path / "in.jsonl")) == [Source("")] * 4
+    assert plan(read(tmp_path / "in.jsonl")) == [ClipReference("")] * 4
 
 
 def test_true_in_a_line_is_no_size(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text("".join(f'{{"src": "a", "width": {w}}}\n' for w in ("1", "true", "1.0", "[1]")))
-    assert plan(read(tmp_path / "in.jsonl")) == [Source("a", 1), Source("a"), Source("a", 1), Source("a")]
+    assert plan(read(tmp_path / "in.jsonl")) == [
+        ClipReference("a", 1),
+        ClipReference("a"),
+        ClipReference("a", 1),
+        ClipReference("a"),
+    ]
 
 
 def test_an_absent_path_column_is_named_with_the_ones_there_are(tmp_path: Path) -> None:
@@ -223,7 +235,7 @@ def ipc_stream(table: pa.Table) -> bytes:
 def test_a_pipe_is_known_by_its_first_bytes(data: bytes, kind: str) -> None:
     pipe = io.BufferedReader(Dripping(data))
     with input.open_table(TableJob(input="-", output="-"), config(), pipe) as table:
-        assert plan(list(table)) == [Source("a"), Source("b"), Source("c")]
+        assert plan(list(table)) == [ClipReference("a"), ClipReference("b"), ClipReference("c")]
         assert table.output_format.kind == kind
         assert table.rows_total is None
 
@@ -310,7 +322,7 @@ def test_a_parquet_footer_that_says_too_few_rows_loses_none(tmp_path: Path) -> N
     data = patched(sink.getvalue(), 6, 0, lambda data: pq.read_metadata(io.BytesIO(data)).num_rows == 0)
     (tmp_path / "in.parquet").write_bytes(data)
     with input.open_table(TableJob(input=str(tmp_path / "in.parquet"), output="-"), config()) as table:
-        assert plan(list(table)) == [Source("a"), Source("b"), Source("c")]
+        assert plan(list(table)) == [ClipReference("a"), ClipReference("b"), ClipReference("c")]
         assert table.rows() == 0  # which the output compares with what was written
 
 
@@ -336,7 +348,7 @@ def test_suffixes_are_known_or_listed(tmp_path: Path) -> None:
     (tmp_path / "in.JSONL").write_text("{}\n")
     with pytest.raises(ConfigError, match=r"--output out\.txt: unknown suffix"):
         read(tmp_path / "in.JSONL", output="out.txt")
-    assert plan(read(tmp_path / "in.JSONL")) == [Source("")]
+    assert plan(read(tmp_path / "in.JSONL")) == [ClipReference("")]
 
 
 def damaged(name: str, tmp_path: Path) -> Path:
@@ -377,6 +389,6 @@ def test_batches_from_a_user_come_back_one_for_one() -> None:
         (2, 0, batches[1]),
         (2, 1, batches[2]),
     ]
-    assert planned[2].sources == (Source("b"),)
+    assert planned[2].clips == (ClipReference("b"),)
     with pytest.raises(InputError, match="row 2 has another schema"):
         list(rows.from_batches([batches[0], pa.record_batch({"src": ["a"], "x": [1]})], config()))

@@ -136,7 +136,7 @@ def run(source: Path, target: str, stdin: bytes = b"") -> bytes:
         joiner = Joiner(CONFIG, "m1", table.schema)
         with open_output(target, table.output_format, joiner.schema, stdout) as output:
             for batch in table:
-                output.write(joiner.join(batch, [ClipResult(Status.OK, 0.5, 0.25)] * len(batch.sources)))
+                output.write(joiner.join(batch, [ClipResult(Status.OK, 0.5, 0.25)] * len(batch.clips)))
             output.commit(table.rows())
     return stdout.getvalue()
 

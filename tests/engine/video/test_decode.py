@@ -17,9 +17,9 @@ import pytest
 from numpy.typing import NDArray
 from tests.conftest import Encode, planar_frame, plane_bytes
 
-from saliency_engine.config import MAX_PIXELS
+from saliency_engine.config import MAX_PIXELS, RunConfig
 from saliency_engine.errors import DecodeError
-from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec, RawFormat
+from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec, Head, RawFormat, decode_spec
 from saliency_engine.video.container import frame_bytes
 from saliency_engine.video.decode import decode_clip
 from saliency_engine.video.sampling import MOST_FRAMES
@@ -27,17 +27,11 @@ from saliency_engine.video.sampling import MOST_FRAMES
 Frames = NDArray[np.float64]
 
 
-def decode(path: Path | str, raw: RawFormat | None = None, **settings: Any) -> tuple[DecodedClip, Frames]:
-    fields: dict[str, Any] = {
-        "width": 320,
-        "height": 320,
-        "sampling": "head",
-        "max_frames": 8,
-        "frame_samples": 8,
-        "color": "auto",
-    }
-    spec = DecodeSpec(**(fields | settings))
-    out = np.zeros((spec.slots, 3, spec.height, spec.width), np.uint16)
+def decode(
+    path: Path | str, raw: RawFormat | None = None, *, width: int = 320, height: int = 320, **settings: Any
+) -> tuple[DecodedClip, Frames]:
+    spec = decode_spec(RunConfig(model="frequency_tuned_v1", **settings), width, height)
+    out = np.zeros((spec.frames_per_clip, 3, spec.height, spec.width), np.uint16)
     clip = decode_clip(ClipRequest(str(path), 0, 0, raw), spec, out)
     return clip, out[: clip.frames].transpose(0, 2, 3, 1) / 257.0
 
@@ -317,7 +311,7 @@ def test_decoder_error_says_how_far_it_came(encode: Encode, tmp_path: Path, samp
 
 
 def test_unread_slots_are_left_alone(encode: Encode) -> None:
-    spec = DecodeSpec(32, 32, "head", 8, 8, "auto", accept_short=True)
+    spec = DecodeSpec(32, 32, Head(8, 8), "auto", accept_short=True)
     out = np.full((8, 3, 32, 32), 77, np.uint16)
     clip = decode_clip(ClipRequest(str(encode("three.mp4", frames=3)), 0, 0), spec, out)
     assert clip.frames == 3
@@ -332,7 +326,7 @@ def test_raw_frames_hold_the_planes_alone(source_frames: Callable[[str, int], li
 
 def test_no_frame_outlives_its_clip(clips: dict[str, Path]) -> None:
     """Frames in reference cycles wait for Python's collector, and workers grow by megabytes a clip meanwhile."""
-    spec = DecodeSpec(64, 64, "head", 30, 8, "auto")
+    spec = DecodeSpec(64, 64, Head(30, 8), "auto")
     out = np.zeros((8, 3, 64, 64), np.uint16)
 
     def alive() -> int:

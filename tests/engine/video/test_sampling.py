@@ -6,13 +6,15 @@ import bisect
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 from tests.conftest import Encode, planar_frame
 
-from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec
+from saliency_engine.config import RunConfig
+from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec, Uniform, decode_spec
 from saliency_engine.video import frames as playback
 from saliency_engine.video import sampling
 from saliency_engine.video.container import opened
@@ -36,11 +38,10 @@ def counted() -> Callable[[int], list[av.VideoFrame]]:
     return lambda count: frames[:count]
 
 
-def sampled(path: Path, **settings: int | str) -> list[int]:
+def sampled(path: Path, **settings: Any) -> list[int]:
     """Indices of the frames that ``decode_clip`` took from a clip of counted frames."""
-    fields = {"width": 32, "height": 32, "sampling": "head", "max_frames": 8, "frame_samples": 8, "color": "auto"}
-    spec = DecodeSpec(**(fields | {"accept_short": True} | settings))  # type: ignore[arg-type]
-    out = np.zeros((spec.slots, 3, 32, 32), np.uint16)
+    spec = decode_spec(RunConfig(model="frequency_tuned_v1", accept_short=True, **settings), 32, 32)
+    out = np.zeros((spec.frames_per_clip, 3, 32, 32), np.uint16)
     clip = decode_clip(request(path), spec, out)
     return [round(float(frame.mean()) * 219 / 65535 / 2) for frame in out[: clip.frames]]
 
@@ -137,7 +138,7 @@ def test_seeking_gives_what_decoding_in_order_gives(
     encode: Encode, monkeypatch: pytest.MonkeyPatch, name: str, samples: int
 ) -> None:
     path = encode(name, size=(160, 68), frames=96, gop=12, **SEEKABLE[name])  # type: ignore[arg-type]
-    spec = DecodeSpec(64, 64, "uniform", 8, samples, "auto")
+    spec = DecodeSpec(64, 64, Uniform(samples), "auto")
 
     def decode() -> tuple[DecodedClip, np.ndarray]:
         out = np.zeros((samples, 3, 64, 64), np.uint16)
@@ -162,7 +163,7 @@ def test_seeking_skips_frames(encode: Encode, monkeypatch: pytest.MonkeyPatch) -
             yield frame
 
     monkeypatch.setattr(playback, "frames", counting)
-    spec = DecodeSpec(64, 64, "uniform", 8, 4, "auto")
+    spec = DecodeSpec(64, 64, Uniform(4), "auto")
     frames = list(sampling.select(lambda: opened(request(path), spec), spec))
     assert len(frames) == 4
     assert len(seen) < 40

@@ -15,7 +15,7 @@ from tests.conftest import Encode, remuxed
 
 from saliency_engine import Engine, RunConfig
 from saliency_engine.errors import DecodeError
-from saliency_engine.types import ClipRequest, DecodeSpec
+from saliency_engine.types import ClipRequest, decode_spec
 from saliency_engine.video.decode import decode_clip
 
 FRAMES = 40
@@ -34,9 +34,8 @@ CONTAINERS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
 
 def decode(path: Path, **settings: Any) -> int:
     """The number of frames that the sample of ``path`` has."""
-    fields: dict[str, Any] = {"sampling": "uniform", "max_frames": 8, "frame_samples": 8, "color": "auto"}
-    spec = DecodeSpec(width=32, height=32, **(fields | settings))
-    out = np.zeros((spec.slots, 3, 32, 32), np.uint16)
+    spec = decode_spec(RunConfig(model="frequency_tuned_v1", **{"sampling": "uniform"} | settings), 32, 32)
+    out = np.zeros((spec.frames_per_clip, 3, 32, 32), np.uint16)
     return decode_clip(ClipRequest(str(path), 0, 0), spec, out).frames
 
 

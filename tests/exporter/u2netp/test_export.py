@@ -298,7 +298,7 @@ def in_python(code: str) -> str:
 def test_the_namespace_alone_has_no_route_for_native_code_either() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         code = (
-            "import socket, os; from saliency_exporter import isolation\n"
+            "import socket, os; from saliency_exporter.u2netp import isolation\n"
             "uid = os.getuid(); print(isolation.enter_empty_namespace(), uid == os.getuid())\n"
             f"print(socket.socket().connect_ex(('127.0.0.1', {server.getsockname()[1]})))"
         )
@@ -311,7 +311,7 @@ def test_the_namespace_alone_has_no_route_for_native_code_either() -> None:
 
 def test_the_fallback_refuses_sockets_and_processes() -> None:
     code = (
-        "import socket, subprocess, os; from saliency_exporter import isolation\n"
+        "import socket, subprocess, os; from saliency_exporter.u2netp import isolation\n"
         "isolation.refuse_in_python(processes=True)\n"
         "for f in (socket.socket, lambda: socket.getaddrinfo('localhost', 1), lambda: os.system('true'),\n"
         "          lambda: subprocess.run(['true']), os.fork):\n"
@@ -328,7 +328,8 @@ def test_without_a_namespace_the_export_says_so(
     site = tmp_path / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(
-        "from saliency_exporter import isolation\nisolation.enter_empty_namespace = lambda: False\n", encoding="utf-8"
+        "from saliency_exporter.u2netp import isolation\nisolation.enter_empty_namespace = lambda: False\n",
+        encoding="utf-8",
     )
     monkeypatch.setenv("PYTHONPATH", str(site))
     result = checkout.export(tmp_path / "model.onnx")

@@ -15,7 +15,7 @@ from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.errors import InputError
 from saliency_engine.tables import formats
 from saliency_engine.tables.input import open_table
-from saliency_engine.types import Source
+from saliency_engine.types import ClipReference
 
 MOST = 16
 """More clips would only make measuring longer: a round meets some tens."""
@@ -29,7 +29,7 @@ _SUFFIXES = frozenset(
 _MADE, _SIZE, _FRAMES, _RATE = 6, (960, 540), 12, 25
 
 
-def find(paths: Sequence[str], config: RunConfig) -> list[Source]:
+def find(paths: Sequence[str], config: RunConfig) -> list[ClipReference]:
     """Every clip once that ``paths`` name: files, folders (videos in them and below, by suffix), and tables.
 
     Tables are told by their suffix and read as ``config`` says. Raises ``InputError`` where a path is none of these,
@@ -41,13 +41,13 @@ def find(paths: Sequence[str], config: RunConfig) -> list[Source]:
     return list(found)
 
 
-def spread(clips: Sequence[Source]) -> list[Source]:
+def spread(clips: Sequence[ClipReference]) -> list[ClipReference]:
     """At most ``MOST`` of the clips, evenly over the list."""
     count = min(len(clips), MOST)
     return [clips[index * len(clips) // count] for index in range(count)]
 
 
-def make(folder: Path) -> list[Source]:
+def make(folder: Path) -> list[ClipReference]:
     """Six H.264 clips of 12 frames, 960×540, the same every time.
 
     Raises ``InputError`` where FFmpeg comes without that encoder.
@@ -58,25 +58,25 @@ def make(folder: Path) -> list[Source]:
             _encode(path, _pictures(number))
         except (av.FFmpegError, ValueError) as error:
             raise InputError(f"cannot make clips to measure with ({error}): name some of your own") from error
-    return [Source(str(path)) for path in paths]
+    return [ClipReference(str(path)) for path in paths]
 
 
-def _clips_of(path: str, config: RunConfig) -> Iterator[Source]:
+def _clips_of(path: str, config: RunConfig) -> Iterator[ClipReference]:
     # The engine starts relative paths of rows from --root; those given here start from the current folder.
     named = Path(path).absolute()
     if named.is_dir():
         for folder, inner, names in os.walk(named):
             inner.sort()
             videos = (name for name in sorted(names) if Path(name).suffix.lower() in _SUFFIXES)
-            yield from (Source(str(Path(folder, name))) for name in videos)
+            yield from (ClipReference(str(Path(folder, name))) for name in videos)
     elif not named.is_file():
         raise InputError(f"{path}: no such file or folder")
     elif formats.is_table(path):
         with open_table(TableJob(input=path, output="-"), config) as table:
             for batch in table:
-                yield from batch.sources
+                yield from batch.clips
     else:
-        yield Source(str(named))
+        yield ClipReference(str(named))
 
 
 def _pictures(seed: int) -> Iterator[NDArray[np.uint8]]:

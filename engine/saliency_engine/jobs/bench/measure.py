@@ -21,7 +21,7 @@ from saliency_engine.jobs.bench.window import STAGES
 from saliency_engine.models.graph.inspect import read_graph
 from saliency_engine.models.load import Model
 from saliency_engine.report.terminal import printable
-from saliency_engine.types import Source, Status
+from saliency_engine.types import ClipReference, Status
 
 _START_SECONDS = 2.5  # of a trial, on two cores
 
@@ -61,12 +61,14 @@ class Bench:
     ``clips`` is what is left of them once those that fail have been said.
     """
 
-    def __init__(self, options: Mapping[str, Any], model: Model, clips: Sequence[Source], console: Console) -> None:
+    def __init__(
+        self, options: Mapping[str, Any], model: Model, clips: Sequence[ClipReference], console: Console
+    ) -> None:
         # Every process loads the model for itself, and only if it is still the same.
         self._options = {**options, "model_sha256": model.sha256}
         self._operators, self._console = read_graph(model.data).operators, console
         self.clips = list(clips)
-        self._rows: dict[Source, tuple[float, float]] = {}
+        self._rows: dict[ClipReference, tuple[float, float]] = {}
         self._probes: dict[tuple[str, str], Probe] = {}
 
     def run(self, asked: Asked) -> list[Result]:
@@ -87,7 +89,7 @@ class Bench:
     def _say(self, text: str) -> None:
         self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
-    def _job(self, setting: Setting, clips: Sequence[Source]) -> Job:
+    def _job(self, setting: Setting, clips: Sequence[ClipReference]) -> Job:
         return Job({**self._options, **dataclasses.asdict(setting)}, clips)
 
     def _trial_seconds(self, setting: Setting) -> float:

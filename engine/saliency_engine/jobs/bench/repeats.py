@@ -6,8 +6,8 @@ import itertools
 from dataclasses import dataclass
 
 from saliency_engine.config import RunConfig
-from saliency_engine.storage.locate import Planner
-from saliency_engine.types import ClipRequest, Source
+from saliency_engine.storage.locate import Locator
+from saliency_engine.types import ClipReference, ClipRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,14 +17,14 @@ class Mention(ClipRequest):
     number: int = 0
 
 
-class RepeatingPlanner(Planner):
-    """A planner that gives every mention of a clip a number of its own."""
+class RepeatingLocator(Locator):
+    """A locator that gives every mention of a clip a number of its own."""
 
     def __init__(self, config: RunConfig) -> None:
         super().__init__(config)
         self._numbers = itertools.count()
 
-    def request(self, source: Source) -> Mention:
-        """See ``Planner``."""
-        clip = super().request(source)
-        return Mention(clip.path, clip.size, clip.mtime_ns, clip.raw, clip.content, next(self._numbers))
+    def locate(self, clip: ClipReference) -> Mention:
+        """See ``Locator``."""
+        found = super().locate(clip)
+        return Mention(found.path, found.size, found.mtime_ns, found.raw, found.content, next(self._numbers))

@@ -19,6 +19,7 @@ from saliency_engine.jobs.bench.recommend import advise
 from saliency_engine.jobs.bench.settings import Asked
 from saliency_engine.models.load import load_model
 from saliency_engine.report import provenance
+from saliency_engine.report.console import warn_of
 from saliency_engine.report.terminal import printable
 
 
@@ -30,7 +31,7 @@ def run_bench(named: Sequence[str], options: Mapping[str, Any], asked: Asked, js
     """
     console = Console(stderr=True)
     model = load_model(RunConfig(**options))
-    model.warn()
+    warn_of(model)
     with ExitStack() as stack:
         if named:
             found = clips.find(named, RunConfig(**options, overwrite=True))

@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import InferenceError
-from saliency_engine.jobs.bench.repeats import RepeatingPlanner
+from saliency_engine.jobs.bench.repeats import RepeatingLocator
 from saliency_engine.jobs.bench.window import EnoughError, Window
-from saliency_engine.pipeline.engine import Engine, decode_spec
+from saliency_engine.pipeline.engine import Engine
 from saliency_engine.pipeline.frame_batch import Batch, Clip
-from saliency_engine.storage.locate import Planner
-from saliency_engine.types import ClipResult, RowBatch, Source, Status
+from saliency_engine.storage.locate import Locator
+from saliency_engine.types import ClipReference, ClipResult, RowBatch, Status, decode_spec
 from saliency_engine.video.decode import decode_clip
 
-Rows = Mapping[Source, tuple[float, float]]
+Rows = Mapping[ClipReference, tuple[float, float]]
 """(mean, var) by clip."""
 MAPPED_CLIPS = 4  # clips whose maps are kept: 8 frames each are 13 MB at 320×320
 _PROBE_SECONDS = 20.0
@@ -37,7 +37,7 @@ class Job:
     """One setting on some clips: ``options`` are ``RunConfig``'s."""
 
     options: Mapping[str, Any]
-    clips: Sequence[Source]
+    clips: Sequence[ClipReference]
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ def probe(job: Job) -> Probe:
 def measure(job: Job) -> Timing:
     """Time one round. Raises ``SaliencyError`` when the setting does not run here or a clip fails."""
     config = _config(job)
-    with Engine(config, planner=RepeatingPlanner(config)) as engine:
-        rows: dict[Source, tuple[float, float]] = {}
+    with Engine(config, locator=RepeatingLocator(config)) as engine:
+        rows: dict[ClipReference, tuple[float, float]] = {}
         latencies = tuple(_latencies(engine, job.clips, rows))
         window = Window(engine)
         try:
@@ -97,7 +97,7 @@ def measure(job: Job) -> Timing:
             count = max(len(job.clips), 4 * engine.decode_workers + 4)
             table = itertools.repeat(_rows(list(itertools.islice(itertools.cycle(job.clips), count))))
             for batch, results in engine.results(table, window.tick):
-                _keep(batch.sources, results, rows)
+                _keep(batch.clips, results, rows)
         except EnoughError:
             pass
         return Timing(engine.threads, *window.rates(), latencies, window.busy(), rows)
@@ -107,24 +107,26 @@ def _config(job: Job) -> RunConfig:
     return RunConfig(**job.options, memo="off")
 
 
-def _while_there_is_time(clips: Sequence[Source], deadline: float) -> Iterator[Source]:
+def _while_there_is_time(clips: Sequence[ClipReference], deadline: float) -> Iterator[ClipReference]:
     for count, clip in enumerate(clips):
         if count >= MAPPED_CLIPS and time.perf_counter() > deadline:
             return
         yield clip
 
 
-def _rows(clips: Sequence[Source]) -> RowBatch[None]:
+def _rows(clips: Sequence[ClipReference]) -> RowBatch[None]:
     return RowBatch(0, np.arange(len(clips), dtype=np.int32), tuple(clips), None)
 
 
-def _latencies(engine: Engine, clips: Sequence[Source], rows: dict[Source, tuple[float, float]]) -> Iterator[float]:
+def _latencies(
+    engine: Engine, clips: Sequence[ClipReference], rows: dict[ClipReference, tuple[float, float]]
+) -> Iterator[float]:
     began = time.perf_counter()
     for count, clip in enumerate(itertools.cycle(clips)):
         started = time.perf_counter()
         ((batch, results),) = engine.results([_rows([clip])])
         ended = time.perf_counter()
-        _keep(batch.sources, results, rows)
+        _keep(batch.clips, results, rows)
         if count < _WARM_UP:
             began = ended
         else:
@@ -133,18 +135,20 @@ def _latencies(engine: Engine, clips: Sequence[Source], rows: dict[Source, tuple
                 return
 
 
-def _keep(sources: Sequence[Source], results: Sequence[ClipResult], rows: dict[Source, tuple[float, float]]) -> None:
+def _keep(
+    sources: Sequence[ClipReference], results: Sequence[ClipResult], rows: dict[ClipReference, tuple[float, float]]
+) -> None:
     for source, result in zip(sources, results, strict=True):
         if result.mean is None or result.var is None:
             raise InferenceError(f"{source.path}: {result.status}: {result.reason}")
         rows[source] = result.mean, result.var
 
 
-def _maps(engine: Engine, clip: Source) -> NDArray[np.float32]:
+def _maps(engine: Engine, clip: ClipReference) -> NDArray[np.float32]:
     """One clip's maps, which the engine itself does not give out, by the engine's session."""
-    session, spec = engine.session, decode_spec(engine.config, engine.session)
-    frames = np.zeros((spec.slots, 3, spec.height, spec.width), np.uint16)
-    request = Planner(engine.config).request(clip)
+    session, spec = engine.session, decode_spec(engine.config, engine.session.width, engine.session.height)
+    frames = np.zeros((spec.frames_per_clip, 3, spec.height, spec.width), np.uint16)
+    request = Locator(engine.config).locate(clip)
     decoded = decode_clip(request, spec, frames)
     maps = np.empty((decoded.frames, session.map_height, session.map_width), np.float32)
     batch = Batch.allocate(session, decoded.frames)

@@ -30,8 +30,8 @@ from saliency_engine.jobs.bench.measure import Measured, Result
 from saliency_engine.jobs.bench.recommend import advise
 from saliency_engine.jobs.bench.settings import Asked, Setting, grid
 from saliency_engine.numerics.fidelity import EIGHT_BITS, HALF, compare
-from saliency_engine.storage.locate import Planner
-from saliency_engine.types import DecodeSpec, Source
+from saliency_engine.storage.locate import Locator
+from saliency_engine.types import ClipReference, DecodeSpec, Head
 from saliency_engine.video.decode import decode_clip
 
 no_gpu = pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="this machine has a GPU: CUDA may well start")
@@ -161,15 +161,15 @@ def test_clips_come_from_files_folders_and_tables_once_each(tmp_path: Path, enco
     (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     config = RunConfig(model="frequency_tuned_v1", path_column="file", overwrite=True)
     found = bench_clips.find([str(tmp_path), str(tmp_path / "t.jsonl"), str(clip)], config)
-    folder = [Source(str(tmp_path / name)) for name in ("b.mov", "deep/c.MP4")]
-    assert found == [*folder, Source("x.yuv", 64, 48), Source(str(clip))]
+    folder = [ClipReference(str(tmp_path / name)) for name in ("b.mov", "deep/c.MP4")]
+    assert found == [*folder, ClipReference("x.yuv", 64, 48), ClipReference(str(clip))]
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"no clips in .*\.mp4"):
         bench_clips.find([str(tmp_path / "empty")], config)
 
 
 def test_of_many_clips_some_are_taken_all_over_the_list() -> None:
-    many = [Source(str(number)) for number in range(1000)]
+    many = [ClipReference(str(number)) for number in range(1000)]
     taken = [int(clip.path) for clip in bench_clips.spread(many)]
     assert len(taken) == bench_clips.MOST
     assert set(np.diff(taken)) <= {62, 63}
@@ -179,11 +179,11 @@ def test_of_many_clips_some_are_taken_all_over_the_list() -> None:
 def test_made_clips_move_and_are_not_flat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_clips, "_MADE", 2)
     frames = np.zeros((8, 3, 90, 160), np.uint16)
-    spec = DecodeSpec(160, 90, "head", 8, 8, "auto")
+    spec = DecodeSpec(160, 90, Head(8, 8), "auto")
     made = bench_clips.make(tmp_path)
     assert len(made) == 2
     for clip in made:
-        decoded = decode_clip(Planner(RunConfig(model="frequency_tuned_v1")).request(clip), spec, frames)
+        decoded = decode_clip(Locator(RunConfig(model="frequency_tuned_v1")).locate(clip), spec, frames)
         assert decoded.frames == 8
         assert min(decoded.motion[1:]) > 0.01
         assert frames.std() > 3000
@@ -244,8 +244,8 @@ def _maps() -> NDArray[np.float32]:
 
 
 def test_rows_and_maps_are_both_held_to_the_gate() -> None:
-    a, b = Source("a"), Source("b")
-    reference = {a: (0.5, 0.1), b: (0.4, 0.2), Source("unmet"): (0.9, 0.0)}
+    a, b = ClipReference("a"), ClipReference("b")
+    reference = {a: (0.5, 0.1), b: (0.4, 0.2), ClipReference("unmet"): (0.9, 0.0)}
     same = agreement(reference, {a: (0.5, 0.1), b: (0.40004, 0.2)}, _maps(), _maps(), HALF)
     assert (same.misses, same.rows) == ((), 2)
     assert [same.delta_mean_max, same.delta_mean_mean] == pytest.approx([4e-5, 2e-5])

@@ -1,0 +1,52 @@
+"""Rooms import only what lies below them: the rule in CONTRIBUTING.md, read from every import of the engine."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.conftest import PROJECT
+
+PACKAGE = PROJECT / "engine" / "saliency_engine"
+LAYERS = (
+    *({"errors"}, {"config"}, {"types"}, {"machine", "numerics", "storage"}, {"tables", "video", "models"}),
+    *({"inference"}, {"pipeline"}, {"report"}, {"jobs"}, {"cli"}),
+)
+"""From the bottom to the top. Rooms in one set never import each other."""
+HEIGHT = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The dotted names that a module imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: a relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def may_import(room: str, other: str) -> bool:
+    return room == other or room in {"__init__", "__main__"} or HEIGHT[other] < HEIGHT[room]
+
+
+def test_every_room_has_its_place() -> None:
+    rooms = {room_of(path) for path in MODULES} - {"__init__", "__main__"}
+    assert rooms == HEIGHT.keys()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_from_below(path: Path) -> None:
+    room = room_of(path)
+    others = {name.split(".")[1] for name in imports(path) if name.startswith("saliency_engine.")}
+    wrong = sorted(other for other in others if other in HEIGHT and not may_import(room, other))
+    assert not wrong, f"{room} must not import {', '.join(wrong)}"
+    foreign = {name.split(".")[0] for name in imports(path)}
+    assert not foreign & {"torch", "saliency_exporter"}
