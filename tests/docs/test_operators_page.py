@@ -44,7 +44,8 @@ def desk(tmp_path: Path, clips: dict[str, Path]) -> Path:
         "clips.jsonl": json.dumps({"src": str(clips["bikes"])}).encode() + b"\n",
     }
     program = (
-        f"#!{sys.executable}\nfrom pathlib import Path\nfrom saliency_engine.cli import app\nfrom saliency_engine.models import signature\n"
+        f"#!{sys.executable}\nfrom pathlib import Path\n"
+        "from saliency_engine.cli import app\nfrom saliency_engine.models import signature\n"
         "if __name__ == '__main__':\n"
         f"    signature.carried_root = lambda: Path({str(sigstore.root)!r})\n    app.main()\n"
     )
