@@ -19,6 +19,7 @@ from saliency_engine.tables import formats
 from saliency_engine.tables.input import open_table
 from saliency_engine.types import ClipReference, DecodeSpec, Uniform
 from saliency_engine.video.decode import decode_clip
+from saliency_engine.video.synthetic import natural_fields
 
 Frames = NDArray[np.float32]
 
@@ -60,11 +61,7 @@ def for_measuring(sources: Sequence[str], height: int, width: int) -> Frames:
 
 
 def natural(count: int, height: int, width: int) -> Frames:
-    """Pictures with the 1/f spectrum of photographs, and soft shapes before them; the same every time.
-
-    Source of the spectrum: D. J. Field, "Relations between the statistics of natural images and the response
-    properties of cortical cells", JOSA A 4 (1987).
-    """
+    """Pictures with the 1/f spectrum of photographs, and soft shapes before them; the same every time."""
     return _normalised([_scene(np.random.default_rng(seed), height, width) for seed in range(count)])
 
 
@@ -116,11 +113,7 @@ def _decoded(locator: Locator, clip: ClipReference, spec: DecodeSpec) -> Frames:
 
 def _scene(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float64]:
     """R'G'B' in [0, 1] ``[3, height, width]``: a 1/f background that the channels mostly share, and three blobs."""
-    distance = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
-    distance[0, 0] = np.inf
-    noise = np.fft.rfft2(rng.standard_normal((4, height, width)))
-    fields = np.fft.irfft2(noise / distance, s=(height, width))
-    fields /= fields.std(axis=(1, 2), keepdims=True)
+    fields = natural_fields(rng, height, width)
     picture = rng.uniform(0.3, 0.7, (3, 1, 1)) + 0.15 * fields[0] + 0.05 * fields[1:]
     rows, columns = np.mgrid[0:height, 0:width]
     for _ in range(3):

@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import av
-import numpy as np
 import pyarrow as pa
 from rich.console import Console
 from rich.table import Table as Grid
@@ -30,6 +29,7 @@ from saliency_engine.numerics import kernels
 from saliency_engine.pipeline.engine import Engine
 from saliency_engine.pipeline.ring import Ring
 from saliency_engine.report.terminal import printable
+from saliency_engine.video.synthetic import make_small_clip
 
 OK, NOTE, BROKEN = "ok", "note", "broken"
 
@@ -124,7 +124,7 @@ def _providers() -> Iterator[Finding]:
     """A made clip through the whole engine, once with each library that can run a model."""
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.mp4"
-        _write_clip(clip)
+        make_small_clip(clip)
         yield _run(clip, "cpu")
         if importlib.util.find_spec("openvino") is None:
             yield Finding("provider openvino", NOTE, "not installed: pip install 'saliency-batch[openvino]'")
@@ -149,16 +149,6 @@ def _run(clip: Path, provider: str) -> Finding:
     if row["saliency_status"] != "ok":
         return Finding(f"provider {provider}", BROKEN, f"{row['saliency_status']}: {row['saliency_error']}")
     return Finding(f"provider {provider}", OK, f"decodes a made clip and runs the built-in model on {ran}")
-
-
-def _write_clip(path: Path) -> None:
-    picture = np.tile(np.arange(64, dtype=np.uint8)[:, None, None] * 4, (1, 64, 3))
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
-        for shift in range(0, 64, 8):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.roll(picture, shift, 1), "rgb24")))
-        container.mux(stream.encode(None))
 
 
 def _shared_memory() -> Iterator[Finding]:

@@ -1,15 +1,10 @@
-"""Clips to measure with: the user's, or a few made on the spot."""
+"""Which of the user's clips are measured with."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from pathlib import Path
-
-import av
-import numpy as np
-from numpy.typing import NDArray
 
 from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.errors import InputError
@@ -26,7 +21,6 @@ _SUFFIXES = frozenset(
         *(".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".obu", ".ogv", ".ts", ".webm", ".wmv", ".y4m"),
     )
 )
-_MADE, _SIZE, _FRAMES, _RATE = 6, (960, 540), 12, 25
 
 
 def find(paths: Sequence[str], config: RunConfig) -> list[ClipReference]:
@@ -47,20 +41,6 @@ def spread(clips: Sequence[ClipReference]) -> list[ClipReference]:
     return [clips[index * len(clips) // count] for index in range(count)]
 
 
-def make(folder: Path) -> list[ClipReference]:
-    """Six H.264 clips of 12 frames, 960×540, the same every time.
-
-    Raises ``InputError`` where FFmpeg comes without that encoder.
-    """
-    paths = [folder / f"made-{number}.mp4" for number in range(_MADE)]
-    for number, path in enumerate(paths):
-        try:
-            _encode(path, _pictures(number))
-        except (av.FFmpegError, ValueError) as error:
-            raise InputError(f"cannot make clips to measure with ({error}): name some of your own") from error
-    return [ClipReference(str(path)) for path in paths]
-
-
 def _clips_of(path: str, config: RunConfig) -> Iterator[ClipReference]:
     # The engine starts relative paths of rows from --root; those given here start from the current folder.
     named = Path(path).absolute()
@@ -77,36 +57,3 @@ def _clips_of(path: str, config: RunConfig) -> Iterator[ClipReference]:
                 yield from batch.clips
     else:
         yield ClipReference(str(named))
-
-
-def _pictures(seed: int) -> Iterator[NDArray[np.uint8]]:
-    """R'G'B' ``[H, W, 3]``: a background that moves, with the 1/f spectrum of photographs, and a disc before it.
-
-    Source of the spectrum: D. J. Field, "Relations between the statistics of natural images and the response
-    properties of cortical cells", JOSA A 4 (1987).
-    """
-    rng, (width, height) = np.random.default_rng(seed), _SIZE
-    distance = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
-    distance[0, 0] = np.inf
-    fields = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((4, height, width))) / distance, s=(height, width))
-    fields /= fields.std(axis=(1, 2), keepdims=True)
-    background = np.clip(128 + 40 * fields[0] + 13 * fields[1:], 0, 255).astype(np.uint8).transpose(1, 2, 0)
-    rows, columns = np.mgrid[:height, :width]
-    speed, colour = rng.integers(3, 10, 2), rng.integers(0, 256, 3)
-    for time in range(_FRAMES):
-        picture = np.roll(background, time * speed, (0, 1))  # the field repeats itself, so this leaves no seam
-        middle = (0.3 + 0.02 * time) * width, (0.5 + 0.2 * np.sin(time / 5 + seed)) * height
-        picture[np.hypot(columns - middle[0], rows - middle[1]) < height / 7] = colour
-        yield picture
-
-
-def _encode(path: Path, pictures: Iterator[NDArray[np.uint8]]) -> None:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=_RATE, options={"crf": "26", "preset": "veryfast"})
-        stream.width, stream.height = _SIZE
-        stream.pix_fmt = "yuv420p"
-        for index, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv420p", threads=1)
-            frame.pts, frame.time_base = index, Fraction(1, _RATE)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))

@@ -21,6 +21,7 @@ from saliency_engine.models.load import load_model
 from saliency_engine.report import provenance
 from saliency_engine.report.console import warn_of
 from saliency_engine.report.terminal import printable
+from saliency_engine.video.synthetic import make_clips
 
 
 def run_bench(named: Sequence[str], options: Mapping[str, Any], asked: Asked, json_file: str, chart_file: str) -> None:
@@ -37,7 +38,7 @@ def run_bench(named: Sequence[str], options: Mapping[str, Any], asked: Asked, js
             found = clips.find(named, RunConfig(**options, overwrite=True))
         else:
             console.print("no clips given: making six of 960x540, which stand in for yours only roughly")
-            found = clips.make(Path(stack.enter_context(TemporaryDirectory(prefix="saliency-clips-"))))
+            found = make_clips(Path(stack.enter_context(TemporaryDirectory(prefix="saliency-clips-"))))
         used = clips.spread(found)
         if len(used) < len(found):
             console.print(f"{len(found)} clips: measuring with {len(used)} of them, evenly chosen", highlight=False)
