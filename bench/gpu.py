@@ -39,7 +39,7 @@ from harness.results import RESULTS, save
 
 from saliency_engine.errors import SaliencyError
 from saliency_engine.inference.nvidia import CUDA
-from saliency_engine.jobs.bench.stopwatch import Job, measure
+from saliency_engine.jobs.bench.stopwatch import Job, time_round
 from saliency_engine.types import ClipReference
 
 _AT_WORK = 0.9
@@ -124,7 +124,7 @@ def _end_to_end(options: Mapping[str, Any], clips: Sequence[Path], rounds: int) 
 
 
 def _engine(options: Mapping[str, Any], clips: Sequence[Path]) -> dict[str, float]:
-    timing = measure(Job(options, [ClipReference(str(clip)) for clip in clips]))
+    timing = time_round(Job(options, [ClipReference(str(clip)) for clip in clips]))
     rates = {"frames_per_second": timing.frames_per_second, "clips_per_second": timing.clips_per_second}
     return {**rates, "decode": timing.busy["decode"], "infer": timing.busy["infer"]}
 

@@ -9,8 +9,9 @@ from typing import Any
 from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.models.load import load_model
 from saliency_engine.pipeline.engine import Engine
-from saliency_engine.report import provenance
+from saliency_engine.report.audit import RunsOn, audit_of, provenance_of
 from saliency_engine.report.console import ProgressLine, print_summary, warn_of
+from saliency_engine.storage.atomic import write_json
 from saliency_engine.tables.input import Table, open_table
 from saliency_engine.tables.join import Joiner
 from saliency_engine.tables.output import Output, open_output
@@ -18,10 +19,11 @@ from saliency_engine.tables.rejects import Rejects
 
 
 def run_table(job: TableJob, config: RunConfig) -> dict[str, Any]:
-    """Process one table; returns the audit (see ``provenance.audit``).
+    """Process one table; returns the audit (see ``audit_of``).
 
-    It is written to ``job.audit_json`` if given, with the run's provenance. The output appears whole or not at all, and
-    with it the file of lines that are no rows. Raises ``SaliencyError``; failing clips are rows, not errors.
+    The audit is written to ``job.audit_json`` where that is given, with the run's provenance. The output appears whole
+    or not at all, and so does the file of lines that are no rows. Raises ``SaliencyError``; a clip that fails is no
+    error but a row with its status.
     """
     model = load_model(config)
     warn_of(model)
@@ -34,19 +36,21 @@ def run_table(job: TableJob, config: RunConfig) -> dict[str, Any]:
             rejects.opened(),
             Engine(config, model) as engine,
         ):
-            _process(table, joiner, output, engine, job)
-            audit = provenance.audit(job, config, engine, rejects.count)
+            session = engine.session
+            runs_on = RunsOn(model, session.provider, session.remark, engine.threads, engine.decode_workers)
+            _process(table, joiner, output, engine, ProgressLine(runs_on, engine.counts, quiet=job.quiet))
+            audit = audit_of(job, config, runs_on, counts=engine.counts, clock=engine.clock, rejected=rejects.count)
     if job.audit_json:
         # Only where it is wanted: hashing input and output took a quarter of the time of rows that need nothing.
-        audit["run_provenance"] = provenance.provenance_of(job, config, model, audit["rejects"])
-        provenance.write_json(job.audit_json, audit)
+        audit["run_provenance"] = provenance_of(job, config, model, audit["rejects"])
+        write_json(job.audit_json, audit)
     if not job.quiet:
         print_summary(audit)
     return audit
 
 
-def _process(table: Table, joiner: Joiner, output: Output, engine: Engine, job: TableJob) -> None:
-    with ProgressLine(engine, quiet=job.quiet) as progress:
+def _process(table: Table, joiner: Joiner, output: Output, engine: Engine, progress: ProgressLine) -> None:
+    with progress:
         for batch, results in engine.results(table, lambda: progress.update(table)):
             with engine.clock("join"):
                 payload = joiner.join(batch, results)
@@ -58,7 +62,7 @@ def _process(table: Table, joiner: Joiner, output: Output, engine: Engine, job: 
 
 
 def _memo_path(job: TableJob, config: RunConfig) -> str:
-    """The memo in force: beside the output unless told otherwise."""
+    """The memo in force: the file that ``--memo`` names, else one beside the output; a pipe has none."""
     if config.memo:
         return config.memo
     return "off" if job.output == "-" else str(Path(f"{job.output}.memo.sqlite"))

@@ -13,8 +13,8 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from saliency_engine.models.load import Model
-from saliency_engine.pipeline.engine import Engine
 from saliency_engine.pipeline.loop import Counts
+from saliency_engine.report.audit import RunsOn
 from saliency_engine.report.terminal import printable
 from saliency_engine.tables.input import Table
 
@@ -24,10 +24,13 @@ _REDRAW_SECONDS = 0.1
 
 
 class ProgressLine:
-    """What runs the model; then rows done, clips per second and time left: a bar on a terminal, now and then a line."""
+    """First says what runs the model, then how far the run is: a bar on a terminal, elsewhere a line now and then.
 
-    def __init__(self, engine: Engine, *, quiet: bool) -> None:
-        self._engine, self._quiet = engine, quiet
+    ``counts`` are the engine's, which change while it runs. ``quiet``: nothing is printed.
+    """
+
+    def __init__(self, runs_on: RunsOn, counts: Counts, *, quiet: bool) -> None:
+        self._runs_on, self._counts, self._quiet = runs_on, counts, quiet
         self._console = Console(stderr=True)
         self._started = self._shown = time.monotonic()
         self._bar = Progress(
@@ -44,39 +47,38 @@ class ProgressLine:
         self._task = self._bar.add_task("saliency", total=None, clips="")
 
     def update(self, table: Table) -> None:
-        """Show where the run is, at most ten times a second."""
+        """Show how far the run is, at most ten times a second."""
         now = time.monotonic()
         if self._quiet or now - self._shown < (_REDRAW_SECONDS if self._console.is_terminal else _LOG_SECONDS):
             return
         self._shown = now
-        counts, seconds = self._engine.counts, max(now - self._started, 1e-9)
-        total = _total_rows(table, counts)
+        counts, seconds = self._counts, max(now - self._started, 1e-9)
+        total = _estimate_rows(table, counts)
         failed = counts.failed + table.rejects.count
         clips = f"{counts.clips_computed} clips, {counts.clips_computed / seconds:.2f}/s, {failed} rows failed"
         if self._console.is_terminal:
             self._bar.update(self._task, completed=counts.rows, total=total, clips=clips)
         else:
-            left = f", {_clock_time(seconds * (total / counts.rows - 1))} left" if total and counts.rows else ""
+            left = f", {_format_time(seconds * (total / counts.rows - 1))} left" if total and counts.rows else ""
             self._console.print(f"{counts.rows}/{total or '?'} rows, {clips}{left}", soft_wrap=True)
 
     def __enter__(self) -> Self:
         if not self._quiet:
-            session = self._engine.session
-            remark = f" ({session.remark})" if session.remark else ""
-            told = f"{self._engine.model.model_id} on {session.provider}{remark}"
-            self._console.out(printable(told), highlight=False)
+            remark = f" ({self._runs_on.remark})" if self._runs_on.remark else ""
+            first_line = f"{self._runs_on.model.model_id} on {self._runs_on.provider}{remark}"
+            self._console.out(printable(first_line), highlight=False)
         self._bar.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.update(self._task, completed=self._engine.counts.rows, total=self._engine.counts.rows)
+        self._bar.update(self._task, completed=self._counts.rows, total=self._counts.rows)
         self._bar.__exit__(kind, error, trace)
 
 
 def warn_of(model: Model) -> None:
-    """Say on stderr that ``model`` is not verified, or that no clip can be computed with it, where that is so."""
+    """Warn on stderr of a model that is not verified, and of one with which no clip can be computed."""
     lines = []
     if model.evidence is None:
         lines.append(
@@ -89,8 +91,8 @@ def warn_of(model: Model) -> None:
         print(printable(f"warning: {line}"), file=sys.stderr)
 
 
-def _total_rows(table: Table, counts: Counts) -> int | None:
-    """The table's length where its format says it, else an estimate from how far the file has been read."""
+def _estimate_rows(table: Table, counts: Counts) -> int | None:
+    """The table's length where its format says it, else an estimate from the part of the file that has been read."""
     fraction = table.fraction()
     if table.rows_total is not None or not fraction:
         return table.rows_total
@@ -98,9 +100,9 @@ def _total_rows(table: Table, counts: Counts) -> int | None:
 
 
 def print_summary(audit: dict[str, Any]) -> None:
-    """The end of the audit for people: rows by outcome, clips, and where the time went."""
+    """Print on stderr what people need of the audit: rows by outcome, clips, and where the time went."""
     rows, clips, seconds = audit["summary"], audit["clips"], max(audit["seconds"], 1e-9)
-    table = Grid(title=_literal(f"{audit['model']['id']} on {audit['machine']['provider']}"), show_header=False)
+    table = Grid(title=_as_text(f"{audit['model']['id']} on {audit['machine']['provider']}"), show_header=False)
     lines = [
         ("rows", f"{rows['total']}: {rows['ok']} ok, {rows['skipped_existing']} skipped, {rows['failed']} failed"),
         ("clips", f"{clips['computed']} computed, {clips['reused']} reused, {clips['failed']} failed"),
@@ -108,22 +110,22 @@ def print_summary(audit: dict[str, Any]) -> None:
             "time",
             f"{seconds:.1f} s, {clips['computed'] / seconds:.1f} clips/s, {clips['frames'] / seconds:.1f} frames/s",
         ),
-        *((f"  {stage}", _busy(busy)) for stage, busy in audit["stages"].items()),
+        *((f"  {stage}", _describe_stage(busy)) for stage, busy in audit["stages"].items()),
     ]
     if rows["rejected"]:
-        lines.insert(1, ("  rejected", f"{rows['rejected']} lines: {audit['rejects']}"))
+        lines.insert(1, ("  rejected", f"{rows['rejected']} lines, kept in {audit['rejects']}"))
     for line in lines:
-        table.add_row(*map(_literal, line))
+        table.add_row(*map(_as_text, line))
     Console(stderr=True).print(table)
 
 
-def _literal(text: str) -> Text:
+def _as_text(text: str) -> Text:
     return Text(printable(text))
 
 
-def _busy(stage: dict[str, Any]) -> str:
+def _describe_stage(stage: dict[str, Any]) -> str:
     return f"{stage['seconds']:.2f} s, {stage['share']:.0%} busy"
 
 
-def _clock_time(seconds: float) -> str:
+def _format_time(seconds: float) -> str:
     return f"{int(seconds) // 3600}:{int(seconds) // 60 % 60:02}:{int(seconds) % 60:02}"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from saliency_engine.errors import OutputError
 
@@ -119,6 +120,13 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
             with _named(path):
                 target.publish()
         placed.pop_all()
+
+
+def write_json(path: str, value: Mapping[str, Any]) -> None:
+    """Write sorted, indented JSON with a final newline, whole or not at all. Raises ``OutputError``."""
+    # Not with orjson, which refuses file names that are not UTF-8: a lone surrogate is written as an escape.
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    write_together({Path(path): text.encode("utf-8", "backslashreplace")})
 
 
 @contextmanager

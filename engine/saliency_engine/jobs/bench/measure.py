@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from saliency_engine.errors import InputError, ProviderError, SaliencyError
-from saliency_engine.jobs.bench import stopwatch, trial
+from saliency_engine.jobs.bench import stopwatch
 from saliency_engine.jobs.bench.agreement import Agreement, agreement, gate
 from saliency_engine.jobs.bench.settings import PRECISIONS, PROVIDERS, REFERENCE, Asked, Setting, grid
 from saliency_engine.jobs.bench.stopwatch import Job, Probe, Timing
+from saliency_engine.jobs.bench.trial_process import run_trial
 from saliency_engine.jobs.bench.window import STAGES
 from saliency_engine.models.graph.inspect import read_graph
 from saliency_engine.models.load import Model
@@ -100,7 +101,7 @@ class Bench:
     def _refer(self) -> None:
         """The reference's rows and maps; clips that fail are said and left out."""
         self._say(f"the reference: {REFERENCE.provider} {REFERENCE.precision}")
-        self._reference, _ = trial.run(stopwatch.probe, self._job(REFERENCE, self.clips))
+        self._reference, _ = run_trial(stopwatch.probe, self._job(REFERENCE, self.clips))
         done = self._reference.results
         if len(done) < len(self.clips):
             self._say(f"the model is slow here: measuring with the first {len(done)} of these clips")
@@ -136,7 +137,7 @@ class Bench:
                         self._say(f"  does not run: {error}")
 
     def _probe(self, setting: Setting) -> Probe:
-        found, _ = trial.run(stopwatch.probe, self._job(setting, self.clips[: stopwatch.MAPPED_CLIPS]))
+        found, _ = run_trial(stopwatch.probe, self._job(setting, self.clips[: stopwatch.MAPPED_CLIPS]))
         for result in found.results:
             if result.status is not Status.OK:
                 raise ProviderError(f"{result.status}: {result.reason}")
@@ -153,7 +154,7 @@ class Bench:
                 bar.update(task, description=str(setting))
                 if setting not in reasons:
                     try:
-                        taken[setting].append(trial.run(stopwatch.measure, self._job(setting, self.clips)))
+                        taken[setting].append(run_trial(stopwatch.time_round, self._job(setting, self.clips)))
                         told = f"{taken[setting][-1][0].clips_per_second:.2f} clips/s"
                     except SaliencyError as error:
                         reasons[setting] = told = str(error)

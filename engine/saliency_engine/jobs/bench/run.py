@@ -18,9 +18,9 @@ from saliency_engine.jobs.bench.measure import Bench
 from saliency_engine.jobs.bench.recommend import advise
 from saliency_engine.jobs.bench.settings import Asked
 from saliency_engine.models.load import load_model
-from saliency_engine.report import provenance
 from saliency_engine.report.console import warn_of
 from saliency_engine.report.terminal import printable
+from saliency_engine.storage.atomic import write_json
 from saliency_engine.video.synthetic import make_clips
 
 
@@ -51,7 +51,7 @@ def run_bench(named: Sequence[str], options: Mapping[str, Any], asked: Asked, js
     measured_on = {"made": not named, "found": len(found), "used": [clip.path for clip in bench.clips]}
     told = report.as_json(results, advice, model, options, {"clips": measured_on, "rounds": asked.rounds})
     if json_file:
-        provenance.write_json(json_file, told)
+        write_json(json_file, told)
     if chart_file:
         chart.draw(Path(chart_file), told)
     for reason in advice.reasons:

@@ -1,4 +1,4 @@
-"""What a trial's own process does: one setting of the real engine, tried and timed. ``trial.py`` starts it.
+"""What a trial's own process does: one setting of the real engine, tried and timed. ``trial_process.py`` starts it.
 
 Two ways of use are timed, those of MLPerf Inference (arXiv:1911.02549): one clip at a time on an idle engine
 (`single stream`: the latency), and as many clips as the engine takes (`offline`: the rates, the stages).
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import InferenceError
-from saliency_engine.jobs.bench.repeats import RepeatingLocator
+from saliency_engine.jobs.bench.repeating_locator import RepeatingLocator
 from saliency_engine.jobs.bench.window import EnoughError, Window
 from saliency_engine.pipeline.engine import Engine
 from saliency_engine.pipeline.frame_batch import Batch, Clip
@@ -85,13 +85,13 @@ def probe(job: Job) -> Probe:
         return Probe(engine.session.provider, tuple(results), seconds, np.concatenate([empty, *maps]))
 
 
-def measure(job: Job) -> Timing:
+def time_round(job: Job) -> Timing:
     """Time one round. Raises ``SaliencyError`` when the setting does not run here or a clip fails."""
     config = _config(job)
     with Engine(config, locator=RepeatingLocator(config)) as engine:
         rows: dict[ClipReference, tuple[float, float]] = {}
         latencies = tuple(_latencies(engine, job.clips, rows))
-        window = Window(engine)
+        window = Window(engine.counts, engine.clock, engine.decode_workers)
         try:
             # As many rows as fill all slots of the decoders, and every clip among them.
             count = max(len(job.clips), 4 * engine.decode_workers + 4)

@@ -1,4 +1,4 @@
-"""The steady part of a run: what is timed when clips never run short."""
+"""The part of a benchmark's run that is timed."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from saliency_engine.errors import InferenceError
-from saliency_engine.pipeline.engine import Engine
+from saliency_engine.pipeline.clock import Clock
+from saliency_engine.pipeline.loop import Counts
 
 STAGES = ("decode", "batch", "infer", "aggregate")
-_CLIPS, _SECONDS = 4, 2.5  # it ends when both are over
+_CLIPS, _SECONDS = 4, 2.5  # a window lasts for so many clips and for so long, whichever takes longer
 
 
 class EnoughError(Exception):
-    """The window is over."""
+    """Raised out of a run when its window is over."""
 
 
 @dataclass(frozen=True)
 class _Mark:
+    """The engine's counts and clock at a moment, ``seconds`` on a clock that only goes forward."""
+
     seconds: float
     clips: int
     frames: int
@@ -26,22 +29,24 @@ class _Mark:
 
 
 class Window:
-    """The steady part of a run: from when every decoder's slots have been filled once."""
+    """The steady part of a run: it begins when two clips per decoder are through, and ends before clips run out.
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._clips = engine.counts.clips_computed
-        self._first = self._clips + 2 * engine.decode_workers
+    ``counts`` and ``clock`` are the engine's, which change while it runs.
+    """
+
+    def __init__(self, counts: Counts, clock: Clock, decode_workers: int) -> None:
+        self._counts, self._clock, self._decode_workers = counts, clock, decode_workers
+        self._clips = counts.clips_computed
+        self._first = self._clips + 2 * decode_workers
         self._begin: _Mark | None = None
         self._end: _Mark | None = None
 
     def tick(self) -> None:
-        """Look at the engine's counts whenever something has happened; raises ``EnoughError`` at the end."""
-        counts = self._engine.counts
-        if counts.clips_computed == self._clips:  # rates are counted from the end of one clip to the end of another
+        """Look at the counts whenever something has happened; raises ``EnoughError`` at the end."""
+        if self._counts.clips_computed == self._clips:  # rates count from the end of one clip to the end of another
             return
-        self._clips = counts.clips_computed
-        now = _Mark(time.perf_counter(), counts.clips_computed, counts.frames, dict(self._engine.clock.seconds))
+        self._clips = self._counts.clips_computed
+        now = _Mark(time.perf_counter(), self._clips, self._counts.frames, dict(self._clock.seconds))
         if self._begin is None:
             self._begin = now if now.clips >= self._first else None
         elif now.clips - self._begin.clips >= _CLIPS and now.seconds - self._begin.seconds >= _SECONDS:
@@ -49,17 +54,20 @@ class Window:
             raise EnoughError
 
     def rates(self) -> tuple[float, float]:
-        """Frames and clips per second."""
+        """Frames and clips per second. Raises ``InferenceError`` where the run ended before the window did."""
         begin, end = self._ends()
         seconds = end.seconds - begin.seconds
         return (end.frames - begin.frames) / seconds, (end.clips - begin.clips) / seconds
 
     def busy(self) -> dict[str, float]:
-        """See ``Timing``."""
+        """The share of the window that each of ``STAGES`` was at work, in [0, 1]; of all decoders' time for decoding.
+
+        Raises ``InferenceError`` as ``rates`` does.
+        """
         begin, end = self._ends()
         shares = {}
         for stage in STAGES:
-            workers = self._engine.decode_workers if stage == "decode" else 1
+            workers = self._decode_workers if stage == "decode" else 1
             spent = end.busy.get(stage, 0.0) - begin.busy.get(stage, 0.0)
             # A stage's time counts when its work ends, so a window may catch a little more than its own.
             shares[stage] = min(spent / (workers * (end.seconds - begin.seconds)), 1.0)

@@ -24,11 +24,11 @@ from saliency_engine.config import RunConfig
 from saliency_engine.errors import ConfigError, InputError, OutputError, ProviderError
 from saliency_engine.jobs.bench import clips as bench_clips
 from saliency_engine.jobs.bench import report as bench_report
-from saliency_engine.jobs.bench import trial
 from saliency_engine.jobs.bench.agreement import Agreement, agreement, gate
 from saliency_engine.jobs.bench.measure import Measured, Result
 from saliency_engine.jobs.bench.recommend import advise
 from saliency_engine.jobs.bench.settings import Asked, Setting, grid
+from saliency_engine.jobs.bench.trial_process import run_trial
 from saliency_engine.numerics.fidelity import EIGHT_BITS, HALF, compare
 from saliency_engine.types import ClipReference
 
@@ -182,11 +182,11 @@ def test_of_many_clips_some_are_taken_all_over_the_list() -> None:
 )
 def test_a_setting_that_kills_its_process_is_a_reason_not_an_end(task: Any, argument: Any, message: str) -> None:
     with pytest.raises(ProviderError, match=message):
-        trial.run(task, argument)
+        run_trial(task, argument)
 
 
 def test_a_killed_benchmark_leaves_no_process_behind(tmp_path: Path) -> None:
-    script = "import sys, time; from saliency_engine.jobs.bench import trial; trial.run(time.sleep, 300)"
+    script = "import time; from saliency_engine.jobs.bench.trial_process import run_trial; run_trial(time.sleep, 300)"
     parent = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "TMPDIR": str(tmp_path)})
     children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
     child = _within(60, lambda: children.read_text().split())[0]

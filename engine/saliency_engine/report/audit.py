@@ -1,0 +1,91 @@
+"""The audit of a run: with which options it ran, on what, and what came of it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from saliency_engine.config import RunConfig, TableJob
+from saliency_engine.machine import versions
+from saliency_engine.models.load import Model
+from saliency_engine.pipeline.clock import Clock
+from saliency_engine.pipeline.loop import Counts
+from saliency_engine.report.provenance import run_provenance
+
+
+@dataclass(frozen=True)
+class RunsOn:
+    """The model of a run, and what computes with it."""
+
+    model: Model
+    provider: str
+    """The provider that really runs the model, by the name its library has for it."""
+    remark: str
+    """More about how the model runs, for people; often empty."""
+    threads: int
+    """Threads of the model on the CPU."""
+    decode_workers: int
+
+
+def audit_of(
+    job: TableJob, config: RunConfig, runs_on: RunsOn, *, counts: Counts, clock: Clock, rejected: int
+) -> dict[str, Any]:
+    """The audit of a run that has ended; JSON values only. ``provenance_of`` is the rest of it.
+
+    ``counts`` and ``clock`` are the engine's. ``rejected`` is the number of lines that are no rows: the summary counts
+    them among the rows, as failed.
+    """
+    return {
+        "input": job.input,
+        "output": job.output,
+        "rejects": job.rejects_path if rejected else None,
+        "config": {**asdict(job), **asdict(config)},
+        "summary": {
+            "total": counts.rows + rejected,
+            "ok": counts.ok,
+            "skipped_existing": counts.skipped_existing,
+            "failed": counts.failed + rejected,
+            "rejected": rejected,
+        },
+        "clips": {
+            "computed": counts.clips_computed,
+            "reused": counts.clips_reused,
+            "failed": counts.clips_failed,
+            "frames": counts.frames,
+        },
+        "model": runs_on.model.as_json(),
+        "machine": {
+            "provider": runs_on.provider,
+            "remark": runs_on.remark,
+            "threads": runs_on.threads,
+            "decode_workers": runs_on.decode_workers,
+            "cores": os.cpu_count(),
+            "platform": platform.platform(),
+        },
+        "versions": versions(),
+        "seconds": round(clock.elapsed, 3),
+        "stages": _stages_of(clock, runs_on.decode_workers),
+    }
+
+
+def provenance_of(job: TableJob, config: RunConfig, model: Model, rejects: str | None) -> dict[str, Any]:
+    """``run_provenance`` of a run; reads input and output once more, for their hashes."""
+    outputs = {"output": job.output} | ({"rejects": rejects} if rejects else {})
+    provenance = run_provenance({"input": job.input}, outputs, {**asdict(job), **asdict(config)})
+    # The hash is that of the bytes that ran: by now the path may hold others.
+    provenance["inputs"]["model"] = {"path": model.source, "exists": True, "kind": "file", "sha256": model.sha256}
+    return provenance
+
+
+def _stages_of(clock: Clock, decode_workers: int) -> dict[str, dict[str, float]]:
+    """Seconds each stage was busy, and its share of the run's time (decoding: of the time of all its workers)."""
+    elapsed = clock.elapsed
+    return {
+        name: {
+            "seconds": round(seconds, 3),
+            "share": round(seconds / (elapsed * (decode_workers if name == "decode" else 1)), 4),
+        }
+        for name, seconds in clock.seconds.items()
+    }
