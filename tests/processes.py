@@ -1,4 +1,4 @@
-"""Real runs as processes of their own, to be killed, interrupted and counted."""
+"""The command as a process of its own: run to its end, or started to be killed, interrupted and counted."""
 
 from __future__ import annotations
 
@@ -12,6 +12,29 @@ from pathlib import Path
 from typing import Any
 
 MAIN = (sys.executable, "-c", "from saliency_engine.cli.app import main; main()")
+
+
+def saliency_batch(
+    *arguments: str | Path, code: int = 0, env: Mapping[str, str] | None = None, **options: Any
+) -> subprocess.CompletedProcess[Any]:
+    """Run ``saliency-batch`` to its end, which must come with the exit status ``code``; ``env`` is added to ours."""
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 300, **options}
+    command = [*MAIN, *map(str, arguments)]
+    done = subprocess.run(command, env={**os.environ, **(env or {})}, check=False, **options)
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def run(*arguments: str | Path, code: int = 0, **options: Any) -> subprocess.CompletedProcess[Any]:
+    """``saliency-batch run`` with ``arguments``; see ``saliency_batch``."""
+    return saliency_batch("run", *arguments, code=code, **options)
+
+
+def stderr_of(*arguments: str | Path, code: int = 0) -> str:
+    """What a command says on stderr, which is never a traceback."""
+    done = saliency_batch(*arguments, code=code, text=True)
+    assert "Traceback" not in done.stderr
+    return str(done.stderr)
 
 
 def start(*arguments: str | Path, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[bytes]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from onnx import helper
-from tests.engine.models.graph.test_inspect import miniature
+from tests.small_models import miniature
 
 pytest.importorskip("sigstore", reason="sigstore is not installed: pip install 'saliency-batch[verify]'")
 from tests.engine.models.stand_in_sigstore import StandInSigstore

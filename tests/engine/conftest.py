@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from tests.engine.models.graph.test_inspect import miniature
+from tests.small_models import miniature
 
 from saliency_engine.cli import app
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from tests.arrow_types import COLUMNS, NOT_IN_PARQUET
 from tests.torture.mutate import mutant
 from tests.torture.trial import Target, Try
 
@@ -258,8 +259,6 @@ def scratch() -> str | None:
 
 def _sample() -> pa.Table:
     """A small table of every layout that readers treat differently."""
-    from tests.engine.tables.test_types import COLUMNS, NOT_IN_PARQUET
-
     names = [name for name in COLUMNS if name not in NOT_IN_PARQUET]
     columns = {"src": pa.array(["a.mp4", "é.mp4", "a.mp4"]), "width": pa.array([64, None, 32])}
     columns |= {"saliency_mean": pa.array([0.5, None, 0.25]), "saliency_var": pa.array([0.5, None, None])}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.processes import finished_clips, session_members, start, until
+from tests.rows import write_rows
 
 
 @dataclass
@@ -27,7 +28,7 @@ class Bench:
         """Rows of some hundred bytes for ``paths``, and an undisturbed run."""
         table = work / "in.jsonl"
         rows = [{"src": str(path), "number": number, "note": "x" * 300} for number, path in enumerate(paths)]
-        table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        write_rows(table, rows)
         bench = cls(table, work)
         trial = bench.trial()
         started = time.monotonic()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from tests.conftest import Encode
+from tests.clips import Encode
 from tests.torture.conftest import Record, times
 
 from saliency_engine import Engine, RunConfig

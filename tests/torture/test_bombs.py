@@ -14,7 +14,7 @@ from typing import Any
 import av
 import pytest
 from av.container import OutputContainer
-from tests.conftest import Encode
+from tests.clips import Encode
 from tests.torture.conftest import Record, times
 
 MIB = 1 << 20

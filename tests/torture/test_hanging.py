@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from tests.conftest import Encode
+from tests.clips import Encode
 from tests.torture.conftest import Record, times
 
 from saliency_engine import Engine, RunConfig

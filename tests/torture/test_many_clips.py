@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import subprocess
-import sys
 import time
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tests.conftest import Encode
-from tests.engine.models.graph.test_inspect import miniature
+from tests.clips import Encode
+from tests.processes import MAIN
+from tests.rows import write_rows
+from tests.small_models import miniature
 from tests.torture.conftest import SCALE, Record, times
 
 CHART = Path(__file__).resolve().parents[2] / "docs" / "many-clips.png"
@@ -73,9 +73,9 @@ def test_thirty_thousand_clips_take_no_more_memory_than_a_few(tmp_path: Path, en
     count = times(30_000)
     (tmp_path / "clips").mkdir()
     rows = [{"src": str(path)} for path in _clips(tmp_path / "clips", encode, count)]
-    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_rows(tmp_path / "in.jsonl", rows)
     memo = tmp_path / "memo.sqlite"
-    command = [sys.executable, "-c", "from saliency_engine.cli.app import main; main()", "run", "--quiet"]
+    command = [*MAIN, "run", "--quiet"]
     command += ["--input", str(tmp_path / "in.jsonl"), "--output", str(tmp_path / "out.jsonl"), "--memo", str(memo)]
     (tmp_path / "model.onnx").write_bytes(miniature().SerializeToString())
     command += ["--model-path", str(tmp_path / "model.onnx")]

@@ -12,14 +12,16 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from tests.conftest import Encode
-from tests.engine.journeys.test_paths import strange_sources
+from tests.clips import Encode
+from tests.processes import MAIN
+from tests.rows import write_clips
+from tests.strange_paths import strange_sources
 from tests.torture.conftest import Record
 
 import saliency_engine
 
 CALLS = "open,openat,openat2,creat,connect,sendto,sendmsg,bind,execve"
-RUN = [sys.executable, "-c", "from saliency_engine.cli.app import main; main()", "run", "--model", "frequency_tuned_v1"]
+RUN = [*MAIN, "run", "--model", "frequency_tuned_v1"]
 # Names that differ from run to run: process ids, random folders, the file with which Python tries a temporary folder.
 RANDOM = re.compile(
     rf"(?<=/saliency-batch-)\w+|(?<=/)tmp\w+|(?<=/pymp-)\w+|(?<=/listener-)\w+"
@@ -37,7 +39,7 @@ class Trace:
             pytest.skip("strace is not installed")
         for left in folder.glob("traced*"):
             left.unlink()
-        (folder / "traced.jsonl").write_text("".join(json.dumps({"src": source}) + "\n" for source in sources))
+        write_clips(folder / "traced.jsonl", sources)
         log = folder / "traced.log"
         run = [*RUN, "--input", "traced.jsonl", "--output", "traced.out.jsonl", "--memo", "off", "--quiet", *options]
         command = ["strace", "-ff", "-y", "-o", str(log), "-e", f"trace={CALLS}", *run]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tests.conftest import Encode, remuxed
+from tests.clips import Encode, remuxed
 from tests.torture.conftest import Record, times
 
 from saliency_engine.config import RunConfig

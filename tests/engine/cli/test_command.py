@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.engine.journeys.test_run import read_rows, run, write_rows
+from tests.processes import run
+from tests.rows import read_rows, write_clips, write_rows
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ def test_a_wrong_command_exits_2_and_says_what(tmp_path: Path, arguments: list[s
 
 
 def test_a_config_file_gives_options_and_the_command_line_wins(tmp_path: Path, clips: dict[str, Path]) -> None:
-    source = write_rows(tmp_path / "in.jsonl", [{"src": str(clips["bikes"])}])
+    source = write_clips(tmp_path / "in.jsonl", [clips["bikes"]])
     (tmp_path / "a.toml").write_text('model = "frequency_tuned_v1"\ntemporal-aggregator = "max"\nmodel-id = "file"\n')
     run("--config", tmp_path / "a.toml", "--input", source, "--output", tmp_path / "out.jsonl", "--model-id", "line")
     (row,) = read_rows(tmp_path / "out.jsonl")
@@ -43,7 +44,7 @@ def test_a_config_file_gives_options_and_the_command_line_wins(tmp_path: Path, c
 
 
 def test_quiet_says_nothing(tmp_path: Path, clips: dict[str, Path]) -> None:
-    source = write_rows(tmp_path / "in.jsonl", [{"src": str(clips["bikes"])}])
+    source = write_clips(tmp_path / "in.jsonl", [clips["bikes"]])
     done = run("--input", source, "--output", tmp_path / "out.jsonl", "--model", "frequency_tuned_v1", "--quiet")
     assert done.stdout + done.stderr == b""
 
@@ -52,7 +53,7 @@ def test_nothing_is_left_in_the_users_home(tmp_path: Path, clips: dict[str, Path
     """ONNX Runtime would keep a device id and usage events there, for sending."""
     home = tmp_path / "home"
     home.mkdir()
-    source = write_rows(tmp_path / "in.jsonl", [{"src": str(clips["bikes"])}])
+    source = write_clips(tmp_path / "in.jsonl", [clips["bikes"]])
     environment = {key: value for key, value in os.environ.items() if not key.startswith("XDG_")} | {"HOME": str(home)}
     run("--input", source, "--output", tmp_path / "out.jsonl", "--model", "frequency_tuned_v1", env=environment)
     assert list(home.rglob("*")) == []
@@ -61,7 +62,7 @@ def test_nothing_is_left_in_the_users_home(tmp_path: Path, clips: dict[str, Path
 def test_the_audit_names_what_ran(tmp_path: Path, clips: dict[str, Path]) -> None:
     import hashlib
 
-    source = write_rows(tmp_path / "in.jsonl", [{"src": str(clips["bikes"])}])
+    source = write_clips(tmp_path / "in.jsonl", [clips["bikes"]])
     done = run(
         *("--input", source, "--output", tmp_path / "out.jsonl", "--model", "frequency_tuned_v1"),
         *("--audit-json", tmp_path / "audit.json"),

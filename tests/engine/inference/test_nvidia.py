@@ -15,7 +15,8 @@ import onnx
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper
+from tests.small_models import convolution, saliency_model
 
 from saliency_engine.errors import InferenceError, ModelError, ProviderError
 from saliency_engine.inference import nvidia, session
@@ -32,25 +33,21 @@ KERNEL = np.random.default_rng(1).standard_normal((1, 3, 3, 3)).astype(np.float3
 
 
 def _graph(*nodes: NodeProto, batch: int | str = 1, **constants: NDArray[Any]) -> ModelProto:
-    """``nodes`` from ``input`` to ``saliency_map``."""
-    frames = helper.make_tensor_value_info("input", TensorProto.FLOAT, [batch, 3, 32, 48])
-    maps = helper.make_tensor_value_info("saliency_map", TensorProto.FLOAT, [batch, None, None, None])
-    tensors = [numpy_helper.from_array(value, name) for name, value in constants.items()]
-    graph = helper.make_graph(list(nodes), "made", [frames], [maps], tensors)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return saliency_model(*nodes, frames=(batch, 3, 32, 48), maps=(batch, None, None, None), **constants)
 
 
 def _conv(batch: int | str = 1) -> ModelProto:
     """A saliency model in miniature."""
-    conv = helper.make_node("Conv", ["input", "w"], ["c"], pads=[1, 1, 1, 1])
-    return _graph(conv, helper.make_node("Sigmoid", ["c"], ["saliency_map"]), batch=batch, w=KERNEL)
+    return _graph(
+        convolution("input", "c"), helper.make_node("Sigmoid", ["c"], ["saliency_map"]), batch=batch, w=KERNEL
+    )
 
 
 def _half() -> ModelProto:
     """The same in half precision inside, as the exporter makes it."""
     return _graph(
         helper.make_node("Cast", ["input"], ["h"], to=TensorProto.FLOAT16),
-        helper.make_node("Conv", ["h", "w"], ["c"], pads=[1, 1, 1, 1]),
+        convolution("h", "c"),
         helper.make_node("Sigmoid", ["c"], ["s"]),
         helper.make_node("Cast", ["s"], ["saliency_map"], to=TensorProto.FLOAT),
         w=KERNEL.astype(np.float16),

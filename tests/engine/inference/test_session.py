@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
+from tests.small_models import convolution, saliency_model
 
 from saliency_engine.errors import InferenceError, ModelError, ProviderError
 from saliency_engine.inference.session import Session
 from saliency_engine.models.load import Model
 
-Shape = list[int | str]
+Shape = Sequence[int | str]
 
 
 def _graph(
@@ -26,26 +28,27 @@ def _graph(
     squeeze: bool = False,
 ) -> Model:
     """A saliency model in miniature: the sigmoid of a 3×3 convolution."""
-    weights = np.random.default_rng(1).standard_normal((1, 3, 3, 3)).astype(np.float32)
-    nodes = [helper.make_node("Conv", ["input", "w"], ["conv"], pads=[1, 1, 1, 1])]
-    tensors = [numpy_helper.from_array(weights, "w")]
+    constants = {"w": np.random.default_rng(1).standard_normal((1, 3, 3, 3)).astype(np.float32)}
+    first, last = "input", "saliency_map"
+    nodes = []
     if element != TensorProto.FLOAT:
-        nodes.insert(0, helper.make_node("Cast", ["input"], ["float"], to=TensorProto.FLOAT))
-        nodes[1].input[0] = "float"
-    last = "saliency_map"
+        first = "float"
+        nodes.append(helper.make_node("Cast", ["input"], ["float"], to=TensorProto.FLOAT))
     if squeeze:
         last = "map4"
-        tensors.append(numpy_helper.from_array(np.array([1]), "axes"))
+        constants["axes"] = np.array([1])
+    nodes += [convolution(first, "conv"), helper.make_node("Sigmoid", ["conv"], [last])]
+    if squeeze:
         nodes.append(helper.make_node("Squeeze", ["map4", "axes"], ["saliency_map"]))
-    nodes.insert(len(nodes) - squeeze, helper.make_node("Sigmoid", ["conv"], [last]))
-    results = [helper.make_tensor_value_info("saliency_map", TensorProto.FLOAT, outputs)]
+    model = saliency_model(*nodes, frames=inputs, maps=outputs, **constants)
+    model.graph.input[0].type.tensor_type.elem_type = element
     if extra_output:
-        results.append(helper.make_tensor_value_info("conv", TensorProto.FLOAT, outputs))
-    graph = helper.make_graph(
-        nodes, "miniature", [helper.make_tensor_value_info("input", element, inputs)], results, tensors
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    return Model("miniature", "miniature.onnx", "00", model.SerializeToString())
+        model.graph.output.append(helper.make_tensor_value_info("conv", TensorProto.FLOAT, outputs))
+    return _model(model)
+
+
+def _model(made: onnx.ModelProto) -> Model:
+    return Model("miniature", "miniature.onnx", "00", made.SerializeToString())
 
 
 def _session(model: Model, batch_size: int = 4, size: tuple[int, int] = (48, 32), provider: str = "cpu") -> Session:
@@ -166,13 +169,11 @@ def test_what_is_no_saliency_model_is_refused_with_the_reason(model: Model, told
 
 
 def test_many_channels_are_no_saliency_map() -> None:
-    frames = helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 8, 8])
-    same = helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, 3, 8, 8])
-    graph = helper.make_graph([helper.make_node("Sigmoid", ["input"], ["out"])], "rgb", [frames], [same])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    node = helper.make_node("Sigmoid", ["input"], ["saliency_map"])
+    model = saliency_model(node, frames=(1, 3, 8, 8), maps=(1, 3, 8, 8))
     onnx.checker.check_model(model)
     with pytest.raises(ModelError, match=r"map of shape \[1, 3, 8, 8\]"):
-        _session(Model("rgb", "rgb.onnx", "", model.SerializeToString()))
+        _session(_model(model))
 
 
 @EVERY_BACKEND
@@ -191,13 +192,7 @@ def test_a_failing_run_says_why() -> None:
         helper.make_node("ReduceMean", ["input"], ["grey"], axes=[1]),
         helper.make_node("Mul", ["grey", "found"], ["saliency_map"]),
     ]
-    frames = helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 8, 8])
-    maps = helper.make_tensor_value_info("saliency_map", TensorProto.FLOAT, [1, 1, 8, 8])
-    table = numpy_helper.from_array(np.ones(1, np.float32), "table")
-    made = helper.make_model(
-        helper.make_graph(nodes, "lookup", [frames], [maps], [table]), opset_imports=[helper.make_opsetid("", 17)]
-    )
-    made.ir_version = 8
-    session = _session(Model("lookup", "lookup.onnx", "", made.SerializeToString()))
+    table = np.ones(1, np.float32)
+    session = _session(_model(saliency_model(*nodes, frames=(1, 3, 8, 8), maps=(1, 1, 8, 8), table=table)))
     with pytest.raises(InferenceError, match="out of data bounds"):
         session.run(np.full((1, 3, 8, 8), 65535, np.uint16), np.zeros((1, 8, 8), np.float32))

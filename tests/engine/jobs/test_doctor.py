@@ -9,14 +9,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.processes import MAIN
 
 from saliency_engine.jobs.doctor import BROKEN, NOTE, known_holes
 
 
 def _doctor(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from saliency_engine.cli.app import main; main()", "doctor", *arguments]
     return subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120, check=False
+        [*MAIN, "doctor", *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 

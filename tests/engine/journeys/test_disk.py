@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import PROJECT
 from tests.processes import MAIN, finished_clips, start
+from tests.rows import write_clips
 
 
 def test_every_failing_call_is_told_and_leaves_what_was_there(tmp_path: Path, faults: Path) -> None:
@@ -35,7 +36,7 @@ def test_every_failing_call_is_told_and_leaves_what_was_there(tmp_path: Path, fa
 def test_a_disk_that_fills_up_under_the_memo_stops_the_run_and_keeps_the_clips(
     tmp_path: Path, faults: Path, forty: list[Path]
 ) -> None:
-    (tmp_path / "in.jsonl").write_text("".join(json.dumps({"src": str(path)}) + "\n" for path in forty))
+    write_clips(tmp_path / "in.jsonl", forty)
     memo = tmp_path / "memo.sqlite"
     options: list[str | Path] = ["--input", tmp_path / "in.jsonl", "--output", tmp_path / "out.jsonl", "--memo", memo]
     options += ["--model", "frequency_tuned_v1", "--audit-json", tmp_path / "audit.json"]

@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 from tests.conftest import PROJECT
 from tests.processes import MAIN
+from tests.rows import read_rows, write_clips
 
 RUN = [*MAIN, "run", "--input", "in.jsonl", "--output", "out.jsonl", "--model", "frequency_tuned_v1", "--quiet"]
 
 
 def write_table(folder: Path, forty: list[Path]) -> None:
-    (folder / "in.jsonl").write_text("".join(json.dumps({"src": str(path)}) + "\n" for path in forty[::30]))
+    write_clips(folder / "in.jsonl", forty[::30])
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def run(folder: Path, code: int = 0, before: Sequence[str] = (), more: Sequence[
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
+    return read_rows(folder / "out.jsonl")
 
 
 @pytest.fixture(scope="module")

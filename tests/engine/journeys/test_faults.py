@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import pytest
-from tests.conftest import Encode
+from tests.clips import Encode
 from tests.processes import finished_clips, session_members, shared_memory, start, until
 
 from saliency_engine.errors import DecodeError

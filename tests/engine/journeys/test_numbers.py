@@ -11,8 +11,9 @@ import numpy as np
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
-from tests.conftest import Encode, planar_frame
-from tests.engine.journeys.test_run import read_rows, run, write_rows
+from tests.clips import Encode, planar_frame
+from tests.processes import run
+from tests.rows import read_rows, write_clips
 
 from saliency_engine.config import AGGREGATORS
 from saliency_engine.numerics import reference
@@ -47,7 +48,7 @@ def test_clips_of_the_models_own_size_agree_with_the_plain_reading(
 ) -> None:
     paths = [encode(f"square-{name}.mp4", source=name, size=(320, 320)) for name in ("bikes", "carphone_pristine")]
     session = onnxruntime.InferenceSession(models / f"{student}.onnx", providers=["CPUExecutionProvider"])
-    source = write_rows(tmp_path / "in.jsonl", [{"src": str(path)} for path in paths])
+    source = write_clips(tmp_path / "in.jsonl", paths)
     readings = [plain_reading(path, session) for path in paths]
     for aggregator in AGGREGATORS:
         output = tmp_path / f"{aggregator}.jsonl"
@@ -70,7 +71,7 @@ def test_every_geometry_is_computed(tmp_path: Path, encode: Encode, models: Path
         "portrait.mp4": {"size": (640, 272), "rotation": 90},
     }
     paths = [encode(name, **options) for name, options in shapes.items()]
-    source = write_rows(tmp_path / "in.jsonl", [{"src": str(path)} for path in paths])
+    source = write_clips(tmp_path / "in.jsonl", paths)
     run("--input", source, "--output", tmp_path / "out.jsonl", "--model-path", models / "saliency_student_v2.onnx")
     for row in read_rows(tmp_path / "out.jsonl"):
         assert row["saliency_status"] == "ok", row
@@ -89,7 +90,7 @@ def test_a_rotated_clip_is_the_unrotated_one(
         return encode(name, source=pictures, pix_fmt="yuv444p", options={"qp": "0"}, rotation=90 * turns)
 
     paths = [lossless(f"turned-{turns}.mp4", turns) for turns in range(4)]
-    source = write_rows(tmp_path / "in.jsonl", [{"src": str(path)} for path in paths])
+    source = write_clips(tmp_path / "in.jsonl", paths)
     run("--input", source, "--output", tmp_path / "out.jsonl", "--model-path", models / "saliency_student_v2.onnx")
     upright, *rotated = read_rows(tmp_path / "out.jsonl")
     for row in rotated:
@@ -100,7 +101,7 @@ def test_a_rotated_clip_is_the_unrotated_one(
 def test_the_same_clip_gives_the_same_numbers_whatever_the_machine_options(
     tmp_path: Path, clips: dict[str, Path]
 ) -> None:
-    source = write_rows(tmp_path / "in.jsonl", [{"src": str(path)} for path in clips.values()])
+    source = write_clips(tmp_path / "in.jsonl", clips.values())
     found = []
     for batch, workers, threads in ((1, 1, 1), (8, 3, 2), (5, 2, 1)):
         output = tmp_path / f"{batch}.jsonl"
@@ -115,7 +116,7 @@ def test_the_same_clip_gives_the_same_numbers_whatever_the_machine_options(
 
 @pytest.mark.skipif("bf16" not in Path("/proc/cpuinfo").read_text(), reason="no bfloat16 on this processor")
 def test_rows_of_another_precision_bear_another_id(tmp_path: Path, clips: dict[str, Path], models: Path) -> None:
-    source = write_rows(tmp_path / "in.jsonl", [{"src": str(path)} for path in clips.values()])
+    source = write_clips(tmp_path / "in.jsonl", clips.values())
     model = ("--model-path", models / "saliency_student_v2.onnx", "--memo", tmp_path / "memo")
     full, short = tmp_path / "full.jsonl", tmp_path / "short.jsonl"
     run("--input", source, "--output", full, *model)

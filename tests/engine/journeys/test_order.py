@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.disturb import Rows, compute, disturbed
 from tests.processes import start
+from tests.rows import write_clips
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def test_two_runs_share_a_memo_at_the_same_time(tmp_path: Path, forty: list[Path
     halves = (forty[:30], forty[10:])
     runs = []
     for number, paths in enumerate(halves):
-        (tmp_path / f"in{number}.jsonl").write_text("".join(json.dumps({"src": str(path)}) + "\n" for path in paths))
+        write_clips(tmp_path / f"in{number}.jsonl", paths)
         options: list[Any] = ["--input", tmp_path / f"in{number}.jsonl", "--output", tmp_path / f"out{number}.jsonl"]
         runs.append(start(*options, "--memo", tmp_path / "memo.sqlite", "--model", "frequency_tuned_v1"))
     for run in runs:

@@ -10,10 +10,10 @@ import numpy as np
 import onnx
 import pyarrow.parquet as pq
 import pytest
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from tests.engine.journeys.test_run import read_rows, run, write_rows
-from tests.engine.models.graph.test_inspect import miniature
+from tests.processes import run
+from tests.rows import read_rows, write_clips
+from tests.small_models import WEIGHTS, convolution, miniature, saliency_model
 
 from saliency_engine.models.graph.inspect import read_graph
 
@@ -21,46 +21,36 @@ EVERY_LIBRARY = pytest.mark.parametrize("provider", ["cpu", "openvino"])
 Model = onnx.ModelProto
 
 
-def _weights(value: float, at: int = 4) -> Model:
-    model = miniature()
-    weights = np.full((1, 3, 3, 3), 0.1, np.float32)
+def _with_weight(value: float, at: int = 4) -> Model:
+    weights = WEIGHTS.copy()
     weights.flat[at] = value
-    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(weights, "w"))
-    return model
-
-
-def _replace_nodes(model: Model, *nodes: onnx.NodeProto, **constants: NDArray[np.generic]) -> Model:
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
-    return model
+    return miniature(weights=weights)
 
 
 def _no_sigmoid() -> Model:
-    return _replace_nodes(miniature(), helper.make_node("Conv", ["input", "w"], ["saliency_map"], pads=[1, 1, 1, 1]))
+    return saliency_model(convolution("input", "saliency_map"), w=WEIGHTS)
 
 
 def _nan_at_run_time() -> Model:
     """The root of the normalised frame, which is negative where the frame is dark."""
-    nodes = helper.make_node("Conv", ["input", "w"], ["c"], pads=[1, 1, 1, 1]), helper.make_node("Sqrt", ["c"], ["s"])
-    return _replace_nodes(miniature(), *nodes, helper.make_node("Tanh", ["s"], ["saliency_map"]))
+    nodes = helper.make_node("Sqrt", ["c"], ["s"]), helper.make_node("Tanh", ["s"], ["saliency_map"])
+    return saliency_model(convolution("input", "c"), *nodes, w=WEIGHTS)
 
 
 def _infinite_at_run_time() -> Model:
     nodes = (
-        helper.make_node("Conv", ["input", "w"], ["c"], pads=[1, 1, 1, 1]),
+        convolution("input", "c"),
         helper.make_node("Mul", ["c", "zero"], ["z"]),
         helper.make_node("Abs", ["z"], ["a"]),
         helper.make_node("Reciprocal", ["a"], ["saliency_map"]),
     )
-    return _replace_nodes(miniature(), *nodes, zero=np.zeros(1, np.float32))
+    return saliency_model(*nodes, w=WEIGHTS, zero=np.zeros(1, np.float32))
 
 
 def _shape_by_content() -> Model:
     """A map of 48 columns for a black frame, as at the start, and of 32 for any real one."""
-    model = _replace_nodes(
-        miniature(),
-        helper.make_node("Conv", ["input", "w"], ["c"], pads=[1, 1, 1, 1]),
+    return saliency_model(
+        convolution("input", "c"),
         helper.make_node("Sigmoid", ["c"], ["whole"]),
         helper.make_node("Relu", ["input"], ["bright"]),
         helper.make_node("ReduceMax", ["bright"], ["peak"], keepdims=0),
@@ -70,16 +60,20 @@ def _shape_by_content() -> Model:
         helper.make_node("Reshape", ["end", "one"], ["end1"]),
         helper.make_node("Cast", ["end1"], ["ends"], to=TensorProto.INT64),
         helper.make_node("Slice", ["whole", "starts", "ends", "axes"], ["saliency_map"]),
-        **{"big": np.float32(1e6), "sixteen": np.float32(16), "width": np.float32(48)},  # type: ignore[arg-type]
-        **{"one": np.array([1]), "starts": np.array([0]), "axes": np.array([3])},
+        maps=("N", 1, 32, "W"),
+        w=WEIGHTS,
+        big=np.float32(1e6),
+        sixteen=np.float32(16),
+        width=np.float32(48),
+        one=np.array([1]),
+        starts=np.array([0]),
+        axes=np.array([3]),
     )
-    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("saliency_map", TensorProto.FLOAT, ["N", 1, 32, "W"]))
-    return model
 
 
 POISONED: dict[str, tuple[Callable[[], Model], str]] = {
-    "a NaN weight": (lambda: _weights(np.nan), "weight 'w' holds NaN"),
-    "an infinite weight": (lambda: _weights(-np.inf), "weight 'w' holds infinity"),
+    "a NaN weight": (lambda: _with_weight(np.nan), "weight 'w' holds NaN"),
+    "an infinite weight": (lambda: _with_weight(-np.inf), "weight 'w' holds infinity"),
     "NaN at run time": (_nan_at_run_time, "NaN or infinite"),
     "infinity at run time": (_infinite_at_run_time, "NaN or infinite"),
     "no sigmoid": (_no_sigmoid, "outside [0, 1]"),
@@ -90,7 +84,7 @@ POISONED: dict[str, tuple[Callable[[], Model], str]] = {
 def _compute(tmp_path: Path, clips: dict[str, Path], model: Model, provider: str, code: int) -> list[dict[str, Any]]:
     """Rows as JSON lines from one library, as Parquet from the other."""
     (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
-    source = write_rows(tmp_path / "in.jsonl", [{"src": str(clip)} for clip in clips.values()])
+    source = write_clips(tmp_path / "in.jsonl", clips.values())
     output = tmp_path / ("out.jsonl" if provider == "cpu" else "out.parquet")
     model_path = tmp_path / "model.onnx"
     run("--input", source, "--output", output, "--model-path", model_path, "--provider", provider, code=code)
@@ -112,8 +106,7 @@ def test_a_poisoned_model_puts_no_number_into_a_table(
 
 @EVERY_LIBRARY
 def test_a_constant_map_has_its_mean_and_no_variance(tmp_path: Path, clips: dict[str, Path], provider: str) -> None:
-    model = miniature()
-    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.zeros((1, 3, 3, 3), np.float32), "w"))
+    model = miniature(weights=np.zeros_like(WEIGHTS))
     for row in _compute(tmp_path, clips, model, provider, code=0):
         assert row["saliency_mean"] == pytest.approx(0.5, abs=1e-6)
         assert row["saliency_var"] == pytest.approx(0.0, abs=1e-12)
@@ -133,9 +126,9 @@ def test_nan_is_found_however_weights_are_spelled(kind: str, raw: bool) -> None:
     for value, fault in ((np.nan, "NaN"), (np.inf, "infinity"), (0.25, "")):
         model = miniature()
         model.graph.initializer.append(_spelled(getattr(TensorProto, kind), value, raw=raw))
-        found = read_graph(model.SerializeToString()).fault
-        assert fault in found
-        assert bool(found) == bool(fault)
+        reason = read_graph(model.SerializeToString()).fault
+        assert fault in reason
+        assert bool(reason) == bool(fault)
 
 
 def test_a_single_infinity_is_a_bound() -> None:

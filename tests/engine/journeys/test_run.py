@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +11,11 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
-from tests.conftest import Encode
+from tests.clips import Encode
+from tests.processes import run
+from tests.rows import read_rows, write_clips, write_rows
 
 Rows = list[dict[str, Any]]
-
-
-def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-c", "from saliency_engine.cli.app import main; main()", *map(str, arguments)]
-
-
-def run(*arguments: str | Path, code: int = 0, **options: Any) -> subprocess.CompletedProcess[bytes]:
-    done = subprocess.run(command("run", *arguments), capture_output=True, check=False, timeout=300, **options)
-    assert done.returncode == code, done.stderr.decode()
-    return done
-
-
-def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-def read_rows(path: Path) -> Rows:
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 # What a row gains
@@ -211,7 +191,7 @@ def _audit(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_another_aggregator_decodes_and_infers_nothing(tmp_path: Path, clips: dict[str, Path]) -> None:
-    source = write_rows(tmp_path / "in.jsonl", [{"src": str(path)} for path in clips.values()])
+    source = write_clips(tmp_path / "in.jsonl", clips.values())
     common = (
         "--input",
         source,
@@ -290,7 +270,7 @@ def test_a_changed_clip_is_computed_again(tmp_path: Path, clips: dict[str, Path]
 def test_a_changed_option_is_computed_again(
     tmp_path: Path, clips: dict[str, Path], models: Path, options: list[str]
 ) -> None:
-    source = write_rows(tmp_path / "in.jsonl", [{"src": str(clips["carphone_pristine"])}])
+    source = write_clips(tmp_path / "in.jsonl", [clips["carphone_pristine"]])
     common = ("--input", source, "--output", tmp_path / "out.jsonl", "--audit-json", tmp_path / "audit.json")
     run(*common, "--model", "frequency_tuned_v1")
     if options[0] == "--model-path":

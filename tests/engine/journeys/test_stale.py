@@ -11,12 +11,14 @@ from typing import Any
 import onnx
 import pyarrow as pa
 import pytest
-from onnx import TensorProto, helper
-from tests.conftest import PROJECT, Encode
+from onnx import helper
+from tests.clips import Encode
+from tests.small_models import saliency_model
 
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import ClipError, ProviderError
 from saliency_engine.inference.session import open_session
+from saliency_engine.models.entry import asset
 from saliency_engine.models.load import load_model
 from saliency_engine.pipeline.engine import Engine
 from saliency_engine.pipeline.loop import Counts
@@ -32,8 +34,6 @@ from saliency_engine.types import (
     Uniform,
     decode_spec,
 )
-
-BUILT_IN = PROJECT / "engine" / "saliency_engine" / "assets" / "frequency_tuned_v1.onnx"
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_only_contents_count_when_clips_are_verified(tmp_path: Path, clip: Path,
 def test_another_model_under_the_same_name_is_another(tmp_path: Path, clip: Path) -> None:
     assert clip.exists()
     path = tmp_path / "model.onnx"
-    shutil.copyfile(BUILT_IN, path)
+    path.write_bytes(asset("frequency_tuned_v1.onnx").read_bytes())
     status = path.stat()
     assert computed(tmp_path, model="", model_path=str(path))
     model = onnx.load(path)
@@ -231,16 +231,13 @@ def test_an_option_that_changes_numbers_changes_the_key(tmp_path: Path, encode: 
 
 
 def save_model_of_any_size(path: Path, doc: str) -> None:
-    frames, maps = (
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, channels, "height", "width"])
-        for name, channels in (("input", 3), ("saliency_map", 1))
-    )
     nodes = [
         helper.make_node("ReduceMean", ["input"], ["gray"], axes=[1], keepdims=1),
         helper.make_node("Sigmoid", ["gray"], ["saliency_map"]),
     ]
-    graph = helper.make_graph(nodes, "gray", [frames], [maps])
-    onnx.save(helper.make_model(graph, doc_string=doc, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    model = saliency_model(*nodes, frames=(1, 3, "height", "width"), maps=(1, 1, "height", "width"))
+    model.doc_string = doc
+    onnx.save(model, path)
 
 
 def key(options: dict[str, Any]) -> bytes:

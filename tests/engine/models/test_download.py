@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from onnx import helper
 from tests.engine.conftest import command, sha256
-from tests.engine.models.graph.test_inspect import miniature
+from tests.small_models import miniature
 
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import ConfigError, FetchError, ModelError

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,24 +12,15 @@ import onnx
 import pytest
 from onnx import helper
 from tests.engine.conftest import command, sha256
-from tests.engine.journeys.test_run import write_rows
-from tests.engine.models.graph.test_inspect import miniature
+from tests.processes import stderr_of
+from tests.rows import write_clips, write_rows
+from tests.small_models import BUILT_IN_SHA256, miniature
 
 from saliency_engine.config import RunConfig, load_options, split_options
 from saliency_engine.errors import ConfigError, ModelError
 from saliency_engine.models.load import load_model
 
-BUILT_IN_SHA256 = "771f49225481a932540b2105af8d24f790ac29d46b82a0b19c73fe111f035242"
 pytestmark = pytest.mark.usefixtures("home")
-
-
-def run(*arguments: str | Path, code: int = 0) -> str:
-    """Run saliency-batch as a process; returns its stderr."""
-    main = [sys.executable, "-c", "from saliency_engine.cli.app import main; main()"]
-    done = subprocess.run([*main, *map(str, arguments)], capture_output=True, check=False, timeout=120, text=True)
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stderr
 
 
 # Hash: registry, --model-sha256, neither
@@ -73,16 +62,16 @@ def test_one_flipped_bit_of_model_or_hash_is_refused_naming_both(mini: Path) -> 
 
 
 def test_unverified_is_said_once_and_can_be_forbidden(tmp_path: Path, clips: dict[str, Path], mini: Path) -> None:
-    source = write_rows(tmp_path / "in.jsonl", [{"src": str(clips["bikes"])}])
+    source = write_clips(tmp_path / "in.jsonl", [clips["bikes"]])
     common = ("run", "--input", source, "--output", tmp_path / "out.jsonl", "--model-path", mini, "--quiet")
-    said = run(*common, "--audit-json", tmp_path / "a.json")
-    assert said.count("not verified") == 1
-    assert f"--model-sha256 {sha256(mini)}" in said
+    message = stderr_of(*common, "--audit-json", tmp_path / "a.json")
+    assert message.count("not verified") == 1
+    assert f"--model-sha256 {sha256(mini)}" in message
     audit = json.loads((tmp_path / "a.json").read_text())
     assert (audit["model"]["verified"], audit["model"]["sha256"]) == (False, sha256(mini))
     with pytest.raises(ModelError, match="--require-verified"):
         command(*common, "--require-verified")
-    assert run(*common, "--model-sha256", sha256(mini), "--require-verified") == ""
+    assert stderr_of(*common, "--model-sha256", sha256(mini), "--require-verified") == ""
 
 
 def test_a_hash_that_is_none_is_a_wrong_option() -> None:
@@ -121,15 +110,15 @@ def test_weights_in_another_file_are_refused_however_they_are_reached(tmp_path: 
 def test_a_custom_domain_is_refused(tmp_path: Path, mini: Path) -> None:
     mini.write_bytes(miniature(helper.make_node("Evil", ["conv"], ["e"], domain="evil.ops")).SerializeToString())
     source = write_rows(tmp_path / "in.jsonl", [{"src": "a.mp4"}])
-    said = run("run", "--input", source, "--output", tmp_path / "out.jsonl", "--model-path", mini, code=2)
-    assert "custom domain 'evil.ops'" in said
+    message = stderr_of("run", "--input", source, "--output", tmp_path / "out.jsonl", "--model-path", mini, code=2)
+    assert "custom domain 'evil.ops'" in message
     assert not (tmp_path / "out.jsonl").exists()
 
 
 def test_an_unlisted_operator_is_named_and_can_be_admitted(tmp_path: Path, clips: dict[str, Path], mini: Path) -> None:
     extra = [helper.make_node("Sin", ["conv"], ["s"]), helper.make_node("Cos", ["conv"], ["c"])]
     mini.write_bytes(miniature(*extra).SerializeToString())
-    source = write_rows(tmp_path / "in.jsonl", [{"src": str(clips["bikes"])}])
+    source = write_clips(tmp_path / "in.jsonl", [clips["bikes"]])
     common = ("run", "--input", source, "--output", tmp_path / "out.jsonl", "--model-path", mini)
     (tmp_path / "a.toml").write_text('allow-op = ["Sin", "Cos"]\n')
     for options, told in (
@@ -139,7 +128,7 @@ def test_an_unlisted_operator_is_named_and_can_be_admitted(tmp_path: Path, clips
     ):
         with pytest.raises(ModelError, match=told):
             command(*common, *options)
-    run(*common, "--allow-op", "Sin", "--allow-op", "Cos")
+    stderr_of(*common, "--allow-op", "Sin", "--allow-op", "Cos")
     assert load_model(RunConfig(model_path=str(mini), **load_options(tmp_path / "a.toml"))).sha256 == sha256(mini)
 
 

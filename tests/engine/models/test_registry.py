@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from onnx import helper
 from tests.engine.conftest import command, sha256
-from tests.engine.journeys.test_run import read_rows, write_rows
-from tests.engine.models.graph.test_inspect import miniature
-from tests.engine.models.test_load import BUILT_IN_SHA256, run
+from tests.processes import stderr_of
+from tests.rows import read_rows, write_clips
+from tests.small_models import BUILT_IN_SHA256, miniature
 
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import ConfigError, ModelError, OutputError, SaliencyError
@@ -106,12 +106,12 @@ def test_an_installed_model_runs_by_its_id(  # noqa: PLR0917
     entry = json.loads((home / "mini_v1" / "entry.json").read_text())
     assert (entry["sha256"], entry["verified"], entry["input_size"]) == (sha256(mini), {"how": "sha256"}, "48x32")
     assert (home / "mini_v1" / "licence.txt").read_text() == licence.read_text()
-    source = write_rows(tmp_path / "in.jsonl", [{"src": str(clips["bikes"])}])
-    said = run(
+    source = write_clips(tmp_path / "in.jsonl", [clips["bikes"]])
+    message = stderr_of(
         *("run", "--input", source, "--output", tmp_path / "out.jsonl", "--model", "mini_v1"),
         *("--audit-json", tmp_path / "audit.json", "--require-verified", "--quiet"),
     )
-    assert said == ""
+    assert message == ""
     (row,) = read_rows(tmp_path / "out.jsonl")
     assert (row["saliency_model_id"], row["saliency_status"]) == ("mini_v1", "ok")
     audit = json.loads((tmp_path / "audit.json").read_text())
@@ -245,4 +245,4 @@ def test_verify_needs_something_to_verify_against(mini: Path, capsys: pytest.Cap
     command("models", "verify", mini, "--sha256", sha256(mini))
     command("models", "verify", "frequency_tuned_v1")
     assert capsys.readouterr().out.count("Verified OK") == 2
-    assert "is not 64 hex digits" in run("models", "verify", mini, "--sha256", "12", code=2)
+    assert "is not 64 hex digits" in stderr_of("models", "verify", mini, "--sha256", "12", code=2)

@@ -9,7 +9,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.processes import MAIN
+from tests.processes import MAIN, saliency_batch
+from tests.rows import write_rows
 
 from saliency_engine.report.terminal import printable
 
@@ -32,16 +33,15 @@ def test_only_what_can_be_printed_is(text: str, shown: str) -> None:
 
 def say(*arguments: str | Path, code: int) -> str:
     """What a command says on a terminal, all of it."""
-    done = subprocess.run([*MAIN, *map(str, arguments)], capture_output=True, check=False, timeout=120)
-    told = (done.stdout + done.stderr).decode()
-    assert done.returncode == code, told
-    assert not set(told) & set("\x1b\x07\r\u202e\x9b")
-    return told
+    done = saliency_batch(*arguments, code=code)
+    text = str((done.stdout + done.stderr).decode())
+    assert not set(text) & set("\x1b\x07\r\u202e\x9b")
+    return text
 
 
 def test_a_table_shown_does_not_steer_the_terminal(tmp_path: Path) -> None:
     rows = [{"src": EVIL, "saliency_status": EVIL, "saliency_" + EVIL: 0.5, "saliency_mean": 1.5}]
-    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_rows(tmp_path / "in.jsonl", rows)
     assert "\\x1b" in say("show", tmp_path / "in.jsonl", code=0)
     assert ESCAPED in say("show", tmp_path / EVIL, code=2)
 

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.rows import write_rows
 
 from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.errors import InputError
@@ -52,8 +53,7 @@ def load(path: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("source", SUFFIXES)
 def test_any_format_to_any_other(tmp_path: Path, source: str, target: str) -> None:
     rows = [{"src": f"{i % 3}.mp4", "n": 2**53 + i, "f": i / 3, "t": None if i % 2 else "é"} for i in range(10)]
-    first = tmp_path / "in.jsonl"
-    first.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    first = write_rows(tmp_path / "in.jsonl", rows)
     run(first, tmp_path / f"in.{source}") if source != "jsonl" else None
     run(tmp_path / f"in.{source}", tmp_path / f"out.{target}")
     gained = {"saliency_mean": 0.5, "saliency_var": 0.25, "saliency_aggregator": "mean", "saliency_ema_alpha": 0.6}

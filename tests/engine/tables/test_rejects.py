@@ -6,25 +6,17 @@ import base64
 import gzip
 import json
 import random
-import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from tests.processes import run
 
 from saliency_engine.config import TableJob
 from saliency_engine.errors import ConfigError, InputError, OutputError
 from saliency_engine.tables.rejects import Rejects
-
-
-def run(*arguments: str | Path, code: int, **options: Any) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-c", "from saliency_engine.cli.app import main; main()", "run", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, check=False, timeout=300, **options)
-    assert done.returncode == code, done.stderr.decode()
-    return done
 
 
 def hostile(source: str, number: int, size: int = 0) -> dict[str, bytes]:

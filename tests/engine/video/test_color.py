@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from tests.conftest import Encode, planar_frame
+from tests.clips import Encode, planar_frame
 
 from saliency_engine.errors import DecodeError
 from saliency_engine.video.picture import Picture, Scaler

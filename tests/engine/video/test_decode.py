@@ -15,7 +15,7 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.conftest import Encode, planar_frame, plane_bytes
+from tests.clips import Encode, planar_frame, plane_bytes
 
 from saliency_engine.config import MAX_PIXELS, RunConfig
 from saliency_engine.errors import DecodeError

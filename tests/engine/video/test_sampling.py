@@ -11,7 +11,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from tests.conftest import Encode, planar_frame
+from tests.clips import Encode, planar_frame
 
 from saliency_engine.config import RunConfig
 from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec, Uniform, decode_spec

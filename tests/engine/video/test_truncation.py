@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests.conftest import Encode, remuxed
+from tests.clips import Encode, remuxed
 
 from saliency_engine import Engine, RunConfig
 from saliency_engine.errors import DecodeError

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import Result
+from tests.processes import saliency_batch
+from tests.rows import read_rows, write_clips
 
 from saliency_exporter import sample_frames as made
 
@@ -48,17 +48,17 @@ def checkpoint(upstream: Path, clips: dict[str, Path], tmp_path_factory: pytest.
 
 def means(model: Path, table: Path, output: Path) -> list[float]:
     """``saliency_mean`` of every row by the engine."""
-    command = [sys.executable, "-c", "from saliency_engine.cli.app import main; main()", "run", "--input", table]
-    options = ["--output", output, "--model-path", model, "--max-frames", 4, "--frame-samples", 4, "--memo", "off"]
-    subprocess.run([*map(str, command), *map(str, options), "--quiet"], check=True, timeout=600)
-    return [json.loads(line)["saliency_mean"] for line in output.read_text(encoding="utf-8").splitlines()]
+    options: list[str | Path] = ["--input", table, "--output", output, "--model-path", model, "--memo", "off"]
+    options += ["--max-frames", "4", "--frame-samples", "4"]
+    saliency_batch("run", *options, "--quiet", timeout=600)
+    return [row["saliency_mean"] for row in read_rows(output)]
 
 
 def test_batches_of_one_and_eight_give_the_engine_the_same_means(
     run: Run, upstream: Path, checkpoint: Path, clips: dict[str, Path], tmp_path: Path
 ) -> None:
     table = tmp_path / "clips.jsonl"
-    table.write_text("".join(json.dumps({"src": str(path)}) + "\n" for path in clips.values()), encoding="utf-8")
+    write_clips(table, clips.values())
     found = {}
     for batch in (1, 8):
         model = tmp_path / f"u2netp_b{batch}.onnx"

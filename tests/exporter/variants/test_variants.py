@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,17 +15,16 @@ import onnxruntime as ort
 import pytest
 from click.testing import Result
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
+from tests.clips import Encode
+from tests.rows import write_rows
+from tests.small_models import saliency_model
 
 from saliency_engine.models.graph.operators import ADMITTED
 from saliency_exporter import sample_frames as made
 from saliency_exporter.variants.blocks import costly, cut
 
 Run = Callable[..., Result]
-
-
-class Encode(Protocol):
-    def __call__(self, name: str, *, source: str = "bikes", frames: int = 12) -> Path: ...
 
 
 @pytest.fixture
@@ -71,15 +70,9 @@ def check(output: Path, parent: Path, model_id: str) -> dict[str, Any]:
     return manifest
 
 
-def miniature(path: Path, nodes: Sequence[onnx.NodeProto], constants: dict[str, NDArray[Any]]) -> Path:
-    """A graph ``[1, 3, 48, 64]`` → ``[1, 1, 48, 64]``."""
-    ends = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, channels, 48, 64])
-        for name, channels in (("input", 3), ("saliency_map", 1))
-    ]
-    tensors = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
-    graph = helper.make_graph(nodes, "miniature", ends[:1], ends[1:], tensors)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+def save_model(path: Path, nodes: Sequence[onnx.NodeProto], constants: dict[str, NDArray[Any]]) -> Path:
+    """``nodes`` as a graph ``[1, 3, 48, 64]`` → ``[1, 1, 48, 64]``."""
+    onnx.save(saliency_model(*nodes, frames=(1, 3, 48, 64), maps=(1, 1, 48, 64), **constants), path)
     return path
 
 
@@ -94,7 +87,7 @@ def delicate(tmp_path: Path) -> Path:
         helper.make_node("Conv", ["both", "second"], ["difference"]),
         helper.make_node("Sigmoid", ["difference"], ["saliency_map"]),
     ]
-    return miniature(tmp_path / "delicate.onnx", nodes, {"first": first, "second": second})
+    return save_model(tmp_path / "delicate.onnx", nodes, {"first": first, "second": second})
 
 
 def test_fix_shape_gives_the_same_maps_in_batches(run: Run, built_in: Path, tmp_path: Path) -> None:
@@ -135,7 +128,7 @@ def test_fix_shape_refuses_a_batch_that_the_nodes_contradict(run: Run, tmp_path:
         helper.make_node("ReduceMean", ["input"], ["mean"], axes=[1], keepdims=1),
         helper.make_node("Reshape", ["mean", "shape"], ["saliency_map"]),
     ]
-    parent = miniature(tmp_path / "reshaped.onnx", nodes, {"shape": np.array([1, 1, 48, 64])})
+    parent = save_model(tmp_path / "reshaped.onnx", nodes, {"shape": np.array([1, 1, 48, 64])})
     result = run("fix-shape", parent, "--output", tmp_path / "o.onnx", "--batch", 2, "--height", 48, "--width", 64)
     assert result.exit_code == 2
     assert result.stderr.startswith("ModelError: ")
@@ -161,7 +154,7 @@ def test_int8(run: Run, exported: Path, tmp_path: Path, short_clips: list[Path])
     """Calibrated on the clips of a table, one row of which names no clip."""
     table, output = tmp_path / "clips.jsonl", tmp_path / "u2netp_mirror_v1_int8.onnx"
     rows = [{"src": str(path)} for path in (*short_clips, short_clips[0], tmp_path / "absent.mp4")]
-    table.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_rows(table, rows)
     result = run("int8", exported, "--output", output, "--calibration", table)
     assert result.exit_code == 0, result.stderr
     manifest = check(output, exported, "u2netp_mirror_v1_int8")
@@ -223,7 +216,7 @@ def test_operators_that_loaders_refuse(run: Run, tmp_path: Path) -> None:
         helper.make_node("ReduceMean", ["input"], ["mean"], axes=[1], keepdims=1),
         helper.make_node("Sin", ["mean"], ["saliency_map"]),
     ]
-    parent = miniature(tmp_path / "sine.onnx", nodes, {})
+    parent = save_model(tmp_path / "sine.onnx", nodes, {})
     result = run("fp16", parent, "--output", tmp_path / "o.onnx")
     assert (result.exit_code, "operators that loaders refuse: Sin" in result.stderr) == (2, True)
 

@@ -17,7 +17,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from tests.conftest import Encode
+from tests.clips import Encode
+from tests.processes import MAIN, saliency_batch
+from tests.rows import write_rows
 
 from saliency_engine.cli import app
 from saliency_engine.config import RunConfig
@@ -33,20 +35,10 @@ from saliency_engine.numerics.fidelity import EIGHT_BITS, HALF, compare
 from saliency_engine.types import ClipReference
 
 no_gpu = pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="this machine has a GPU: CUDA may well start")
-COMMAND = [sys.executable, "-c", "from saliency_engine.cli.app import main; main()"]
 
 
 def bench(*arguments: str | Path, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [*COMMAND, "bench", *map(str, arguments)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == code, done.stderr
-    return done
+    return saliency_batch("bench", *arguments, code=code, env=environment, text=True)
 
 
 # The command
@@ -81,7 +73,7 @@ def test_a_benchmark_ends_with_a_command_that_works(tmp_path: Path, encode: Enco
     assert words[:2] == ["saliency-batch", "run"]
     assert words[-4:] == ["--model-size", "64x48", "--threads", "1"]
     (tmp_path / "clips.jsonl").write_text(json.dumps({"src": str(folder / "a.mp4")}))
-    subprocess.run([*COMMAND, *words[1:]], cwd=tmp_path, capture_output=True, check=True, timeout=60)
+    subprocess.run([*MAIN, *words[1:]], cwd=tmp_path, capture_output=True, check=True, timeout=60)
     assert json.loads((tmp_path / "out.jsonl").read_text())["saliency_status"] == "ok"
 
 
@@ -156,7 +148,7 @@ def test_clips_come_from_files_folders_and_tables_once_each(tmp_path: Path, enco
     for name in ("deep/c.MP4", "b.mov", "table.txt"):
         (tmp_path / name).write_bytes(b"any")
     rows = [{"file": "x.yuv", "width": 64, "height": 48}, {"file": str(clip), "saliency_mean": 0.1}]
-    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_rows(tmp_path / "t.jsonl", rows)
     config = RunConfig(model="frequency_tuned_v1", path_column="file", overwrite=True)
     found = bench_clips.find([str(tmp_path), str(tmp_path / "t.jsonl"), str(clip)], config)
     folder = [ClipReference(str(tmp_path / name)) for name in ("b.mov", "deep/c.MP4")]

@@ -11,25 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import ModelProto, TensorProto, helper, numpy_helper
+from tests.small_models import miniature
 
 from saliency_engine.errors import ModelError
 from saliency_engine.models.entry import asset
 from saliency_engine.models.graph import inspect as graphs
 from saliency_engine.models.graph.inspect import check_operators, read_graph
-
-
-def miniature(*extra: onnx.NodeProto) -> ModelProto:
-    """A saliency model in one convolution, followed by ``extra`` nodes that nothing reads."""
-    weights = numpy_helper.from_array(np.full((1, 3, 3, 3), 0.1, np.float32), "w")
-    nodes = [
-        helper.make_node("Conv", ["input", "w"], ["conv"], pads=[1, 1, 1, 1]),
-        helper.make_node("Sigmoid", ["conv"], ["saliency_map"]),
-        *extra,
-    ]
-    frames = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", 3, 32, 48])
-    maps = helper.make_tensor_value_info("saliency_map", TensorProto.FLOAT, ["N", 1, 32, 48])
-    graph = helper.make_graph(nodes, "miniature", [frames], [maps], [weights])
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
 def _body(*nodes: onnx.NodeProto) -> onnx.GraphProto:

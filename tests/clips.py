@@ -1,0 +1,134 @@
+"""Clips written on the spot: in any container, codec, size and tag that a test asks for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol, TypedDict, Unpack
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+_Y4M_TAGS = {
+    "yuv420p": "420jpeg",
+    "yuv422p": "422",
+    "yuv444p": "444",
+    "gray": "mono",
+    "yuv420p10le": "420p10",
+    "yuv422p10le": "422p10",
+    "yuv444p12le": "444p12",
+}
+
+
+class Settings(TypedDict, total=False):
+    """How a clip is encoded."""
+
+    size: tuple[int, int]
+    """(width, height); by default the size of the frames."""
+    codec: str
+    """By default ``libx264``."""
+    pix_fmt: str
+    """By default ``yuv420p``."""
+    rate: int
+    """Frames per second, by default 25."""
+    pts: Sequence[int]
+    """Frame times in units of 1/``rate``, by default 0, 1, 2 …"""
+    gop: int
+    """Frames from one keyframe to the next; by default the encoder decides."""
+    options: dict[str, str]
+    """Of the encoder."""
+    colorspace: int
+    """H.273's number (1: BT.709); by default there is no tag."""
+    color_range: int
+    """FFmpeg's number (1: limited, 2: full); by default there is no tag."""
+    rotation: int
+    """Degrees, counter-clockwise, a multiple of 90, by which a player is told to turn the picture."""
+    hflip: bool
+    """Whether a player is told to mirror the picture."""
+
+
+class Encode(Protocol):
+    """Writes a clip once per session and returns its path; the suffix of ``name`` chooses the container.
+
+    ``source`` is a key of the fixture ``clips``, whose first ``frames`` frames are taken, or frames of one's own.
+    """
+
+    def __call__(
+        self,
+        name: str,
+        *,
+        source: str | Sequence[av.VideoFrame] = "bikes",
+        frames: int = 12,
+        **settings: Unpack[Settings],
+    ) -> Path: ...
+
+
+def write_clip(path: Path, frames: Sequence[av.VideoFrame], **settings: Unpack[Settings]) -> None:
+    """Write ``frames`` as raw video (``.yuv``, ``.y4m``) or encoded, as the suffix says."""
+    width, height = settings.get("size", (frames[0].width, frames[0].height))
+    form = settings.get("pix_fmt", "yuv420p")
+    # threads=1: libswscale's threads now and then (1 conversion in 6000) leave stale samples behind.
+    scaled = [frame.reformat(width, height, form, interpolation="BICUBIC", threads=1) for frame in frames]
+    if path.suffix not in {".yuv", ".y4m"}:
+        _encode(path, scaled, settings)
+        return
+    header, mark = b"", b""
+    if path.suffix == ".y4m":
+        rate = settings.get("rate", 25)
+        header, mark = f"YUV4MPEG2 W{width} H{height} F{rate}:1 Ip A1:1 C{_Y4M_TAGS[form]}\n".encode(), b"FRAME\n"
+    path.write_bytes(header + b"".join(mark + plane_bytes(frame) for frame in scaled))
+
+
+def _encode(path: Path, frames: Sequence[av.VideoFrame], settings: Settings) -> None:
+    os.environ.setdefault("SVT_LOG", "1")  # else the AV1 encoder talks on stderr
+    codec, rate = settings.get("codec", "libx264"), settings.get("rate", 25)
+    quiet = {"x265-params": "log-level=none"} if codec == "libx265" else {}
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate, options=quiet | settings.get("options", {}))
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = frames[0].width, frames[0].height, frames[0].format.name
+        stream.time_base = stream.codec_context.time_base = Fraction(1, rate)
+        if "gop" in settings:
+            stream.codec_context.gop_size = settings["gop"]
+        if "colorspace" in settings:
+            stream.codec_context.colorspace = settings["colorspace"]
+        if "color_range" in settings:
+            stream.codec_context.color_range = settings["color_range"]
+        if settings.get("rotation") or settings.get("hflip"):
+            stream.set_display_rotation(settings.get("rotation", 0), hflip=settings.get("hflip", False))
+        for frame, pts in zip(frames, settings.get("pts", range(len(frames))), strict=True):
+            frame.pts, frame.time_base, frame.pict_type = pts, Fraction(1, rate), 0
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def remuxed(path: Path, target: Path, options: dict[str, str]) -> Path:
+    """The video of ``path``, its packets as they are, in the container that ``target``'s suffix names."""
+    with av.open(str(path)) as source, av.open(str(target), "w", options=options) as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                container.mux(packet)
+    return target
+
+
+def plane_bytes(frame: av.VideoFrame) -> bytes:
+    """The samples of a planar frame without line padding, as raw video files hold them."""
+    item = 1 if frame.format.components[0].bits <= 8 else 2
+    rows = [np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size) for plane in frame.planes]
+    return b"".join(row[:, : plane.width * item].tobytes() for row, plane in zip(rows, frame.planes, strict=True))
+
+
+def planar_frame(pix_fmt: str, planes: Sequence[NDArray[Any]]) -> av.VideoFrame:
+    """A frame from its planes, uint8 or uint16 ``[rows, columns]`` each, luma (or G) first."""
+    height, width = planes[0].shape
+    frame = av.VideoFrame(width, height, pix_fmt)
+    for plane, samples in zip(frame.planes, planes, strict=True):
+        padded = np.zeros((plane.height, plane.line_size // samples.itemsize), samples.dtype)
+        padded[:, : plane.width] = samples
+        plane.update(padded.tobytes())
+    return frame

@@ -1,0 +1,42 @@
+"""Small ONNX models, made on the spot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+BUILT_IN_SHA256 = "771f49225481a932540b2105af8d24f790ac29d46b82a0b19c73fe111f035242"
+"""Of ``frequency_tuned_v1.onnx``."""
+Shape = Sequence[int | str | None]
+
+
+def saliency_model(
+    *nodes: NodeProto,
+    frames: Shape = ("N", 3, 32, 48),
+    maps: Shape = ("N", 1, 32, 48),
+    **constants: NDArray[Any] | np.generic,
+) -> ModelProto:
+    """``nodes`` from the input ``input`` of shape ``frames`` to the output ``saliency_map`` of shape ``maps``."""
+    first = helper.make_tensor_value_info("input", TensorProto.FLOAT, frames)
+    last = helper.make_tensor_value_info("saliency_map", TensorProto.FLOAT, maps)
+    tensors = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
+    graph = helper.make_graph(list(nodes), "small", [first], [last], tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def convolution(frames: str, maps: str) -> NodeProto:
+    """The 3x3 convolution with the weights ``w``, from the value ``frames`` to the value ``maps`` of the same size."""
+    return helper.make_node("Conv", [frames, "w"], [maps], pads=[1, 1, 1, 1])
+
+
+WEIGHTS = np.full((1, 3, 3, 3), 0.1, np.float32)
+
+
+def miniature(*extra: NodeProto, weights: NDArray[np.float32] = WEIGHTS) -> ModelProto:
+    """A saliency model: the sigmoid of one convolution, and ``extra`` nodes whose results nothing reads."""
+    sigmoid = helper.make_node("Sigmoid", ["conv"], ["saliency_map"])
+    return saliency_model(convolution("input", "conv"), sigmoid, *extra, w=weights)
