@@ -1,4 +1,7 @@
-"""The command line: options to configs, errors to exit codes. Heavy imports live inside the commands."""
+"""The command line: options become configs, errors become exit codes.
+
+Libraries that are slow to import are imported inside the commands, so that ``--help`` is instant.
+"""
 
 from __future__ import annotations
 
@@ -26,44 +29,50 @@ from saliency_engine.storage.atomic import forget_buffered
 def main_group() -> None:
     """Put saliency features on tables of video clips.
 
-    Try it: saliency-batch run --input clips.jsonl --output out.jsonl --model frequency_tuned_v1
+    \b
+    Example:
+      saliency-batch run --input clips.jsonl --output out.jsonl \\
+        --model frequency_tuned_v1
     """
 
 
-@main_group.command(short_help="Read a table, compute its clips, write it with saliency.")
-@click.option("--config", "config_file", default=None, help="Options from a TOML file; the command line wins.")
+@main_group.command(short_help="Write a table of clips again, with their saliency.")
+@click.option("--config", "config_file", default=None, help="TOML file with options; those on the command line win.")
 @config_options(option_names())
 def run(config_file: str | None, **given: Any) -> None:
     """Read a table of clips, compute their saliency, and write the table with it.
 
-    Formats go by suffix: .jsonl .ndjson (.gz .zst) .parquet .pq .arrow .feather; - is stdin or stdout.
-    Run the same command again after a crash: finished clips are in the memo and are not computed twice.
-    Exit status: 0 every row ok, 1 a row failed, 2 the command is wrong.
+    The suffix decides the format: .jsonl .ndjson (.gz .zst) .parquet .pq .arrow .feather; - is stdin or stdout.
 
+    After a crash, run the same command again: finished clips are in the memo and are not computed twice.
+
+    Exit status: 0 when every row is ok, 1 when a row failed, 2 when nothing could be done.
+
+    \b
     Example:
-
-      saliency-batch run --input clips.parquet --output out.parquet --model-path saliency_student_v2.onnx
+      saliency-batch run --input clips.parquet --output out.parquet \\
+        --model-path saliency_student_v2.onnx
     """
     options = load_options(config_file) if config_file else {}
     options.update(given_only(given))
     job, config = split_options(options)
     from saliency_engine.pipeline.worker import start_fork_server
 
-    start_fork_server()  # its imports go on beside the next line's: a quarter of a second
+    start_fork_server()  # it imports its libraries while the next line imports ours: a quarter of a second less
     from saliency_engine.jobs.run import run_table
 
     sys.exit(1 if run_table(job, config)["summary"]["failed"] else 0)
 
 
-@main_group.command(short_help="Print a table's rows for reading.")
+@main_group.command(short_help="Print a table's first rows.")
 @click.argument("table")
-@click.option("--rows", default=20, show_default=True, help="Rows to print.")
+@click.option("--rows", default=20, show_default=True, help="Print this many rows.")
 @click.option("--path-column", default="src", show_default=True, help="Column with the clip's path.")
 def show(table: str, rows: int, path_column: str) -> None:
-    """Print path and saliency of a table's first rows.
+    """Print the clip's path and the saliency columns of a table's first rows.
 
+    \b
     Example:
-
       saliency-batch show out.jsonl --rows 5
     """
     from saliency_engine.jobs.show import show_table
@@ -81,14 +90,15 @@ _PREVIEW_OPTIONS = (
 
 @main_group.command(short_help="Draw clips beside their saliency.")
 @click.option("--output", required=True, help="PNG file to write.")
-@click.option("--clips", default=8, show_default=True, help="Draw this many of the table's clips, the first ones.")
+@click.option("--clips", default=8, show_default=True, help="Draw this many clips, the table's first.")
 @config_options(_PREVIEW_OPTIONS)
 def preview(output: str, clips: int, **given: Any) -> None:
-    """Draw a contact sheet: a table's first clips, each with a frame beside its aggregated saliency.
+    """Draw a table's first clips: of each a frame, and beside it the same frame under its aggregated saliency.
 
+    \b
     Example:
-
-      saliency-batch preview --input out.jsonl --output sheet.png --model frequency_tuned_v1
+      saliency-batch preview --input out.jsonl --output sheet.png \\
+        --model frequency_tuned_v1
     """
     job, config = split_options({**given_only(given), "output": "-", "overwrite": True})
     from saliency_engine.jobs.preview import contact_sheet
@@ -96,15 +106,18 @@ def preview(output: str, clips: int, **given: Any) -> None:
     contact_sheet(job, config, output, clips)
 
 
-@main_group.command(short_help="Try out what this installation can do.")
+@main_group.command(short_help="Check what works in this installation.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(as_json: bool) -> None:
-    """Report versions, providers (each runs a made clip), clashing packages, memory, folders, known holes in FFmpeg.
+    """Check what works in this installation.
 
-    Exit status: 0 nothing is broken, 1 something is.
+    Every provider runs the built-in model on a small clip. The other checks are versions, packages that clash,
+    security holes known in this FFmpeg, shared memory, folders, and the limit of open files.
 
+    Exit status: 0 when nothing is broken, 1 when something is.
+
+    \b
     Example:
-
       saliency-batch doctor
     """
     from saliency_engine.jobs.doctor import BROKEN, examine, print_findings
@@ -123,34 +136,36 @@ def main() -> None:
     _prepare_standard_streams()
     signals.listen()
     try:
-        main_group.main(standalone_mode=False)
+        main_group.main(prog_name="saliency-batch", standalone_mode=False)
         status: int | str | None = 0
     except BaseException as error:  # noqa: BLE001  signals and failures alike become an exit status
-        status = _status(error)
+        status = _report_end(error)
     if sys.stdout is not None:
         try:
             sys.stdout.flush()
         except OSError as error:
-            status = status or _status(error)
+            status = status or _report_end(error)
             forget_buffered(sys.stdout.buffer)
     sys.exit(status)
 
 
 def _prepare_standard_streams() -> None:
+    """Open those of the three streams that are closed, and let stdout write any text."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            # Closed: the output table would get the number, and with it whatever a library says on stderr.
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            # It is closed. The next file opened would get its number, the output table perhaps, and with it whatever
+            # a library writes to stderr.
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a locale may not have the letters; as stderr always does
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does: a locale may lack some letters
 
 
-def _status(error: BaseException) -> int | str | None:
-    """Say on stderr what ended the command; returns its exit status."""
-    if status := signals.exit_status():  # also where a library made an error of its own out of it
-        click.echo("interrupted; finished clips are in the memo, run the same command to go on", err=True)
+def _report_end(error: BaseException) -> int | str | None:
+    """Print on stderr what ended the command; returns its exit status."""
+    if status := signals.exit_status():  # first, for a library may have turned the signal into an error of its own
+        click.echo("interrupted; run the same command again to go on: finished clips are in the memo", err=True)
         return status
     if isinstance(error, SystemExit):
         return error.code
@@ -165,5 +180,8 @@ def _status(error: BaseException) -> int | str | None:
         return 2
     for line in "".join(traceback.format_exception(error)).splitlines():
         click.echo(printable(line), err=True)
-    click.echo("this is a bug of saliency-batch, not of your table; finished clips are in the memo", err=True)
-    return 70  # Python's own exit status would be 1, which scripts read as "a row failed"
+    click.echo(
+        "this is a bug in saliency-batch; please report it with the lines above (finished clips are in the memo)",
+        err=True,
+    )
+    return 70  # Python itself would exit with 1, which scripts take for "a row failed"

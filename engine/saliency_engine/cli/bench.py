@@ -1,4 +1,4 @@
-"""``saliency-batch bench``: the options, what is checked before anything is measured, and where results go."""
+"""``saliency-batch bench``: its options, and the checks that come before anything is measured."""
 
 from __future__ import annotations
 
@@ -20,28 +20,33 @@ _SHARED = (
 _LISTS = {
     "provider": "Try this provider. May be given again.  [default: all]",
     "precision": "Try this precision. May be given again.  [default: all that a provider has]",
-    "threads": "Try so many threads. May be given again.  [default: auto, half, and a quarter from 8 cores on]",
-    "batch_size": "Try so many frames per model run. May be given again.  [default: 8; on a GPU 8 and 32]",
+    "threads": "Try this many threads. May be given again.  [default: auto, half, and a quarter from 8 cores on]",
+    "batch_size": "Try this many frames per model run. May be given again.  [default: 8; on a GPU 8 and 32]",
 }
 
 
-@click.command(short_help="Measure settings on this machine, recommend one.")
+@click.command(short_help="Measure settings on this machine and recommend one.")
 @click.argument("clips", nargs=-1)
 @config_options(_SHARED)
 @config_lists(_LISTS)
-@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Time every setting so often.")
-@click.option("--json", "json_file", default="", help="Write everything, with the machine, to this JSON file.")
-@click.option("--chart", default="", help="Draw clips per second to this PNG file; needs matplotlib.")
+@click.option(
+    "--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Time every setting this many times."
+)
+@click.option(
+    "--json", "json_file", default="", help="Write the results, with a description of the machine, to this JSON file."
+)
+@click.option("--chart", default="", help="Draw the clips per second to this PNG file; needs matplotlib.")
 def bench(clips: tuple[str, ...], rounds: int, json_file: str, chart: str, **given: Any) -> None:
-    """Time settings of `run` on CLIPS (videos, folders of them, tables) and recommend one.
+    """Time settings of `run` on CLIPS (videos, folders of videos, tables) and recommend one.
 
-    Every combination of provider, precision, threads and batch size runs the real engine in its own process; its
-    numbers are compared with those of cpu float32. The table comes on stdout, then, as its last line, the recommended
-    command. Without CLIPS a few are made; up to 16 are used.
+    Every combination of provider, precision, threads and batch size runs the real engine in its own process. Its
+    numbers are compared with those of cpu float32. A table of the results is printed on stdout, and as the last line
+    the recommended command. At most 16 CLIPS are used; without any a few are made.
 
+    \b
     Example:
-
-      saliency-batch bench clips.jsonl --model-path saliency_student_v2.onnx --json bench.json --chart bench.png
+      saliency-batch bench clips.jsonl --model-path saliency_student_v2.onnx \\
+        --json bench.json --chart bench.png
     """
     lists = {name: given.pop(name) for name in _LISTS}
     options = given_only(given)
@@ -54,7 +59,7 @@ def bench(clips: tuple[str, ...], rounds: int, json_file: str, chart: str, **giv
 
 
 def _check(options: dict[str, Any], lists: dict[str, Sequence[Any]], json_file: str, chart: str) -> None:
-    """What would otherwise fail after minutes of measuring. Raises ``ConfigError``, ``OutputError``."""
+    """Raise ``ConfigError`` or ``OutputError`` for what would otherwise fail after minutes of measuring."""
     RunConfig(**options)
     for name, values in lists.items():
         for value in values:

@@ -58,7 +58,9 @@ def _checks(command: CommandT) -> CommandT:
 def models() -> None:
     """Models by id: those built in, and those verified and installed in your model folder.
 
-    Try it: saliency-batch models list
+    \b
+    Example:
+      saliency-batch models list
     """
 
 
@@ -66,8 +68,8 @@ def models() -> None:
 def list_command() -> None:
     """Print every known model: id, where its bytes are, how they are verified, input size, licence.
 
+    \b
     Example:
-
       saliency-batch models list
     """
     known, problems = registry.entries()
@@ -88,13 +90,13 @@ def list_command() -> None:
 def show(model_id: str) -> None:
     """Print a model's registry entry as JSON.
 
+    \b
     Example:
-
       saliency-batch models show frequency_tuned_v1
     """
     entry = registry.find(model_id)
-    told = {**entry.as_json(), "state": entry.state, "folder": str(entry.folder) if entry.folder else None}
-    click.echo(json.dumps(told, indent=2))
+    document = {**entry.as_json(), "state": entry.state, "folder": str(entry.folder) if entry.folder else None}
+    click.echo(json.dumps(document, indent=2))
 
 
 @models.command(short_help="Check a model's signature and hash.")
@@ -106,9 +108,10 @@ def verify(model: str, bundle: Path | None, sha256: str | None, **signer: str | 
 
     Exit status: 0 verified, 2 not.
 
+    \b
     Example:
-
-      saliency-batch models verify u2netp_mirror_v1.onnx --bundle u2netp_mirror_v1.onnx.bundle
+      saliency-batch models verify u2netp_mirror_v1.onnx \\
+        --bundle u2netp_mirror_v1.onnx.bundle
     """
     from saliency_engine.models import install  # noqa: PLC0415  brings http and ssl
 
@@ -125,10 +128,10 @@ def verify(model: str, bundle: Path | None, sha256: str | None, **signer: str | 
 def install(model: Path, sha256: str | None, identity: str | None, issuer: str | None, **options: Any) -> None:
     """Verify the file MODEL by --bundle or --sha256 and install it under its id, with licence and manifest.
 
+    \b
     Example:
-
-      saliency-batch models install u2netp_mirror_v1.onnx --bundle u2netp_mirror_v1.onnx.bundle \\
-        --license Apache-2.0-u2netp.txt
+      saliency-batch models install u2netp_mirror_v1.onnx \\
+        --bundle u2netp_mirror_v1.onnx.bundle --license Apache-2.0-u2netp.txt
     """
     from saliency_engine.models import install  # noqa: PLC0415  brings http and ssl
 
@@ -145,8 +148,8 @@ def fetch(model_id: str, base: str, sha256: str | None, **signer: str | None) ->
 
     A download that broke off goes on when the same command is given again.
 
+    \b
     Example:
-
       saliency-batch models fetch u2netp_mirror_v1
     """
     from saliency_engine.models import install  # noqa: PLC0415  brings http and ssl

@@ -1,4 +1,4 @@
-"""Command-line options made from the config's fields: one name, one help text, one check everywhere."""
+"""Command-line options made from the config's fields, so that each has one name, one help text and one check."""
 
 from __future__ import annotations
 
@@ -27,46 +27,46 @@ class _AutoInt(click.ParamType[Any]):
 
 
 def config_options(names: Sequence[str]) -> Callable[[CommandT], CommandT]:
-    """Options for the config fields of these names; unset ones are ``None`` or empty: a file may give them."""
+    """Options for the config fields of these names. One that is not given is ``None`` or empty: a file may give it."""
 
     def decorate(command: CommandT) -> CommandT:
         for name in reversed(names):
-            command = _option(_FIELDS[name])(command)
+            command = _make_option(_FIELDS[name])(command)
         return command
 
     return decorate
 
 
 def config_lists(helps: Mapping[str, str]) -> Callable[[CommandT], CommandT]:
-    """Options that may be given again, one value of the config field each, with help texts of their own."""
+    """Options for the config fields that ``helps`` names and explains; each may be given again for one more value."""
 
     def decorate(command: CommandT) -> CommandT:
         for name, text in reversed(list(helps.items())):
-            command = click.option(_flag(name), multiple=True, type=_kind(_FIELDS[name]), help=text)(command)
+            command = click.option(_flag_of(name), multiple=True, type=_kind_of(_FIELDS[name]), help=text)(command)
         return command
 
     return decorate
 
 
 def given_only(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that were given: a file may give the others."""
+    """The options that the command line gave."""
     return {name: value for name, value in values.items() if value not in (None, ())}
 
 
-def _option(field: dataclasses.Field[Any]) -> Callable[[CommandT], CommandT]:
+def _make_option(field: dataclasses.Field[Any]) -> Callable[[CommandT], CommandT]:
     default, help_text = field.default, field.metadata["help"]
     if isinstance(default, bool):
-        return click.option(_flag(field.name), is_flag=True, default=None, help=help_text)
+        return click.option(_flag_of(field.name), is_flag=True, default=None, help=help_text)
     if isinstance(default, tuple):
-        return click.option(_flag(field.name), multiple=True, help=help_text)
+        return click.option(_flag_of(field.name), multiple=True, help=help_text)
     shown = "" if default in ("", 0) else f"  [default: {default}]"
-    return click.option(_flag(field.name), type=_kind(field), default=None, help=help_text + shown)
+    return click.option(_flag_of(field.name), type=_kind_of(field), default=None, help=help_text + shown)
 
 
-def _flag(name: str) -> str:
+def _flag_of(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _kind(field: dataclasses.Field[Any]) -> Any:
+def _kind_of(field: dataclasses.Field[Any]) -> Any:
     choices = field.metadata["choices"]
     return click.Choice(choices) if choices else _AutoInt() if field.default == "auto" else type(field.default)

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: a run stops in good order, and in any case soon."""
+"""Ctrl-C, SIGTERM and SIGHUP stop a run in good order, and in any case soon."""
 
 from __future__ import annotations
 
@@ -10,25 +10,27 @@ import time
 from types import FrameType
 
 GRACE_SECONDS = 8.0
-"""After this long the process ends where it stands: a model may be in the middle of a call that takes minutes."""
+"""How long a run may take to stop. Then the process ends where it stands: a model's call may take minutes."""
 
 _received: list[int] = []
 
 
 class Interrupted(BaseException):
-    """A signal asked the process to stop. Not an ``Exception``, so that nothing takes it for a failure."""
+    """A signal asked the process to stop. This is no ``Exception``, so that nothing takes it for a failure."""
 
 
 def listen() -> None:
-    """Raise ``Interrupted`` in the main thread at the first signal; end the process at a second one, or in 8 seconds.
+    """Have the first signal raise ``Interrupted`` in the main thread, and a second one, or 8 seconds, end the process.
 
-    For the command line's start, in the main thread. Signals that the parent had ignored (nohup) stay ignored.
+    To be called in the main thread when the command line starts. Signals that the parent had ignored, as nohup does,
+    stay ignored.
     """
-    heard, said = os.pipe()
-    os.set_blocking(said, False)
-    # Through a pipe to a thread, because Python runs handlers only when the main thread comes back from C.
-    signal.set_wakeup_fd(said, warn_on_full_buffer=False)
-    threading.Thread(target=_insist, args=(heard,), name="signals", daemon=True).start()
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    # Python writes every signal's number to this pipe at once. Its handlers have to wait until the main thread comes
+    # back from C, so a thread reads the pipe.
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=_insist, args=(reader,), name="signals", daemon=True).start()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
@@ -41,18 +43,19 @@ def exit_status() -> int:
 
 def _interrupt(number: int, _: FrameType | None) -> None:
     _received.append(number)
-    if len(_received) == 1:  # later ones must not disturb the clearing up
+    if len(_received) == 1:  # a later one must not disturb the clearing up
         raise Interrupted
 
 
-def _insist(heard: int) -> None:
-    number = os.read(heard, 1)[0]
-    for _ in range(10):  # one second: `timeout` sends its signal twice at once, only a later second one is impatience
+def _insist(reader: int) -> None:
+    """In a thread: see to it that the first signal is noticed, and end the process when it is time."""
+    number = os.read(reader, 1)[0]
+    for _ in range(10):  # one second: `timeout` sends its signal twice at once; only a later second one is impatience
         time.sleep(0.1)
         if not _received:
-            # It came just before the main thread went to sleep in a system call: this wakes it up.
+            # The signal came just before the main thread went to sleep in a system call. Another one wakes it up.
             signal.pthread_kill(threading.main_thread().ident or 0, number)
-    while select.select([heard], [], [], 0.0)[0]:
-        os.read(heard, 64)
-    select.select([heard], [], [], GRACE_SECONDS - 1.0)
+    while select.select([reader], [], [], 0.0)[0]:
+        os.read(reader, 64)
+    select.select([reader], [], [], GRACE_SECONDS - 1.0)
     os._exit(128 + number)

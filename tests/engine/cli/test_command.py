@@ -6,15 +6,20 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from tests.processes import run
 from tests.rows import read_rows, write_clips, write_rows
 
+import saliency_engine
+from saliency_engine.cli.app import main_group
+
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--input", "in.jsonl", "--output", "out.jsonl"], "exactly one of --model and --model-path"),
         (["--input", "in.jsonl", "--output", "out.csv", "--model", "frequency_tuned_v1"], "out.csv"),
@@ -26,10 +31,10 @@ from tests.rows import read_rows, write_clips, write_rows
         (["--input", "in.jsonl", "--output", "out.jsonl", "--model", "frequency_tuned_v1", "--threads", "few"], "few"),
     ],
 )
-def test_a_wrong_command_exits_2_and_says_what(tmp_path: Path, arguments: list[str], told: str) -> None:
+def test_a_wrong_command_exits_2_and_says_what(tmp_path: Path, arguments: list[str], message: str) -> None:
     write_rows(tmp_path / "in.jsonl", [{"src": "a.mp4"}])
     done = run(*arguments, code=2, cwd=tmp_path)
-    assert told in done.stderr.decode()
+    assert message in done.stderr.decode()
     assert b"Traceback" not in done.stderr
     assert done.stdout == b""
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
@@ -80,14 +85,47 @@ def test_the_audit_names_what_ran(tmp_path: Path, clips: dict[str, Path]) -> Non
     assert len(audit["model"]["sha256"]) == 64
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["show", "--help"], ["preview", "--help"]])
-def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+def _commands(group: click.Group, *path: str) -> Iterator[list[str]]:
+    """The words of every command below ``group``, and those of the groups."""
+    yield [*path]
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from _commands(command, *path, name)
+        else:
+            yield [*path, name]
+
+
+@pytest.mark.parametrize("words", list(_commands(main_group)), ids=" ".join)
+def test_help_has_an_example_and_loads_nothing_heavy(words: list[str]) -> None:
     script = (
-        "import sys\nfrom saliency_engine.cli.app import main\nsys.argv[0] = 'saliency-batch'\n"
-        "try:\n    main()\nfinally:\n"
+        "import sys\nfrom saliency_engine.cli.app import main\ntry:\n    main()\nfinally:\n"
         "    heavy = {'numpy', 'numba', 'pyarrow', 'av', 'onnxruntime', 'rich', 'torch', 'onnx'} & set(sys.modules)\n"
         "    assert not heavy, heavy\n"
     )
-    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, check=False, text=True)
+    command = [sys.executable, "-c", script, *words, "--help"]
+    done = subprocess.run(command, capture_output=True, check=False, text=True, env={**os.environ, "COLUMNS": "80"})
     assert done.returncode == 0, done.stderr
-    assert "Example" in done.stdout or "Try it" in done.stdout
+    assert done.stdout.startswith(" ".join(["Usage: saliency-batch", *words]))
+    example = done.stdout.partition("  Example:\n")[2].partition("\n\n")[0].replace("\\\n", "")
+    assert example.split()[: 1 + len(words)] == ["saliency-batch", *words]
+    assert "\n" not in example, "a line break that the shell would take for the end of the command"
+
+
+def test_the_package_is_the_command() -> None:
+    command = [sys.executable, "-m", "saliency_engine"]
+    done = subprocess.run([*command, "--version"], capture_output=True, check=True, text=True)
+    assert done.stdout == f"saliency-batch, version {saliency_engine.__version__}\n"
+    done = subprocess.run([*command, "run", "--modle"], capture_output=True, check=False, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Usage: saliency-batch run")
+
+
+def test_a_bug_is_reported_with_its_traceback_and_a_status_of_its_own() -> None:
+    script = "from saliency_engine.cli import app\napp.load_options = lambda path: 1 / 0\napp.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "run", "--config", "x"], capture_output=True, check=False, text=True
+    )
+    *traceback, last_line = done.stderr.splitlines()
+    assert done.returncode == 70
+    assert traceback[-1] == "ZeroDivisionError: division by zero"
+    assert last_line.startswith("this is a bug in saliency-batch; please report it")

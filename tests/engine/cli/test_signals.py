@@ -32,8 +32,8 @@ def test_an_interrupted_run_keeps_its_clips_and_leaves_nothing_else(
     os.killpg(run.pid, number)  # as a terminal does: every process of the run hears it
     run.wait(60)
     assert run.stderr is not None
-    told = "interrupted; finished clips are in the memo, run the same command to go on"
-    assert run.stderr.read().decode().splitlines() == ["frequency_tuned_v1 on CPUExecutionProvider", told]
+    last_line = "interrupted; run the same command again to go on: finished clips are in the memo"
+    assert run.stderr.read().decode().splitlines() == ["frequency_tuned_v1 on CPUExecutionProvider", last_line]
     run.communicate()
     assert run.returncode == 128 + number
     assert list(output.parent.iterdir()) == []

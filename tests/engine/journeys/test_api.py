@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 import subprocess
 import sys
@@ -36,9 +37,22 @@ def test_the_documented_example_runs(tmp_path: Path, clips: dict[str, Path]) -> 
 
 
 def test_what_is_exported() -> None:
-    assert saliency_engine.__all__ == ["Engine", "RunConfig"]
-    for name in saliency_engine.__all__:
-        assert getattr(saliency_engine, name).__name__ == name
+    assert saliency_engine.__all__ == ["Engine", "RunConfig", "__version__"]
+    assert saliency_engine.Engine.__name__ == "Engine"
+    assert saliency_engine.RunConfig.__name__ == "RunConfig"
+    with pytest.raises(AttributeError, match="no attribute 'Engin'"):
+        _ = saliency_engine.Engin
+
+
+def test_the_version_is_the_distributions_and_costs_nothing_until_it_is_asked_for() -> None:
+    script = "import sys, saliency_engine\nassert not {'importlib.metadata', 'numpy'} & set(sys.modules)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", script + "print(saliency_engine.__version__)"],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert done.stdout.strip() == importlib.metadata.version("saliency-batch")
 
 
 def test_batches_stream_in_order_through_one_engine(clips: dict[str, Path]) -> None:
