@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from saliency_engine.config import RunConfig
 from saliency_engine.inference import nvidia
-from saliency_engine.inference.onnx_runtime import OnnxRuntime, create
-from saliency_engine.inference.session import LANES
+from saliency_engine.inference.onnx_runtime import OnnxRuntime, create_session
+from saliency_engine.inference.session import GPU_CALLS_AT_ONCE
 from saliency_engine.models.graph import edit
 from saliency_engine.models.graph.inspect import read_graph
 from saliency_engine.models.load import Model, load_model
@@ -71,7 +71,7 @@ def bare(path: Path, loop: Loop, options: Mapping[str, str]) -> dict[str, Any]:
     data = edit.with_input(model.data, (batch, 3, height, width), uint16=False)
     if provider != "cpu":
         nvidia.Gpu(model, provider)  # loads the libraries
-    session = create(model, data, nvidia.providers(model, provider, graphs=graphs, options=options), {}, 1)
+    session = create_session(model, data, nvidia.providers(model, provider, graphs=graphs, options=options), {}, 1)
     device = "cpu" if provider == "cpu" else "cuda"
     values = np.random.default_rng(0).standard_normal((batch, 3, height, width), np.float32)
     frames = onnxruntime.OrtValue.ortvalue_from_numpy(values, device, 0)
@@ -90,27 +90,27 @@ def bare(path: Path, loop: Loop, options: Mapping[str, str]) -> dict[str, Any]:
 def there_and_back(path: Path, loop: Loop, uint16: bool) -> dict[str, Any]:
     """The engine's way with ready frames: copies there, normalisation, the model, copies back; two calls at once."""
     backend, (width, height) = nvidia.Gpu(load(path), loop.provider, uint16=uint16, graphs=loop.graphs), _size(path)
-    backend.pin((loop.batch, 3, height, width), LANES)
+    compiled = backend.compile((loop.batch, 3, height, width), GPU_CALLS_AT_ONCE)
     frames = np.random.default_rng(0).integers(0, 65536, (loop.batch, 3, height, width), np.uint16)
-    begin = threading.Barrier(LANES)
+    begin = threading.Barrier(GPU_CALLS_AT_ONCE)
 
-    def lane(_: int) -> float:
+    def call_again_and_again(_: int) -> float:
         begin.wait()
-        return _rate(lambda: backend(frames), loop.seconds)
+        return _rate(lambda: compiled(frames), loop.seconds)
 
-    with ThreadPoolExecutor(LANES) as lanes:
-        rate = loop.batch * sum(lanes.map(lane, range(LANES)))
-    return {"frames_per_second": rate, "remark": backend.remark}
+    with ThreadPoolExecutor(GPU_CALLS_AT_ONCE) as callers:
+        rate = loop.batch * sum(callers.map(call_again_and_again, range(GPU_CALLS_AT_ONCE)))
+    return {"frames_per_second": rate, "remark": compiled.remark}
 
 
 def agreement(path: Path, provider: str, batch: int, clips: Sequence[Path]) -> dict[str, Any]:
     """How far the maps of real frames are from those of ONNX Runtime on the CPU, and what the accuracy gate says."""
     model, (width, height) = load(path), _size(path)
     frames = _frames(clips, width, height, batch)
-    card, processor = nvidia.Gpu(model, provider), OnnxRuntime(model, "float32", 1)
-    card.pin((batch, 3, height, width), 1)
-    alone = batch if processor.inputs[0].shape[0] not in {1, None} else 1
-    processor.pin((alone, 3, height, width), 1)
+    card = nvidia.Gpu(model, provider).compile((batch, 3, height, width), 1)
+    loaded = OnnxRuntime(model, "float32", 1)
+    alone = batch if loaded.input_shape[0] not in {1, None} else 1
+    processor = loaded.compile((alone, 3, height, width), 1)
     found = card(frames).reshape(batch, -1)
     wanted = np.concatenate([processor(frames[n : n + alone]).copy() for n in range(0, batch, alone)])
     figures = compare(wanted.reshape(batch, -1), found)

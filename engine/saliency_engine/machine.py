@@ -1,4 +1,4 @@
-"""What figures were measured on: processor, memory, graphics cards, system, packages."""
+"""The machine that figures were measured on: processor, memory, graphics cards, system, packages."""
 
 from __future__ import annotations
 
@@ -11,26 +11,25 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("saliency-batch", "av", "numba", "numpy", "onnxruntime-gpu", "onnxruntime", "openvino", "orjson", "pyarrow")
-# Instruction sets that decide how fast a model runs: vectors, 8-bit and 16-bit arithmetic, tiles; x86 and ARM names.
-_FLAGS = (
-    *("avx2", "fma", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
-    *("amx_tile", "amx_int8", "amx_bf16", "asimddp", "i8mm", "bf16", "sve"),
-)
+# Instruction sets that decide how fast a model runs: vectors, 8-bit and 16-bit arithmetic, tiles.
+_X86_FLAGS = ("avx2", "fma", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "avx512_fp16")
+_AMX_FLAGS = ("amx_tile", "amx_int8", "amx_bf16")
+_ARM_FLAGS = ("asimddp", "i8mm", "bf16", "sve")
 
 
 def describe() -> dict[str, Any]:
     """This machine; JSON values only.
 
-    ``cores``: those this process may use; ``memory_gb`` in 10^9 bytes; ``gpus``: name, memory and driver of every
-    NVIDIA card, as ``nvidia-smi`` has them. What cannot be found out is empty or ``None``.
+    ``cores`` counts those that this process may use; ``memory_gb`` is in 10^9 bytes; ``gpus`` has the name, memory and
+    driver of every NVIDIA card, as ``nvidia-smi`` prints them. What cannot be learned is empty or ``None``.
     """
-    cpu, flags = _processor()
+    cpu, flags = _read_processor()
     return {
         "cpu": cpu,
         "flags": flags,
         "cores": cores(),
-        "memory_gb": _memory_gb(),
-        "gpus": _gpus(),
+        "memory_gb": _read_memory_gb(),
+        "gpus": _list_gpus(),
         "platform": platform.platform(),
         "versions": versions(),
     }
@@ -41,19 +40,24 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def has_nvidia_driver() -> bool:
+    """Whether NVIDIA's driver is loaded: Linux's own, or Windows' under WSL."""
+    return Path("/proc/driver/nvidia/version").exists() or Path("/dev/dxg").exists()
+
+
 def versions() -> dict[str, str]:
-    """Python's version and those of the packages that make the numbers, where installed."""
-    found = {"python": platform.python_version()}
+    """Versions of Python and of the installed packages that make the numbers."""
+    installed = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            installed[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
-def _processor() -> tuple[str, list[str]]:
-    """Its name and those of ``_FLAGS`` that it has."""
+def _read_processor() -> tuple[str, list[str]]:
+    """The processor's name, and which of the flags above it has."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:  # not Linux
@@ -61,23 +65,23 @@ def _processor() -> tuple[str, list[str]]:
     parts = [(key.strip(), value.strip()) for key, _, value in (line.partition(":") for line in lines)]
     name = next((value for key, value in parts if key == "model name"), platform.machine())
     has = set(next((value for key, value in parts if key in {"flags", "Features"}), "").split())
-    return name, [flag for flag in _FLAGS if flag in has]
+    return name, [flag for flag in _X86_FLAGS + _AMX_FLAGS + _ARM_FLAGS if flag in has]
 
 
-def _memory_gb() -> float | None:
+def _read_memory_gb() -> float | None:
     try:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
     except (ValueError, OSError):
         return None
 
 
-def _gpus() -> list[str]:
+def _list_gpus() -> list[str]:
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
     command = [program, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
+        listing = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
     except (OSError, subprocess.SubprocessError):
         return []
-    return [line.strip() for line in said.splitlines() if line.strip()]
+    return [line.strip() for line in listing.splitlines() if line.strip()]

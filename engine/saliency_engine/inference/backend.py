@@ -15,58 +15,69 @@ from saliency_engine.errors import ModelError
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """An input or output of a graph: ``kind`` is its element type (``float32``), a free dimension is ``None``."""
+    """An input or output of a graph."""
 
     name: str
     kind: str
+    """Its element type, such as ``float32``."""
     shape: tuple[int | None, ...]
+    """A free dimension is ``None``."""
 
     def __str__(self) -> str:
         return f"{self.name} {self.kind} {['?' if size is None else size for size in self.shape]}"
 
 
-class Backend(Protocol):
-    """A graph loaded by one library on one device.
+class CompiledGraph(Protocol):
+    """A graph that is ready to run on frames of one shape."""
 
-    ``provider`` names what really runs, as the audit and the memo's key have it; ``remark`` says more about how, for
-    people, once ``pin`` was called. ``inputs`` and ``outputs`` are those of the model, with the dimensions that this
-    backend can choose free. ``batches``: several frames in one call are faster than one at a time.
-    """
-
-    provider: str
     remark: str
-    inputs: Sequence[Port]
-    outputs: Sequence[Port]
-    batches: bool
-
-    def pin(self, shape: tuple[int, int, int, int], streams: int) -> None:
-        """Fix the input's shape, so that memory is planned once, and share the threads among ``streams`` calls.
-
-        Must be called before the first run. Raises ``ModelError`` for a size that cannot be.
-        """
+    """How it runs, in words for people; empty where there is nothing to add to the provider's name."""
+    map_shape: tuple[int | None, ...]
+    """Shape of the output, ``[n, 1, H, W]`` or ``[n, H, W]``; a size that only a run can tell is ``None``."""
 
     def __call__(self, frames: NDArray[np.uint16]) -> NDArray[np.float32]:
-        """Normalise 16-bit R'G'B' ``frames`` of the pinned shape and run the graph; up to ``streams`` at once.
+        """Normalise 16-bit R'G'B' ``frames`` ``[n, 3, H, W]`` and run the graph on them.
 
-        The result is valid until the same thread's next call. Raises ``InferenceError``.
+        The result is valid until the same thread's next call. Raises ``InferenceError``, and ``ValueError`` for frames
+        of another shape.
         """
 
 
-def check_ports(inputs: Sequence[Port], outputs: Sequence[Port], source: str) -> None:
+class Backend(Protocol):
+    """A graph loaded by one library for one device."""
+
+    provider: str
+    """What really runs, as it stands in the audit and in the memo's key."""
+    input_shape: tuple[int | None, ...]
+    """The model's ``[N, 3, H, W]``; a dimension that this backend can choose freely is ``None``."""
+    prefers_batches: bool
+    """Several frames in one call are faster than one at a time."""
+
+    def compile(self, shape: tuple[int, int, int, int], calls_at_once: int) -> CompiledGraph:
+        """Make the graph ready for inputs of ``shape``, and for up to ``calls_at_once`` threads that call it together.
+
+        The shape is fixed so that memory is planned once. Raises ``ModelError`` for a size that the graph cannot take.
+        """
+
+
+def check_ports(inputs: Sequence[Port], outputs: Sequence[Port], model: str) -> None:
     """Raise ``ModelError`` unless a graph has one NCHW float32 RGB input and one float32 map as its output."""
-    for what, ports, shapes, expected in (
-        ("input", inputs, (4,), "[N, 3, H, W]"),
-        ("output", outputs, (3, 4), "[N, 1, H, W]"),
-    ):
-        good = len(ports) == 1 and ports[0].kind == "float32" and len(ports[0].shape) in shapes
-        if good and what == "input":
-            good = ports[0].shape[1] == 3
-        if not good:
-            found = ", ".join(map(str, ports))
-            raise ModelError(f"{source} is not a saliency model: expected one float32 {what} {expected}, found {found}")
+    if not (_is_one_float32(inputs, ranks=(4,)) and inputs[0].shape[1] == 3):
+        raise ModelError(_describe_wrong_ports(model, "input of shape [N, 3, H, W]", inputs))
+    if not _is_one_float32(outputs, ranks=(3, 4)):
+        raise ModelError(_describe_wrong_ports(model, "output of shape [N, 1, H, W]", outputs))
 
 
-def first_line(error: BaseException) -> str:
-    """A library's message on one line, cut to a readable length."""
+def shorten_message(error: BaseException) -> str:
+    """A library's message on one line, cut to 400 characters."""
     text = re.sub(r"\s+", " ", str(error)).strip()
     return text[:400] or type(error).__name__
+
+
+def _is_one_float32(ports: Sequence[Port], ranks: tuple[int, ...]) -> bool:
+    return len(ports) == 1 and ports[0].kind == "float32" and len(ports[0].shape) in ranks
+
+
+def _describe_wrong_ports(model: str, needed: str, ports: Sequence[Port]) -> str:
+    present = ", ".join(map(str, ports)) or "none"
+    return f"{model} is not a saliency model: it must have one float32 {needed}, but it has {present}"

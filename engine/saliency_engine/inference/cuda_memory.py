@@ -1,7 +1,7 @@
-"""Page-locked memory and copies that overlap with computing: the few calls of the CUDA runtime they take, by ctypes.
+"""Page-locked memory, and copies that overlap with computing, by ctypes from the CUDA runtime.
 
 ONNX Runtime's Python interface has neither: it copies from pageable memory and into new arrays, and holds Python's
-lock meanwhile. The functions: https://docs.nvidia.com/cuda/cuda-runtime-api.
+lock meanwhile. The functions are described at https://docs.nvidia.com/cuda/cuda-runtime-api.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 from saliency_engine.errors import InferenceError, ProviderError
 
 _NON_BLOCKING = 1  # a stream that does not wait for the default one
-_ANY_DIRECTION = 4  # cudaMemcpyDefault: told from the addresses
+_ANY_DIRECTION = 4  # cudaMemcpyDefault: the addresses say which
 
 
 class CudaMemory:
@@ -32,11 +32,11 @@ class CudaMemory:
         try:
             self._library = ctypes.CDLL(name)
         except OSError as error:
-            raise ProviderError(f"{name} cannot be loaded: {error}") from error
+            raise ProviderError(f"{name} cannot be loaded ({error}): pip install 'saliency-batch[cuda]'") from error
         self._library.cudaGetErrorString.restype = ctypes.c_char_p
         self._own = threading.local()
 
-    def host(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    def allocate(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """See ``Memory``: page-locked, freed with the last array that looks into it."""
         size, address = math.prod(shape) * np.dtype(dtype).itemsize, ctypes.c_void_p()
         self._call("cudaHostAlloc", ctypes.byref(address), ctypes.c_size_t(size), ctypes.c_uint(0))
@@ -49,8 +49,8 @@ class CudaMemory:
         if not hasattr(self._own, "stream"):
             self._own.stream = ctypes.c_void_p()
             self._call("cudaStreamCreateWithFlags", ctypes.byref(self._own.stream), ctypes.c_uint(_NON_BLOCKING))
-        to, what, count = ctypes.c_void_p(target), ctypes.c_void_p(source), ctypes.c_size_t(size)
-        self._call("cudaMemcpyAsync", to, what, count, ctypes.c_int(_ANY_DIRECTION), self._own.stream)
+        to, whence, count = ctypes.c_void_p(target), ctypes.c_void_p(source), ctypes.c_size_t(size)
+        self._call("cudaMemcpyAsync", to, whence, count, ctypes.c_int(_ANY_DIRECTION), self._own.stream)
         self._call("cudaStreamSynchronize", self._own.stream)
 
     def _call(self, function: str, *arguments: Any) -> None:

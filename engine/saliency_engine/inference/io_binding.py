@@ -1,6 +1,6 @@
 """Runs of an ONNX Runtime session whose input and output stay in the device's memory.
 
-Copies are outside the runs and take turns with them: while one lane's frames are with the model, another's are copied.
+Frames and maps are copied outside the runs: while one set of buffers is with the model, another is being copied.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import onnxruntime
 from numpy.typing import DTypeLike, NDArray
 
 from saliency_engine.errors import InferenceError
-from saliency_engine.inference.backend import first_line
+from saliency_engine.inference.backend import shorten_message
 from saliency_engine.numerics.normalize import normalize
 
 _KINDS: Final = {"tensor(float)": np.float32, "tensor(uint16)": np.uint16}
@@ -26,11 +26,12 @@ _NO_GRAPH = -1  # a run with this number neither captures a graph nor replays on
 
 
 class Memory(Protocol):
-    """A device's memory. ``kind`` is what ONNX Runtime calls the device, ``cpu`` or ``cuda``."""
+    """A device's memory."""
 
     kind: str
+    """ONNX Runtime's name for the device, ``cpu`` or ``cuda``."""
 
-    def host(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    def allocate(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """An array in main memory that the device copies from and to at full speed."""
 
     def copy(self, target: int, source: int, size: int) -> None:
@@ -41,11 +42,11 @@ class Memory(Protocol):
 
 
 class MainMemory:
-    """The processor's own memory, for ONNX Runtime's CPU provider: everything here can be tried without a card."""
+    """Main memory, for ONNX Runtime's CPU provider: everything here can be tried without a card."""
 
     kind = "cpu"
 
-    def host(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    def allocate(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """See ``Memory``."""
         return np.zeros(shape, dtype)
 
@@ -54,10 +55,11 @@ class MainMemory:
         ctypes.memmove(target, source, size)
 
 
-class Lane:
+class Buffers:
     """One set of buffers: frames and maps in main memory, the same on the device, and their binding to the session.
 
-    ``frames`` is uint16 or float32, ``maps`` float32, both in main memory.
+    ``frames`` is uint16 or float32, ``maps`` float32, both in main memory; ``shapes`` are theirs. ``graph`` is the
+    number of the CUDA graph that runs on these buffers, or ``_NO_GRAPH``.
     """
 
     def __init__(
@@ -65,18 +67,18 @@ class Lane:
     ) -> None:
         kind = _KINDS[session.get_inputs()[0].type]
         self._session, self._memory = session, memory
-        self.frames = memory.host(shapes[0], kind)
-        self.maps = memory.host(shapes[1], np.float32)
+        self.frames = memory.allocate(shapes[0], kind)
+        self.maps = memory.allocate(shapes[1], np.float32)
         make = onnxruntime.OrtValue.ortvalue_from_shape_and_type
         self._input = make(list(shapes[0]), kind, memory.kind, 0)
         self._output = make(list(shapes[1]), np.float32, memory.kind, 0)
         self._binding = session.io_binding()
         self._binding.bind_ortvalue_input(session.get_inputs()[0].name, self._input)
         self._binding.bind_ortvalue_output(session.get_outputs()[0].name, self._output)
-        self._options = _run_options(graph)
+        self._options = _make_run_options(graph)
 
     def send(self, frames: NDArray[np.uint16]) -> None:
-        """Bring ``frames`` to the device, normalised here where the graph does not do it there."""
+        """Copy ``frames`` to the device; they are normalised here unless the graph does it there."""
         if self.frames.dtype == np.uint16:
             if frames.shape != self.frames.shape:  # numpy would repeat them to fit
                 raise ValueError(f"frames of shape {list(frames.shape)}, not {list(self.frames.shape)}")
@@ -90,7 +92,7 @@ class Lane:
         try:
             self._session.run_with_iobinding(self._binding, options or self._options)
         except Exception as error:  # onnxruntime's errors share no base class but Exception
-            raise InferenceError(first_line(error)) from error
+            raise InferenceError(shorten_message(error)) from error
 
     def fetch(self) -> NDArray[np.float32]:
         """The maps of the last run; valid until the next ``fetch``."""
@@ -98,65 +100,69 @@ class Lane:
         return self.maps
 
 
-class Bound:
-    """``lanes`` sets of buffers around one session, each for one calling thread.
+class BoundSession:
+    """A ``CompiledGraph``: one session with a set of buffers for each of ``calls_at_once`` calling threads.
 
-    ``shape`` is the input's, ``[n, 3, H, W]``; ``map_shape`` the output's, found by a run. ``graphs``: the session
+    ``shape`` is the input's, ``[n, 3, H, W]``; ``map_shape`` the output's, learned by a run. ``graphs``: the session
     captures CUDA graphs. Raises ``InferenceError`` when it does not run, or a captured graph gives other maps than a
     plain run.
     """
 
-    def __init__(self, session: Any, memory: Memory, shape: tuple[int, ...], lanes: int, *, graphs: bool) -> None:
+    def __init__(
+        self, session: Any, memory: Memory, shape: tuple[int, ...], calls_at_once: int, *, graphs: bool, remark: str
+    ) -> None:
+        self.remark = remark
         # A captured graph belongs to the thread that captured it, and runs may not overlap: one thread runs them all.
-        self._turn = ThreadPoolExecutor(1, thread_name_prefix=memory.kind)
+        self._runner = ThreadPoolExecutor(1, thread_name_prefix=memory.kind)
         self._own = threading.local()
-        self.map_shape = self._turn.submit(_map_shape, session, shape).result()
+        map_shape = self._runner.submit(_find_map_shape, session, shape).result()
+        self.map_shape: tuple[int | None, ...] = map_shape
         # Graph 0 is the library's own.
-        shapes = (shape, self.map_shape)
-        self._unused = [Lane(session, memory, shapes, graph + 1 if graphs else _NO_GRAPH) for graph in range(lanes)]
-        for lane in self._unused:
-            self._turn.submit(_rehearse, lane, graphs).result()
+        numbers = [call + 1 if graphs else _NO_GRAPH for call in range(calls_at_once)]
+        self._unused = [Buffers(session, memory, (shape, map_shape), number) for number in numbers]
+        for buffers in self._unused:
+            self._runner.submit(_rehearse, buffers, graphs).result()
 
     def __call__(self, frames: NDArray[np.uint16]) -> NDArray[np.float32]:
-        """The maps of ``frames``; valid until the same thread's next call. Raises ``InferenceError``."""
-        if not hasattr(self._own, "lane"):
-            self._own.lane = self._unused.pop()
-        lane: Lane = self._own.lane
-        lane.send(frames)
-        self._turn.submit(lane.run).result()
-        return lane.fetch()
+        """See ``CompiledGraph``."""
+        if not hasattr(self._own, "buffers"):
+            self._own.buffers = self._unused.pop()
+        buffers: Buffers = self._own.buffers
+        buffers.send(frames)
+        self._runner.submit(buffers.run).result()
+        return buffers.fetch()
 
 
-def _run_options(graph: int) -> Any:
+def _make_run_options(graph: int) -> Any:
     options = onnxruntime.RunOptions()
     options.add_run_config_entry("gpu_graph_id", str(graph))
     return options
 
 
-def _map_shape(session: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+def _find_map_shape(session: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
     argument = session.get_inputs()[0]
     black = {argument.name: np.zeros(shape, _KINDS[argument.type])}
     try:
-        result = session.run(None, black, _run_options(_NO_GRAPH))[0]
+        result = session.run(None, black, _make_run_options(_NO_GRAPH))[0]
     except Exception as error:  # onnxruntime's errors share no base class but Exception
-        raise InferenceError(first_line(error)) from error
+        raise InferenceError(shorten_message(error)) from error
     return tuple(result.shape)
 
 
-def _rehearse(lane: Lane, graphs: bool) -> None:
-    """Run until graphs are captured, while nothing else uses the device, and see that a replay reads what was sent.
+def _rehearse(buffers: Buffers, graphs: bool) -> None:
+    """Run until graphs are captured, while nothing else uses the device, and check that a replay reads what was sent.
 
-    The library captures at the second run of a binding, at the latest.
+    ONNX Runtime captures a graph at the second run of a binding at the latest.
     """
-    shape = lane.frames.shape
+    shape = buffers.frames.shape
     black = np.zeros(shape, np.uint16)
     ramp = np.linspace(0, 65535, math.prod(shape[2:])).astype(np.uint16).reshape(shape[2:])
     for frames in (black, black, np.broadcast_to(ramp, shape)):
-        lane.send(frames)
-        lane.run()
+        buffers.send(frames)
+        buffers.run()
     if not graphs:
         return
-    replayed = lane.fetch().copy()
-    lane.run(_run_options(_NO_GRAPH))
-    if not np.allclose(lane.fetch(), replayed, atol=_SAME, equal_nan=True):
+    replayed = buffers.fetch().copy()
+    buffers.run(_make_run_options(_NO_GRAPH))
+    if not np.allclose(buffers.fetch(), replayed, atol=_SAME, equal_nan=True):
         raise InferenceError("a replayed CUDA graph gave other maps than a plain run")

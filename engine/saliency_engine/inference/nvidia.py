@@ -11,18 +11,16 @@ import contextlib
 import importlib
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
 from saliency_engine.errors import InferenceError, ModelError, ProviderError
-from saliency_engine.inference.backend import Port, check_ports, first_line
+from saliency_engine.inference.backend import check_ports, shorten_message
 from saliency_engine.inference.cuda_memory import CudaMemory
-from saliency_engine.inference.io_binding import Bound, MainMemory, Memory
-from saliency_engine.inference.onnx_runtime import CPU, create, placed, ports, refuse_precision
+from saliency_engine.inference.io_binding import BoundSession, MainMemory, Memory
+from saliency_engine.inference.onnx_runtime import CPU, count_operators, create_session, read_ports, refuse_precision
 from saliency_engine.models.graph import edit
 from saliency_engine.models.load import Model
 
@@ -41,12 +39,12 @@ _PROVIDERS = {"cuda": CUDA, "tensorrt": TENSORRT, "cpu": CPU}
 class Gpu:
     """The backend for ``--provider cuda`` and ``tensorrt``. Raises ``ModelError``, ``ProviderError``.
 
-    ``provider`` may also be ``cpu``: the same on ONNX Runtime's CPU provider, for tests and dry runs. The rest is for
-    measuring: ``uint16``: frames cross in 16 bits and are normalised on the card (CUDA); ``graphs``: CUDA graphs where
-    they can be captured (CUDA).
+    ``provider`` may also be ``cpu``: the same on ONNX Runtime's CPU provider, for tests and dry runs. The two flags are
+    for measuring. ``uint16``: frames cross in 16 bits and are normalised on the card (CUDA). ``graphs``: CUDA graphs
+    are used where they can be captured (CUDA).
     """
 
-    batches = True
+    prefers_batches = True
 
     def __init__(
         self,
@@ -61,62 +59,63 @@ class Gpu:
         self._model, self._wanted, self.provider = model, provider, _PROVIDERS[provider]
         # TensorRT has no 16-bit integers, and may normalise in half precision, which has no number for white (65535).
         self._uint16, self._graphs = uint16 and provider != "tensorrt", graphs and provider == "cuda"
-        self.inputs, self.outputs = ports(create(model, model.data, {CPU: {}}, {}, 1))
-        check_ports(self.inputs, self.outputs, model.source)
-        if self.inputs[0].shape[0] == 1 and edit.frames_apart(model.data):
-            self.inputs = [Port(port.name, port.kind, (None, *port.shape[1:])) for port in self.inputs]
-        self.remark = ""
-        self._memory: Memory = MainMemory()
+        inputs, outputs = read_ports(create_session(model, model.data, {CPU: {}}, {}, 1))
+        check_ports(inputs, outputs, model.source)
+        self.input_shape = inputs[0].shape
+        if self.input_shape[0] == 1 and edit.frames_apart(model.data):
+            self.input_shape = (None, *self.input_shape[1:])
         if provider != "cpu":
             self._check_start(_preload(self.provider))
-            self._memory = CudaMemory()
+        self._memory: Memory = MainMemory() if provider == "cpu" else CudaMemory()
 
-    def pin(self, shape: tuple[int, int, int, int], streams: int) -> None:
+    def compile(self, shape: tuple[int, int, int, int], calls_at_once: int) -> BoundSession:
         """See ``Backend``."""
         remarks = [f"{shape[0]} frames a call"]
-        bound: Bound | None = None
         if self._graphs:
             try:
-                bound = self._bind(shape, streams, graphs=True)
-                remarks.append("CUDA graphs")
+                return self._bind(shape, calls_at_once, [*remarks, "CUDA graphs"], graphs=True)
             except (ModelError, InferenceError) as error:
                 remarks.append(f"no CUDA graphs ({error})")
         try:
-            self._bound = bound or self._bind(shape, streams, graphs=False)
+            return self._bind(shape, calls_at_once, remarks, graphs=False)
         except InferenceError as error:
             raise ModelError(str(error)) from error
-        remarks += [f"{count} operators on {name}" for name, count in self._placed.items() if name != self.provider]
-        self.remark = ", ".join(remarks)
-        self.outputs = [Port(port.name, port.kind, self._bound.map_shape) for port in self.outputs]
 
-    def __call__(self, frames: NDArray[np.uint16]) -> NDArray[np.float32]:
-        """See ``Backend``."""
-        return self._bound(frames)
-
-    def _bind(self, shape: tuple[int, int, int, int], streams: int, *, graphs: bool) -> Bound:
+    def _bind(
+        self, shape: tuple[int, int, int, int], calls_at_once: int, remarks: Sequence[str], *, graphs: bool
+    ) -> BoundSession:
         data = edit.with_input(self._model.data, shape, uint16=self._uint16)
-        session = create(self._model, data, providers(self._model, self._wanted, graphs=graphs), {}, 1)
-        self._placed = placed(session)
-        if not self._placed.get(self.provider):
-            raise ProviderError(f"{self.provider} takes none of the operators of {self._model.source}")
-        return Bound(session, self._memory, shape, streams, graphs=graphs)
+        session = create_session(self._model, data, providers(self._model, self._wanted, graphs=graphs), {}, 1)
+        operators = count_operators(session)
+        if not operators.get(self.provider):
+            raise ProviderError(
+                f"{self.provider} takes none of the operators of {self._model.source}: give another --provider"
+            )
+        elsewhere = [f"{count} operators on {name}" for name, count in operators.items() if name != self.provider]
+        remark = ", ".join([*remarks, *elsewhere])
+        return BoundSession(session, self._memory, shape, calls_at_once, graphs=graphs, remark=remark)
 
     def _check_start(self, problem: str) -> None:
-        """Raise ``ProviderError`` unless the provider starts: with the least graph, as TensorRT compiles real ones."""
+        """Raise ``ProviderError`` unless the provider starts.
+
+        It is tried on the smallest of graphs, because TensorRT compiles real ones for minutes. ``problem`` is what
+        ``_preload`` reported.
+        """
         try:
-            create(self._model, edit.least(), providers(self._model, self._wanted, graphs=False), {}, 1)
+            create_session(self._model, edit.least(), providers(self._model, self._wanted, graphs=False), {}, 1)
         except ModelError as error:
-            said = first_line(error.__cause__ or error)
+            reason = shorten_message(error.__cause__ or error)
             raise ProviderError(
-                f"--provider {self._wanted} was asked for, but {said}: {problem or 'the log above says why'}; the "
-                f"libraries come with pip install 'saliency-batch[{self._wanted}]', the driver with the machine"
+                f"--provider {self._wanted} cannot start: {reason} ({problem or 'the log above says why'}). Its "
+                f"libraries come with pip install 'saliency-batch[{self._wanted}]'; NVIDIA's driver must be installed "
+                "on this machine"
             ) from error
 
 
 def providers(
     model: Model, provider: str, *, graphs: bool, options: Mapping[str, str] = {}
 ) -> dict[str, dict[str, str]]:
-    """ONNX Runtime's names and options for ours, best first: what TensorRT does not take, CUDA does."""
+    """ONNX Runtime's names and options for our ``provider``, best first: CUDA runs what TensorRT does not take."""
     if provider == "cpu":
         return {CPU: {}}
     cuda = {CUDA: {**CUDA_OPTIONS, **options, "enable_cuda_graph": str(int(graphs))}}
@@ -133,7 +132,10 @@ def _tensorrt_options(model: Model) -> dict[str, str]:
 
 
 def _engine_folder(model: Model) -> Path | None:
-    """Where compiled engines are kept, by model: their names tell graphs apart, not weights; ``None``: no home."""
+    """The folder for this model's compiled engines; ``None`` where there is no home.
+
+    Each model has its own, because TensorRT's file names tell graphs apart, but not their weights.
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if not cache.is_absolute():  # the XDG specification has relative paths ignored
         try:
@@ -146,20 +148,20 @@ def _engine_folder(model: Model) -> Path | None:
 
 
 def _preload(provider: str) -> str:
-    """Load the provider's libraries; returns what ONNX Runtime found missing, for the error if it cannot start."""
+    """Load the provider's libraries. Returns what ONNX Runtime missed, for the error if the provider cannot start."""
     available = onnxruntime.get_available_providers()
     if provider not in available:
         raise ProviderError(
-            f"{provider} is not in this build of ONNX Runtime {onnxruntime.__version__} (it has "
-            f"{', '.join(available)}); install onnxruntime-gpu"
+            f"this build of ONNX Runtime {onnxruntime.__version__} has no {provider}, only {', '.join(available)}: "
+            "pip uninstall onnxruntime, then pip install onnxruntime-gpu"
         )
     if provider == TENSORRT:
         # TensorRT computes float32 in TF32 unless NVIDIA's libraries are told so when they load: it has no option here.
         os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
-    # It prints its troubles on stdout, where the table may be going.
-    with contextlib.redirect_stdout(io.StringIO()) as said:
+    # It reports failures on stdout, where the table may be going.
+    with contextlib.redirect_stdout(io.StringIO()) as report:
         onnxruntime.preload_dlls()
     if provider == TENSORRT:
         with contextlib.suppress(ImportError):  # installed by other means than pip, the system's loader finds it
             importlib.import_module("tensorrt")
-    return "; ".join(line for line in said.getvalue().splitlines() if line.startswith("Failed"))
+    return "; ".join(line for line in report.getvalue().splitlines() if line.startswith("Failed"))

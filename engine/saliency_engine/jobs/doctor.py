@@ -23,7 +23,7 @@ from rich.text import Text
 
 from saliency_engine.config import BUILT_IN_MODEL, RunConfig
 from saliency_engine.errors import SaliencyError
-from saliency_engine.machine import PACKAGES, cores
+from saliency_engine.machine import PACKAGES, cores, has_nvidia_driver
 from saliency_engine.models import registry
 from saliency_engine.numerics import kernels
 from saliency_engine.pipeline.engine import Engine
@@ -130,8 +130,7 @@ def _providers() -> Iterator[Finding]:
             yield Finding("provider openvino", NOTE, "not installed: pip install 'saliency-batch[openvino]'")
         else:
             yield _run(clip, "openvino")
-        # Linux's driver, or Windows' under WSL.
-        if not any(map(os.path.exists, ("/proc/driver/nvidia/version", "/dev/dxg"))):
+        if not has_nvidia_driver():
             yield Finding("provider cuda", NOTE, "no NVIDIA driver on this machine")
         else:
             yield _run(clip, "cuda")

@@ -64,7 +64,7 @@ def _make_tile(clip: ClipReference, config: RunConfig, session: Session) -> Tile
 
 
 def _maps(session: Session, frames: NDArray[np.uint16]) -> NDArray[np.float32]:
-    whole = -(-len(frames) // session.batch) * session.batch
+    whole = -(-len(frames) // session.frames_per_call) * session.frames_per_call
     inputs = np.zeros((whole, 3, session.height, session.width), np.uint16)
     inputs[: len(frames)] = frames
     maps = np.empty((whole, session.map_height, session.map_width), np.float32)

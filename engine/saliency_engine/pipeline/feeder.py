@@ -74,7 +74,7 @@ class Feeder:
                 self._dispatch()
         # A graph that takes one frame at a time gains nothing by waiting for more; any other waits until it is full
         # or nothing more is coming.
-        if self._filling and not self._running and (self._session.batch == 1 or not self._pool.busy):
+        if self._filling and not self._running and (self._session.frames_per_call == 1 or not self._pool.busy):
             self._dispatch()
 
     def collect(self) -> Iterator[tuple[int, list[Measured]]]:

@@ -54,7 +54,7 @@ class Batch:
     @classmethod
     def allocate(cls, session: Session, batch_size: int) -> Batch:
         """Arrays for ``batch_size`` frames, rounded up to whole calls of the graph."""
-        frames = -(-batch_size // session.batch) * session.batch
+        frames = -(-batch_size // session.frames_per_call) * session.frames_per_call
         return cls(
             np.zeros((frames, 3, session.height, session.width), np.uint16),
             np.zeros((frames, session.map_height, session.map_width), np.float32),
@@ -78,7 +78,7 @@ class Batch:
         The last call of the graph is padded with what lies there. Returns the clips whose last frame this was; those
         for whose frames the model gave no maps have a ``failure``. Batches may run at once.
         """
-        frames = -(-len(self.owners) // session.batch) * session.batch
+        frames = -(-len(self.owners) // session.frames_per_call) * session.frames_per_call
         failure = None
         try:
             session.run(self.inputs[:frames], self.outputs[:frames])

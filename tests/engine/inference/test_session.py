@@ -72,14 +72,14 @@ EVERY_BACKEND = pytest.mark.parametrize("provider", ["cpu", "openvino"])
 @EVERY_BACKEND
 def test_free_dimensions_are_pinned_to_the_options(provider: str) -> None:
     session = _session(_graph(["N", 3, "H", "W"], ["N", 1, "H", "W"]), provider=provider)
-    assert (session.batch, session.height, session.width) == (1, 32, 48)  # a free batch is 1 on the CPU
+    assert (session.frames_per_call, session.height, session.width) == (1, 32, 48)  # a free batch is 1 on the CPU
     assert (session.map_height, session.map_width) == (32, 48)
 
 
 @EVERY_BACKEND
 def test_fixed_dimensions_win_over_the_options(provider: str) -> None:
     session = _session(_graph([2, 3, 20, 24], [2, 1, 20, 24]), provider=provider)
-    assert (session.batch, session.height, session.width) == (2, 20, 24)
+    assert (session.frames_per_call, session.height, session.width) == (2, 20, 24)
 
 
 def test_a_map_without_channel_axis_is_taken() -> None:
@@ -106,7 +106,7 @@ def test_maps_do_not_depend_on_batch_size_neighbours_or_library(batch: int | str
 def test_students_run_at_a_pinned_size_one_frame_at_a_time(models: Path, name: str) -> None:
     data = (models / f"{name}.onnx").read_bytes()
     session = _session(Model(name, name, "", data), batch_size=8, size=(320, 320))
-    assert (session.batch, session.map_height, session.map_width) == (1, 320, 320)
+    assert (session.frames_per_call, session.map_height, session.map_width) == (1, 320, 320)
     maps = _maps(session, _frames(2, 320, 320))
     assert 0.0 <= maps.min() < maps.max() <= 1.0
 
@@ -131,7 +131,7 @@ def test_auto_takes_the_fastest_that_works_and_says_which() -> None:
 
 
 def test_bfloat16_is_an_error_where_it_does_not_run() -> None:
-    with pytest.raises(ProviderError, match="bfloat16 does not run with --provider cpu; openvino has it"):
+    with pytest.raises(ProviderError, match="bfloat16 does not run with --provider cpu: give --provider openvino"):
         Session(
             _graph([1, 3, 8, 8], [1, 1, 8, 8]),
             provider="cpu",
@@ -154,17 +154,17 @@ def test_bfloat16_is_near_the_students_own_maps(models: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "told"),
+    ("model", "reason"),
     [
-        (_graph([1, 3, 8, 8], [1, 1, 8, 8], extra_output=True), "expected one float32 output"),
-        (_graph([1, 3, 8, 8], [1, 1, 8, 8], element=TensorProto.UINT8), "expected one float32 input"),
+        (_graph([1, 3, 8, 8], [1, 1, 8, 8], extra_output=True), "must have one float32 output"),
+        (_graph([1, 3, 8, 8], [1, 1, 8, 8], element=TensorProto.UINT8), "must have one float32 input"),
         (Model("no", "no.onnx", "", b"this is no model"), "cannot load the model no.onnx"),
         (Model("empty", "empty.onnx", "", b""), "cannot load the model empty.onnx"),
     ],
 )
 @EVERY_BACKEND
-def test_what_is_no_saliency_model_is_refused_with_the_reason(model: Model, told: str, provider: str) -> None:
-    with pytest.raises(ModelError, match=told):
+def test_what_is_no_saliency_model_is_refused_with_the_reason(model: Model, reason: str, provider: str) -> None:
+    with pytest.raises(ModelError, match=reason):
         _session(model, provider=provider)
 
 
@@ -188,9 +188,9 @@ def test_a_failing_run_says_why() -> None:
     nodes = [
         helper.make_node("ReduceMax", ["input"], ["brightest"], keepdims=0),
         helper.make_node("Cast", ["brightest"], ["index"], to=TensorProto.INT64),
-        helper.make_node("Gather", ["table", "index"], ["found"]),
+        helper.make_node("Gather", ["table", "index"], ["value"]),
         helper.make_node("ReduceMean", ["input"], ["grey"], axes=[1]),
-        helper.make_node("Mul", ["grey", "found"], ["saliency_map"]),
+        helper.make_node("Mul", ["grey", "value"], ["saliency_map"]),
     ]
     table = np.ones(1, np.float32)
     session = _session(_model(saliency_model(*nodes, frames=(1, 3, 8, 8), maps=(1, 1, 8, 8), table=table)))
