@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from saliency_engine.config import BUILT_IN_MODEL, RunConfig, TableJob
 from saliency_engine.errors import ClipError, ConfigError, InputError
-from saliency_engine.numerics.normalize import normalize
-from saliency_engine.numerics.reference import IMAGENET_MEAN, IMAGENET_STD
+from saliency_engine.numerics.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
 from saliency_engine.storage.locate import Locator
 from saliency_engine.tables import formats
 from saliency_engine.tables.input import open_table

@@ -39,7 +39,7 @@ def test_the_forks_defaults_are_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "told"),
+    ("option", "reason"),
     [
         ({"max_frames": 0}, "--max-frames 0: must be at least 1"),
         ({"max_frames": "8"}, "--max-frames '8': must be a whole number"),
@@ -65,8 +65,8 @@ def test_the_forks_defaults_are_ours() -> None:
         ({"model": "a", "model_path": "b"}, "exactly one of --model and --model-path"),
     ],
 )
-def test_a_bad_option_is_named(option: dict[str, Any], told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_a_bad_option_is_named(option: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
         RunConfig(**{"model": "frequency_tuned_v1", **option})
 
 
@@ -85,16 +85,16 @@ def test_hyphens_and_underscores_are_the_same_in_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reason"),
     [
         ("max-frame = 3", "unknown option 'max_frame'; did you mean 'max_frames'"),
         ("max-frames = ", "a.toml: "),
         ("max-frames = 3\nmax_frames = 4", "twice"),
     ],
 )
-def test_a_bad_file_is_named(tmp_path: Path, text: str, told: str) -> None:
+def test_a_bad_file_is_named(tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "a.toml").write_text(text)
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=reason):
         load_options(tmp_path / "a.toml")
 
 

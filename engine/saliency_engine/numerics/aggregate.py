@@ -6,8 +6,8 @@ Every aggregator but ``max`` is a weighted sum of the K maps, M = Σ c_t s_t wit
     mean(M) = Σ c_t μ_t          var(M) = Σ c_i c_j G_ij − mean(M)²
 
 ``measure`` takes these numbers in one pass over the maps; ``summarize`` turns them into any aggregator's mean and
-variance without the maps. ``combine`` makes the map itself, for those who want to see it. The formulas of the
-aggregators are in ``reference.py``, in plain numpy.
+variance without the maps. ``combine`` makes the map itself, where it is to be seen. The formulas of the aggregators
+are in ``reference.py`` in plain numpy.
 """
 
 from __future__ import annotations

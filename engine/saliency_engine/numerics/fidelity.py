@@ -1,4 +1,4 @@
-"""How far maps are from those they should be (a variant's from its parent's), and the gates they must pass."""
+"""How far a variant's maps are from its parent's, and the gates that decide whether that is near enough."""
 
 from __future__ import annotations
 
@@ -11,75 +11,77 @@ from numpy.typing import NDArray
 from saliency_engine.errors import ModelError
 
 FLAT = 1e-4
-"""A map whose standard deviation is below this says nothing that a correlation could keep."""
+"""A map whose standard deviation is below this is flat: its correlation with another map has no meaning."""
 
 
 @dataclass(frozen=True)
-class Figures:
-    """Differences between two models' maps of the same frames.
-
-    ``correlation`` is Pearson's, map by map, over the ``frames − flat`` frames whose parent map is not flat: mean and
-    least. ``delta_mean`` and ``delta_var`` are the largest |Δ| of a map's mean and variance, ``mae`` the mean
-    absolute and ``max_abs`` the largest difference of two pixels.
-    """
+class Fidelity:
+    """How near a variant's maps are to its parent's maps of the same frames."""
 
     frames: int
     flat: int
+    """How many of the parent's maps are flat; they take no part in the correlations."""
     correlation: float
+    """Mean over the maps of Pearson's correlation."""
     least_correlation: float
     delta_mean: float
+    """Largest |Δ| of a map's mean."""
     delta_var: float
+    """Largest |Δ| of a map's variance."""
     mae: float
+    """Mean absolute difference of two pixels."""
     max_abs: float
+    """Largest difference of two pixels."""
 
 
 @dataclass(frozen=True)
 class Gate:
-    """What figures must reach to go out; ``None`` asks nothing of that figure."""
+    """The bounds that a variant must keep to be published; ``None`` sets no bound."""
 
     correlation: float | None = None
+    """The least mean correlation."""
     delta_mean: float | None = None
     max_abs: float | None = None
 
-    def misses(self, figures: Figures) -> list[str]:
-        """What is missed, in words; empty when the gate is passed. A NaN misses."""
+    def misses(self, fidelity: Fidelity) -> list[str]:
+        """Which bounds are missed, in words; empty when the gate is passed. NaN misses every bound."""
         missed = []
-        if self.correlation is not None and figures.flat == figures.frames:
+        if self.correlation is not None and fidelity.flat == fidelity.frames:
             missed.append("every map of the parent is flat: there is nothing to correlate")
-        elif self.correlation is not None and not figures.correlation >= self.correlation:
-            missed.append(f"mean correlation {figures.correlation:.5f} (must be ≥ {self.correlation})")
-        if self.delta_mean is not None and not figures.delta_mean <= self.delta_mean:
-            missed.append(f"largest |Δmean| {figures.delta_mean:.5f} (must be ≤ {self.delta_mean})")
-        if self.max_abs is not None and not figures.max_abs <= self.max_abs:
-            missed.append(f"largest difference {figures.max_abs:.2e} (must be ≤ {self.max_abs:.0e})")
+        elif self.correlation is not None and not fidelity.correlation >= self.correlation:
+            missed.append(f"mean correlation {fidelity.correlation:.5f} (must be ≥ {self.correlation})")
+        if self.delta_mean is not None and not fidelity.delta_mean <= self.delta_mean:
+            missed.append(f"largest |Δmean| {fidelity.delta_mean:.5f} (must be ≤ {self.delta_mean})")
+        if self.max_abs is not None and not fidelity.max_abs <= self.max_abs:
+            missed.append(f"largest difference {fidelity.max_abs:.2e} (must be ≤ {self.max_abs:.0e})")
         return missed
 
     def as_json(self) -> dict[str, Any]:
-        """The bounds that are asked for."""
-        asked = {"correlation": self.correlation, "delta_mean": self.delta_mean, "max_abs": self.max_abs}
-        return {name: bound for name, bound in asked.items() if bound is not None}
+        """The bounds that are set."""
+        bounds = {"correlation": self.correlation, "delta_mean": self.delta_mean, "max_abs": self.max_abs}
+        return {name: bound for name, bound in bounds.items() if bound is not None}
 
 
 PARITY = Gate(max_abs=1e-4)
-"""The same float32 graph elsewhere: in another library, in another shape. Rows of both bear one id."""
+"""For the same float32 graph in another library or shape. Its rows keep the parent's model id."""
 HALF = Gate(correlation=0.9999, delta_mean=0.001)
-"""Half precision, 11 significant bits. Rows bear an id of their own."""
+"""For half precision, 11 significant bits. Its rows have a model id of their own."""
 EIGHT_BITS = Gate(correlation=0.998, delta_mean=0.02)
-"""int8 and bfloat16, 8 significant bits. Rows bear an id of their own."""
+"""For int8 and bfloat16, 8 significant bits. Their rows have a model id of their own."""
 
 
-def compare(parent: NDArray[np.float32], variant: NDArray[np.float32]) -> Figures:
+def compare(parent: NDArray[np.float32], variant: NDArray[np.float32]) -> Fidelity:
     """Measure a variant's maps, float32 ``[n, H, W]``, against its parent's.
 
     Raises ``ModelError`` where their shapes differ.
     """
     if parent.shape != variant.shape:
-        raise ModelError(f"the maps to compare are {list(variant.shape)}, their parent's {list(parent.shape)}")
+        raise ModelError(f"the variant's maps have the shape {list(variant.shape)}, the parent's {list(parent.shape)}")
     a, b = (maps.reshape(len(maps), -1).astype(np.float64) for maps in (parent, variant))
     difference = np.abs(a - b)
-    shaped = ~(a.std(axis=1) < FLAT)  # a NaN is not flat: it must spoil the figures
+    shaped = ~(a.std(axis=1) < FLAT)  # a NaN is not flat: it must spoil the comparison
     correlations = [_pearson(x, y) for x, y in zip(a[shaped], b[shaped], strict=True)] or [0.0]
-    return Figures(
+    return Fidelity(
         frames=len(a),
         flat=int(len(a) - shaped.sum()),
         correlation=float(np.mean(correlations)),
@@ -92,7 +94,7 @@ def compare(parent: NDArray[np.float32], variant: NDArray[np.float32]) -> Figure
 
 
 def _pearson(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """Correlation of two maps; 0 where the second is flat and so has lost everything."""
+    """Correlation of two maps; 0 where the second is flat, for then nothing of the first is left."""
     x, y = x - x.mean(), y - y.mean()
     scale = float(np.sqrt((x @ x) * (y @ y)))
     return float(x @ y) / scale if scale != 0.0 else 0.0

@@ -15,10 +15,10 @@ _FASTMATH = {"reassoc", "contract", "nsz"}
 
 
 def kernel(function: KernelT) -> KernelT:
-    """Compile ``function`` with numba: no GIL, cached on disk where a cache folder can be written.
+    """Compile ``function`` with numba, without the GIL and with a cache on disk.
 
-    numba refuses to decorate a cached function when neither the package's nor the user's cache folder is
-    writable (read-only installs, no HOME); there the kernel is compiled in memory, once per process.
+    Where neither the package's folder nor the user's cache folder can be written (read-only installs, no HOME), numba
+    refuses to cache; there the kernel is compiled in memory, once per process.
     """
     try:
         return cast(KernelT, njit(cache=True, nogil=True, fastmath=_FASTMATH)(function))
@@ -27,7 +27,7 @@ def kernel(function: KernelT) -> KernelT:
 
 
 def cache_folder() -> str | None:
-    """Where compiled kernels are kept, ``None`` where no folder for them can be written."""
+    """The folder of compiled kernels; ``None`` where none can be written."""
 
     @kernel
     def nothing() -> None:

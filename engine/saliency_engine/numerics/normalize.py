@@ -1,4 +1,4 @@
-"""16-bit R'G'B' to what the models take: (rgb − mean) / std with ImageNet's figures."""
+"""16-bit R'G'B' to what the models take: (rgb − mean) / std with the mean and standard deviation of ImageNet."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saliency_engine.numerics.kernels import kernel
-from saliency_engine.numerics.reference import IMAGENET_MEAN, IMAGENET_STD, WHITE
 
-# scale · value + offset takes a 16-bit value to its normalised float; one of each per channel.
+WHITE = 65535.0
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+# A 16-bit value becomes value · SCALE + OFFSET; each has one number per channel.
 SCALE = np.asarray(1.0 / (WHITE * np.array(IMAGENET_STD)), np.float32)
 OFFSET = np.asarray(-np.array(IMAGENET_MEAN) / np.array(IMAGENET_STD), np.float32)
 
@@ -37,7 +39,9 @@ def normalize(frames: NDArray[np.uint16], out: NDArray[np.float32]) -> None:
 
 
 class Normalizer(threading.local):
-    """Normalises into an array of each thread's own, made once: there it is still in the cache when the model reads it.
+    """Normalises into an array that each thread makes once: there it is still in the cache when the model reads it.
+
+    ``shape`` is that of the frames, ``[n, 3, H, W]``.
 
     Beside a model on two cores, that costs the same as normalising in the event loop (0.997 of the processor time with
     ONNX Runtime, 0.999 with OpenVINO), which has better things to do. In the graph it costs the same again, but in
@@ -48,6 +52,6 @@ class Normalizer(threading.local):
         self._own = np.empty(shape, np.float32)
 
     def __call__(self, frames: NDArray[np.uint16]) -> NDArray[np.float32]:
-        """``frames`` normalised; valid until the same thread's next call."""
+        """``frames`` normalised; valid until the same thread's next call. Raises ``ValueError`` for another shape."""
         normalize(frames, self._own)
         return self._own

@@ -1,6 +1,7 @@
-"""The formulas, read plainly in numpy: slow, short, and what everything fast is tested against.
+"""The formulas in plain numpy: slow, short, and what everything fast is tested against.
 
-Source: the feature-row contract of the VMAFx saliency materializer (see docs/numbers.md).
+They are those of the feature-row contract of the VMAFx saliency materializer (docs/numbers.md). This module imports
+nothing of the engine, and the engine nothing of it, so that a mistake in one shows beside the other.
 """
 
 from __future__ import annotations
@@ -8,14 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-WHITE = 65535.0
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
 
 def normalize(rgb: NDArray[np.float64]) -> NDArray[np.float32]:
     """R'G'B' in [0, 1] ``[n, 3, H, W]`` → ImageNet-normalised float32 of the same shape."""
-    mean, std = (np.array(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+    mean = np.array([0.485, 0.456, 0.406]).reshape(3, 1, 1)
+    std = np.array([0.229, 0.224, 0.225]).reshape(3, 1, 1)
     return np.asarray((rgb - mean) / std, np.float32)
 
 

@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 
 from saliency_engine.errors import ModelError
-from saliency_engine.numerics.fidelity import PARITY, Figures, compare
+from saliency_engine.numerics.fidelity import PARITY, Fidelity, compare
 from saliency_engine.storage.atomic import write_together
 from saliency_exporter import manifest
 from saliency_exporter import sample_frames as made
@@ -139,7 +139,7 @@ def _settings(options: Export, exported: sandbox.Exported) -> dict[str, Any]:
     }
 
 
-def _parity(figures: Figures, exported: sandbox.Exported) -> dict[str, Any]:
+def _parity(figures: Fidelity, exported: sandbox.Exported) -> dict[str, Any]:
     return {
         "frames": figures.frames,
         "max_abs_difference": figures.max_abs,

@@ -19,7 +19,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
 from saliency_engine.errors import InputError, ModelError
-from saliency_engine.numerics.fidelity import EIGHT_BITS, Figures, compare
+from saliency_engine.numerics.fidelity import EIGHT_BITS, Fidelity, compare
 from saliency_exporter import sample_frames as made
 from saliency_exporter.graphs import Parent, maps_of, open_parent
 from saliency_exporter.variants.blocks import Block, costly, costs, cut
@@ -43,7 +43,7 @@ def int8(path: Path, output: Path, calibration: Sequence[str]) -> dict[str, Any]
     if not len(held_out):
         raise InputError(f"{', '.join(calibration)}: one frame is not enough, some must be held out")
     reference = maps_of(parent.data, held_out)
-    tried: list[tuple[str, Figures, bytes]] = []
+    tried: list[tuple[str, Fidelity, bytes]] = []
     with TemporaryDirectory(prefix="saliency-int8-") as folder:
         prepared = _prepared(parent, Path(folder))
         for how, in_float in _settings(prepared, learn, tried):
@@ -63,7 +63,7 @@ def int8(path: Path, output: Path, calibration: Sequence[str]) -> dict[str, Any]
 
 
 def _settings(
-    model: ModelProto, learn: made.Frames, tried: list[tuple[str, Figures, bytes]]
+    model: ModelProto, learn: made.Frames, tried: list[tuple[str, Fidelity, bytes]]
 ) -> Iterator[tuple[str, list[Block]]]:
     """What to leave in float, in the order of trying; looks at what ``tried`` has reached so far."""
     yield "every layer in int8", []

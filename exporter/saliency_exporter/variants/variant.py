@@ -11,7 +11,7 @@ import onnx
 import orjson
 
 from saliency_engine.errors import ModelError
-from saliency_engine.numerics.fidelity import Figures, Gate
+from saliency_engine.numerics.fidelity import Fidelity, Gate
 from saliency_engine.storage.atomic import write_together
 from saliency_exporter import manifest
 from saliency_exporter.graphs import MODEL_ID, Parent, finish, metadata
@@ -25,7 +25,7 @@ class Variant:
 
     name: str
     content: bytes
-    figures: Figures
+    figures: Fidelity
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.conftest import PROJECT
 
 from saliency_engine.config import AGGREGATORS
 from saliency_engine.errors import InferenceError
@@ -40,6 +41,15 @@ def test_kernel_and_algebra_agree_with_the_plain_reading(aggregator: str, frames
 
 def test_every_documented_aggregator_has_a_plain_reading() -> None:
     assert tuple(reference.AGGREGATORS) == AGGREGATORS
+
+
+def test_the_engine_uses_nothing_of_the_plain_reading() -> None:
+    modules = (PROJECT / "engine").rglob("*.py")
+    assert not [
+        path.name
+        for path in modules
+        if "reference import" in path.read_text() or "import reference" in path.read_text()
+    ]
 
 
 def test_pixels_beyond_one_scratch_block_are_counted() -> None:
@@ -78,13 +88,13 @@ def test_weights_sum_to_one(aggregator: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("poison", "told"),
+    ("poison", "reason"),
     [(np.nan, "NaN"), (np.inf, "infinite"), (-np.inf, "infinite"), (1.5, "outside"), (-0.2, "outside")],
 )
-def test_poisoned_maps_are_refused_with_the_reason(poison: float, told: str) -> None:
+def test_poisoned_maps_are_refused_with_the_reason(poison: float, reason: str) -> None:
     maps, motion = _clip(4)
     maps[2, 36, 60] = poison
-    with pytest.raises(InferenceError, match=told):
+    with pytest.raises(InferenceError, match=reason):
         measure(maps, motion)
 
 

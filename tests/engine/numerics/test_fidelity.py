@@ -1,4 +1,4 @@
-"""The figures against numpy's own, and gates that let nothing doubtful through."""
+"""The differences of maps against numpy's own, and gates that let nothing doubtful through."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ def maps(count: int = 5) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     return np.random.default_rng(8).random((count, 12, 16), dtype=np.float32)
 
 
-def test_figures_are_numpys() -> None:
+def test_numbers_are_numpys() -> None:
     parent = maps()
     variant = np.clip(parent + np.random.default_rng(9).normal(0, 0.05, parent.shape), 0, 1).astype(np.float32)
-    found = compare(parent, variant)
+    fidelity = compare(parent, variant)
     correlations = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(parent, variant, strict=True)]
-    assert (found.frames, found.flat) == (5, 0)
-    assert found.correlation == pytest.approx(np.mean(correlations), abs=1e-6)
-    assert found.least_correlation == pytest.approx(np.min(correlations), abs=1e-6)
+    assert (fidelity.frames, fidelity.flat) == (5, 0)
+    assert fidelity.correlation == pytest.approx(np.mean(correlations), abs=1e-6)
+    assert fidelity.least_correlation == pytest.approx(np.min(correlations), abs=1e-6)
     a, b = parent.astype(np.float64), variant.astype(np.float64)
-    assert found.delta_mean == pytest.approx(np.abs(a.mean((1, 2)) - b.mean((1, 2))).max(), abs=1e-9)
-    assert found.delta_var == pytest.approx(np.abs(a.var((1, 2)) - b.var((1, 2))).max(), abs=1e-9)
-    assert found.mae == pytest.approx(np.abs(a - b).mean(), abs=1e-9)
-    assert found.max_abs == pytest.approx(np.abs(a - b).max(), abs=1e-9)
+    assert fidelity.delta_mean == pytest.approx(np.abs(a.mean((1, 2)) - b.mean((1, 2))).max(), abs=1e-9)
+    assert fidelity.delta_var == pytest.approx(np.abs(a.var((1, 2)) - b.var((1, 2))).max(), abs=1e-9)
+    assert fidelity.mae == pytest.approx(np.abs(a - b).mean(), abs=1e-9)
+    assert fidelity.max_abs == pytest.approx(np.abs(a - b).max(), abs=1e-9)
 
 
 def test_flat_maps_have_no_correlation_but_a_mean() -> None:
     parent, variant = maps(2), maps(2)
     parent[0], variant[0] = 0.5, 0.6
-    found = compare(parent, variant)
-    assert found.flat == 1
-    assert found.correlation == pytest.approx(1.0)
-    assert found.delta_mean == pytest.approx(0.1, abs=1e-6)
+    fidelity = compare(parent, variant)
+    assert fidelity.flat == 1
+    assert fidelity.correlation == pytest.approx(1.0)
+    assert fidelity.delta_mean == pytest.approx(0.1, abs=1e-6)
     assert "flat" in " ".join(GATE.misses(compare(parent[:1], parent[:1])))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saliency_engine.jobs.bench.stopwatch import Rows
-from saliency_engine.numerics.fidelity import EIGHT_BITS, HALF, Figures, Gate, compare
+from saliency_engine.numerics.fidelity import EIGHT_BITS, HALF, Fidelity, Gate, compare
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Agreement:
     delta_mean_mean: float
     delta_var_max: float
     delta_var_mean: float
-    maps: Figures
+    maps: Fidelity
     misses: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
