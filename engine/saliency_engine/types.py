@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
@@ -59,6 +60,11 @@ class RowBatch(Generic[PayloadT]):
     def rows(self) -> int:
         """Number of rows."""
         return len(self.codes)
+
+
+def row_batch_of(clips: Sequence[ClipReference]) -> RowBatch[None]:
+    """A row for each of ``clips``, with nothing in it but its clip."""
+    return RowBatch(0, np.arange(len(clips), dtype=np.int32), tuple(clips), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What this installation can do, tried for real: ``saliency-batch doctor``."""
+"""``saliency-batch doctor``: what works in this installation, found out by trying it."""
 
 from __future__ import annotations
 
@@ -6,29 +6,28 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-import platform
 import re
-import resource
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import av
-import pyarrow as pa
 from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
 from saliency_engine.config import BUILT_IN_MODEL, RunConfig
 from saliency_engine.errors import SaliencyError
-from saliency_engine.machine import PACKAGES, cores, has_nvidia_driver
+from saliency_engine.machine import cores, has_nvidia_driver, versions
 from saliency_engine.models import registry
 from saliency_engine.numerics import kernels
 from saliency_engine.pipeline.engine import Engine
 from saliency_engine.pipeline.ring import Ring
+from saliency_engine.pipeline.worker import claim_open_files
 from saliency_engine.report.terminal import printable
+from saliency_engine.types import ClipReference, Status, row_batch_of
+from saliency_engine.video.decode import ffmpeg_version
 from saliency_engine.video.synthetic import make_small_clip
 
 OK, NOTE, BROKEN = "ok", "note", "broken"
@@ -37,29 +36,38 @@ ADVISORIES = (
     ("CVE-2026-8461", "out-of-bounds write in the MagicYUV decoder", ((7, 1, 5), (8, 0, 3), (8, 1, 2))),
     ("CVE-2026-40962", "out-of-bounds write on encrypted MP4", ((8, 1, 0),)),
 )
-"""Holes in FFmpeg that a clip can reach here: number, what, and the releases that closed it, oldest branch first."""
+"""Security holes of FFmpeg that a clip can reach here: number, what it is, and the first release of every branch that
+has closed it, oldest branch first."""
 
 _GIB = 2**30
-_OPEN_FILES = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at: ``state`` is ``ok``, ``note`` (works, but know this) or ``broken``."""
+    """What came of looking at one thing."""
 
     name: str
     state: str
-    told: str
+    """``ok``, ``note`` (it works, but know this) or ``broken``."""
+    message: str
 
 
 def examine() -> list[Finding]:
-    """Look at everything; nothing raises, what fails is a finding."""
-    checks = (_versions, _decoder, _onnxruntime_packages, _providers, _shared_memory, _folders, _open_files)
-    return [finding for check in checks for finding in _safely(check)]
+    """Look at everything. Raises nothing: a check that fails is a finding."""
+    checks = {
+        "versions": _check_versions,
+        "decoder": _check_decoder,
+        "onnxruntime packages": _check_onnxruntime_packages,
+        "providers": _check_providers,
+        "shared memory": _check_shared_memory,
+        "folders": _check_folders,
+        "open files": _check_open_files,
+    }
+    return [finding for name, check in checks.items() for finding in _run_check(name, check)]
 
 
 def print_findings(findings: list[Finding], *, as_json: bool) -> None:
-    """Print findings on stdout, as a table or as one JSON list of objects with ``name``, ``state`` and ``told``."""
+    """Print findings on stdout, as a table or as one JSON list of objects with ``name``, ``state`` and ``message``."""
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
         return
@@ -69,38 +77,39 @@ def print_findings(findings: list[Finding], *, as_json: bool) -> None:
     grid.add_column(overflow="fold")
     for finding in findings:
         style = {OK: "green", NOTE: "yellow", BROKEN: "bold red"}[finding.state]
-        grid.add_row(Text(finding.state, style), finding.name, Text(printable(finding.told)))
-    console = Console()
-    Console(width=None if console.is_terminal else 120).print(grid)
+        grid.add_row(Text(finding.state, style), finding.name, Text(printable(finding.message)))
+    Console(width=None if Console().is_terminal else 120).print(grid)
 
 
-def _safely(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    name = check.__name__.strip("_").replace("_", " ")
+def _run_check(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     try:
         yield from check()
+    except SaliencyError as error:
+        yield Finding(name, BROKEN, str(error))
     except Exception as error:  # noqa: BLE001  a broken installation breaks in ways that nobody can list
         yield Finding(name, BROKEN, f"{type(error).__name__}: {error}")
 
 
-def _versions() -> Iterator[Finding]:
-    found = {distribution.name.lower(): distribution.version for distribution in importlib.metadata.distributions()}
-    versions = [f"{name} {found[name]}" for name in PACKAGES if name in found]
-    yield Finding("versions", OK, ", ".join([f"Python {platform.python_version()}", *versions]))
+def _check_versions() -> Iterator[Finding]:
+    yield Finding("versions", OK, ", ".join(f"{name} {version}" for name, version in versions().items()))
 
 
-def _decoder() -> Iterator[Finding]:
-    text = str(av.ffmpeg_version_info)
-    holes = known_holes(text)
-    told = f"FFmpeg {text} in PyAV {av.__version__}"
-    if holes:
-        told += f" has {'; '.join(holes)}: pip install -U av, unless your build has the fixes"
-    yield Finding("decoder", NOTE if holes else OK, told)
+def _check_decoder() -> Iterator[Finding]:
+    version = ffmpeg_version()
+    if holes := known_holes(version):
+        cure = "run pip install -U av, unless your build has the fixes"
+        yield Finding("decoder", NOTE, f"FFmpeg {version} has the security holes {', '.join(holes)}; {cure}")
+    else:
+        yield Finding("decoder", OK, f"FFmpeg {version}")
 
 
 def known_holes(version: str) -> list[str]:
-    """The ``ADVISORIES`` that concern FFmpeg ``version`` (as it prints it, e.g. ``n8.1.1-3``); none of unknown ones."""
+    """Those ``ADVISORIES`` that concern FFmpeg ``version``, written as FFmpeg prints it, e.g. ``n8.1.1-3``.
+
+    A version that is no release has none: nobody can tell which fixes are in it.
+    """
     match = re.match(r"n?(\d+)\.(\d+)(?:\.(\d+))?", version)
-    if match is None:  # built from a commit: no release tells what is in it
+    if match is None:
         return []
     own = tuple(int(part or 0) for part in match.groups())
     return [f"{number} ({what})" for number, what, closed in ADVISORIES if not _has_fix(own, closed)]
@@ -110,53 +119,56 @@ def _has_fix(own: tuple[int, ...], closed: tuple[tuple[int, int, int], ...]) -> 
     return own >= closed[-1] or any(own[:2] == release[:2] and own >= release for release in closed)
 
 
-def _onnxruntime_packages() -> Iterator[Finding]:
+def _check_onnxruntime_packages() -> Iterator[Finding]:
     owners = sorted(set(importlib.metadata.packages_distributions().get("onnxruntime", [])))
-    if len(owners) == 1:
-        yield Finding("onnxruntime packages", OK, f"one: {owners[0]}")
+    name, names = "onnxruntime packages", ", ".join(owners)
+    if not owners:
+        yield Finding(name, BROKEN, "none is installed; run pip install onnxruntime-gpu")
+    elif len(owners) == 1:
+        yield Finding(name, OK, f"one: {names}")
     else:
-        cure = f"pip uninstall {' '.join(owners)}, then install one again" if owners else "pip install onnxruntime-gpu"
-        told = f"{', '.join(owners) or 'none'}: several overwrite each other's files" if owners else "none installed"
-        yield Finding("onnxruntime packages", BROKEN, f"{told}; {cure}")
+        cure = f"run pip uninstall {' '.join(owners)}, then install one of them again"
+        yield Finding(name, BROKEN, f"{names} are installed, and each overwrites files of the others; {cure}")
 
 
-def _providers() -> Iterator[Finding]:
-    """A made clip through the whole engine, once with each library that can run a model."""
+def _check_providers() -> Iterator[Finding]:
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.mp4"
         make_small_clip(clip)
-        yield _run(clip, "cpu")
+        yield _try_provider("cpu", clip)
         if importlib.util.find_spec("openvino") is None:
-            yield Finding("provider openvino", NOTE, "not installed: pip install 'saliency-batch[openvino]'")
+            yield Finding(
+                "provider openvino", NOTE, "not installed; pip install 'saliency-batch[openvino]' installs it"
+            )
         else:
-            yield _run(clip, "openvino")
+            yield _try_provider("openvino", clip)
         if not has_nvidia_driver():
             yield Finding("provider cuda", NOTE, "no NVIDIA driver on this machine")
         else:
-            yield _run(clip, "cuda")
+            yield _try_provider("cuda", clip)
 
 
-def _run(clip: Path, provider: str) -> Finding:
-    config = RunConfig(model=BUILT_IN_MODEL, provider=provider, memo="off", decode_workers=1)
-    table = pa.RecordBatch.from_pydict({"src": [str(clip)]})
+def _try_provider(provider: str, clip: Path) -> Finding:
+    """A clip through the whole engine, in which ``provider`` runs the model."""
+    name = f"provider {provider}"
     try:
-        with Engine(config) as engine:
-            row = next(iter(engine.process([table]))).to_pylist()[0]
-            ran = engine.session.provider
+        with Engine(RunConfig(model=BUILT_IN_MODEL, provider=provider, memo="off", decode_workers=1)) as engine:
+            ((_, (result,)),) = engine.results([row_batch_of([ClipReference(str(clip))])])
+            runs_on = engine.session.provider
     except SaliencyError as error:
-        return Finding(f"provider {provider}", BROKEN, str(error))
-    if row["saliency_status"] != "ok":
-        return Finding(f"provider {provider}", BROKEN, f"{row['saliency_status']}: {row['saliency_error']}")
-    return Finding(f"provider {provider}", OK, f"decodes a made clip and runs the built-in model on {ran}")
+        return Finding(name, BROKEN, str(error))
+    if result.status is not Status.OK:
+        return Finding(name, BROKEN, f"{result.status}: {result.reason}")
+    return Finding(name, OK, f"decodes a small clip and runs the built-in model on {runs_on}")
 
 
-def _shared_memory() -> Iterator[Finding]:
+def _check_shared_memory() -> Iterator[Finding]:
     needed = ring_bytes()
     ring = Ring((needed // 2,))
     ring.frames[:: 4096 // 2] = 1  # every page for real
     ring.close()
-    told = f"{needed / _GIB:.2f} GiB, what a run with default options takes, can be had"
-    yield Finding("shared memory", OK, told + ("; /dev/shm is not used" if ring.anonymous else ""))
+    message = f"a run with default options takes {needed / _GIB:.2f} GiB, and there is as much"
+    yield Finding("shared memory", OK, message + ("; /dev/shm is not used" if ring.anonymous else ""))
 
 
 def ring_bytes(side: int = 320, frames: int = 8) -> int:
@@ -164,31 +176,27 @@ def ring_bytes(side: int = 320, frames: int = 8) -> int:
     return (2 * cores() + 2) * frames * 3 * side * side * 2
 
 
-def _folders() -> Iterator[Finding]:
+def _check_folders() -> Iterator[Finding]:
     home = registry.home()
     if home is None:
-        yield Finding("model folder", NOTE, "none: HOME is not set; SALIENCY_BATCH_HOME can name one")
+        yield Finding("model folder", NOTE, "there is none, because HOME is not set; SALIENCY_BATCH_HOME can name one")
     else:
         above = next(path for path in (home, *home.parents) if path.exists())
         state = OK if os.access(above, os.W_OK) else NOTE
-        yield Finding("model folder", state, f"{home}{'' if state == OK else ': cannot be written'}")
+        yield Finding("model folder", state, f"{home}{'' if state == OK else ' cannot be written'}")
         for problem in registry.entries()[1]:
             yield Finding("installed model", BROKEN, problem)
     temporary = Path(tempfile.gettempdir())
     free = shutil.disk_usage(temporary).free
     yield Finding("temporary folder", OK, f"{temporary}: {free / _GIB:.1f} GiB free")
-    yield _kernel_cache()
+    cache = kernels.cache_folder()
+    if cache is None:
+        message = "no folder for it can be written, so every process compiles its kernels again"
+        yield Finding("kernel cache", NOTE, message)
+    else:
+        yield Finding("kernel cache", OK, cache)
 
 
-def _kernel_cache() -> Finding:
-    path = kernels.cache_folder()
-    if path is None:
-        return Finding("kernel cache", NOTE, "no folder for it can be written: every process compiles its kernels anew")
-    return Finding("kernel cache", OK, str(path))
-
-
-def _open_files() -> Iterator[Finding]:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    enough = soft == resource.RLIM_INFINITY or soft >= _OPEN_FILES + 4 * cores()
-    told = f"at most {soft}" if soft != resource.RLIM_INFINITY else "no limit"
-    yield Finding("open files", OK if enough else BROKEN, told + ("" if enough else "; raise it with ulimit -n"))
+def _check_open_files() -> Iterator[Finding]:
+    claim_open_files(cores())
+    yield Finding("open files", OK, "the limit is high enough for a run with default options")

@@ -26,6 +26,11 @@ def silence() -> None:
     av.logging.set_level(None)
 
 
+def ffmpeg_version() -> str:
+    """The version of the FFmpeg that decodes, as it prints it: ``8.0.1``, ``n8.1.1-3``, or the name of a commit."""
+    return str(av.ffmpeg_version_info)
+
+
 def decode_clip(request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint16]) -> DecodedClip:
     """Decode the sampled frames of one clip into ``out``.
 

@@ -26,7 +26,7 @@ def _doctor(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 
 
 def _findings(done: subprocess.CompletedProcess[str]) -> dict[str, tuple[str, str]]:
-    return {finding["name"]: (finding["state"], finding["told"]) for finding in json.loads(done.stdout)}
+    return {finding["name"]: (finding["state"], finding["message"]) for finding in json.loads(done.stdout)}
 
 
 def test_a_sound_installation_exits_with_0_and_tells_what_runs() -> None:
@@ -45,11 +45,11 @@ def test_two_onnxruntime_packages_are_a_clash(tmp_path: Path) -> None:
     (other / "top_level.txt").write_text("onnxruntime\n")
     path = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(tmp_path))))
     done = _doctor("--json", PYTHONPATH=path)
-    state, told = _findings(done)["onnxruntime packages"]
+    state, message = _findings(done)["onnxruntime packages"]
     assert done.returncode == 1
     assert state == BROKEN
-    assert "onnxruntime, onnxruntime-gpu" in told
-    assert "pip uninstall onnxruntime onnxruntime-gpu" in told
+    assert "onnxruntime, onnxruntime-gpu" in message
+    assert "pip uninstall onnxruntime onnxruntime-gpu" in message
 
 
 def test_an_installed_model_that_cannot_be_read_is_broken(tmp_path: Path) -> None:
@@ -73,7 +73,9 @@ def test_no_home_is_a_note_not_a_fault() -> None:
 
 
 def test_no_library_writes_into_the_home_or_loads_what_would_send(tmp_path: Path) -> None:
-    code = "import sys, saliency_engine.jobs.doctor as d; print([f.told for f in d.examine() if f.state == d.BROKEN]); "
+    code = (
+        "import sys, saliency_engine.jobs.doctor as d; print([f.message for f in d.examine() if f.state == d.BROKEN]); "
+    )
     code += "print([name for name in sys.modules if 'telemetry' in name and sys.modules[name].__name__ == name])"
     environment = {**os.environ, "HOME": str(tmp_path)}
     done = subprocess.run(
@@ -83,6 +85,13 @@ def test_no_library_writes_into_the_home_or_loads_what_would_send(tmp_path: Path
     assert broken == "[]"
     assert "openvino_telemetry" not in loaded
     assert list(tmp_path.iterdir()) == []
+
+
+def test_too_low_a_limit_of_open_files_is_broken() -> None:
+    code = "from saliency_engine.jobs import doctor; doctor.cores = lambda: 10**9; doctor._check_providers = list; "
+    code += "print([f.message for f in doctor.examine() if f.state == doctor.BROKEN and f.name == 'open files'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert "files at a time, and the limit is" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -97,4 +106,4 @@ def test_no_library_writes_into_the_home_or_loads_what_would_send(tmp_path: Path
     ],
 )
 def test_known_holes_go_by_release_branch(version: str, holes: list[str]) -> None:
-    assert [told.split()[0] for told in known_holes(version)] == holes
+    assert [hole.split()[0] for hole in known_holes(version)] == holes

@@ -22,7 +22,7 @@ from saliency_engine.jobs.bench.window import EnoughError, Window
 from saliency_engine.pipeline.engine import Engine
 from saliency_engine.pipeline.frame_batch import Batch, Clip
 from saliency_engine.storage.locate import Locator
-from saliency_engine.types import ClipReference, ClipResult, RowBatch, Status, decode_spec
+from saliency_engine.types import ClipReference, ClipResult, Status, decode_spec, row_batch_of
 from saliency_engine.video.decode import decode_clip
 
 Rows = Mapping[ClipReference, tuple[float, float]]
@@ -76,7 +76,7 @@ def probe(job: Job) -> Probe:
     """
     with Engine(_config(job)) as engine:
         started = time.perf_counter()
-        table = (_rows([clip]) for clip in _while_there_is_time(job.clips, started + _PROBE_SECONDS))
+        table = (row_batch_of([clip]) for clip in _while_there_is_time(job.clips, started + _PROBE_SECONDS))
         results = [result for _, found in engine.results(table) for result in found]
         seconds = (time.perf_counter() - started) / len(results)
         good = [clip for clip, result in zip(job.clips, results, strict=False) if result.status is Status.OK]
@@ -95,7 +95,7 @@ def time_round(job: Job) -> Timing:
         try:
             # As many rows as fill all slots of the decoders, and every clip among them.
             count = max(len(job.clips), 4 * engine.decode_workers + 4)
-            table = itertools.repeat(_rows(list(itertools.islice(itertools.cycle(job.clips), count))))
+            table = itertools.repeat(row_batch_of(list(itertools.islice(itertools.cycle(job.clips), count))))
             for batch, results in engine.results(table, window.tick):
                 _keep(batch.clips, results, rows)
         except EnoughError:
@@ -114,17 +114,13 @@ def _while_there_is_time(clips: Sequence[ClipReference], deadline: float) -> Ite
         yield clip
 
 
-def _rows(clips: Sequence[ClipReference]) -> RowBatch[None]:
-    return RowBatch(0, np.arange(len(clips), dtype=np.int32), tuple(clips), None)
-
-
 def _latencies(
     engine: Engine, clips: Sequence[ClipReference], rows: dict[ClipReference, tuple[float, float]]
 ) -> Iterator[float]:
     began = time.perf_counter()
     for count, clip in enumerate(itertools.cycle(clips)):
         started = time.perf_counter()
-        ((batch, results),) = engine.results([_rows([clip])])
+        ((batch, results),) = engine.results([row_batch_of([clip])])
         ended = time.perf_counter()
         _keep(batch.clips, results, rows)
         if count < _WARM_UP:
