@@ -87,8 +87,8 @@ class TorchEager:
         from saliency_exporter.u2netp import torch_export  # noqa: PLC0415
 
         torch.set_num_threads(threads)
-        network = torch_export.build(module, _sha256(module))
-        torch_export.load(network, torch_export.read_state(checkpoint, _sha256(checkpoint)), strict=True)
+        network = torch_export.build_network(module, _sha256(module))
+        torch_export.load_weights(network, torch_export.read_state(checkpoint, _sha256(checkpoint)), strict=True)
         self._torch, self._network = torch, torch_export.SaliencyOnly(network).eval()
         self.clock = Clock()
 

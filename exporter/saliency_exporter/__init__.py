@@ -1,1 +1,0 @@
-"""Builds and checks the ONNX models that saliency-batch runs."""

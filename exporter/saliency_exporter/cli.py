@@ -1,4 +1,4 @@
-"""``saliency-export``: builds the ONNX models that saliency-batch runs. Heavy imports live inside the commands."""
+"""``saliency-export``: builds the ONNX models that saliency-batch runs. Heavy imports are inside the commands."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="saliency-batch")
 def main() -> None:
-    """Build ONNX models for saliency-batch, and prove them. Needs pip install 'saliency-batch[export]'."""
+    """Build ONNX models for saliency-batch and prove them. Needs pip install 'saliency-batch[export]'."""
 
 
 @contextlib.contextmanager
-def _packages() -> Iterator[None]:
-    """Around imports that need the extra: says what to install where it is missing."""
+def _explain_missing_packages() -> Iterator[None]:
+    """Around imports that need the extra ``export``. Raises ``ModelError`` that says what to install."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -47,7 +47,7 @@ def _packages() -> Iterator[None]:
         raise ModelError("building models needs the onnx package: pip install 'saliency-batch[export]'") from error
 
 
-def _model_and_output(command: CommandT) -> CommandT:
+def _add_model_and_output(command: CommandT) -> CommandT:
     command = click.option("--output", type=_FILE, required=True, help="ONNX file to write.")(command)
     return click.argument("model", type=_FILE)(command)
 
@@ -56,7 +56,7 @@ _frames_option = click.option(
     "--frames",
     multiple=True,
     metavar="CLIP|TABLE",
-    help="Measure on frames of this clip, or of the clips in this table, too. May be given again.",
+    help="Measure on frames of this clip, or of this table's clips, as well. May be given again.",
 )
 
 
@@ -65,15 +65,15 @@ _frames_option = click.option(
 def frequency_tuned_command(output: Path) -> None:
     """Write frequency_tuned_v1, the training-free model that saliency-batch has built in.
 
-    The graph is frequency-tuned saliency (Achanta et al., CVPR 2009) at 320×320. The file's bytes are the same every
-    time; its sha256 is printed.
+    The graph computes frequency-tuned saliency (Achanta et al., CVPR 2009) at 320×320. The file's bytes are the same
+    every time.
 
     \b
     Example:
       saliency-export frequency-tuned --output frequency_tuned_v1.onnx
       saliency-batch run --input clips.jsonl --output out.jsonl --model-path frequency_tuned_v1.onnx
     """
-    with _packages():
+    with _explain_missing_packages():
         from saliency_exporter import frequency_tuned
     from saliency_engine.storage.atomic import write_together
 
@@ -84,79 +84,98 @@ def frequency_tuned_command(output: Path) -> None:
 
 @main.command("u2netp")
 @click.option("--upstream-dir", type=_FOLDER, required=True, help="Checkout of xuebinqin/U-2-Net.")
-@click.option("--checkpoint", type=_FILE, help="u2netp.pth; else saved_models/u2netp/, ., model/ of the checkout.")
-@click.option("--module-path", type=_FILE, help="Module with U2NETP; else model/u2net.py, u2net.py of the checkout.")
+@click.option(
+    "--checkpoint",
+    type=_FILE,
+    help="Weights.  [default: u2netp.pth in saved_models/u2netp/, ./ or model/ of the checkout]",
+)
+@click.option(
+    "--module-path",
+    type=_FILE,
+    help="Module that defines U2NETP.  [default: model/u2net.py or u2net.py of the checkout]",
+)
 @click.option("--output", type=_FILE, required=True, help="ONNX file to write.")
 @click.option("--manifest-out", type=_FILE, help="Manifest to write.  [default: OUTPUT.manifest.json]")
 @click.option("--batch", type=_SIZE, default=1, show_default=True, help="Frames per call of the graph.")
 @click.option("--height", type=_SIZE, default=320, show_default=True, help="Input height in pixels.")
 @click.option("--width", type=_SIZE, default=320, show_default=True, help="Input width in pixels.")
 @click.option("--opset", type=click.IntRange(13, 20), default=17, show_default=True, help="ONNX operator set.")
-@click.option("--model-id", default="u2netp_mirror_v1", show_default=True, help="Id written into the file.")
+@click.option("--model-id", default="u2netp_mirror_v1", show_default=True, help="Id to write into the file.")
 @click.option("--upstream-repo", default="https://github.com/xuebinqin/U-2-Net", show_default=True)
-@click.option("--upstream-commit", default="ac7e1c81", show_default=True, help="What a git checkout must be at.")
-@click.option("--strict-load/--no-strict-load", default=True, show_default=True, help="Every weight must be there.")
+@click.option("--upstream-commit", default="ac7e1c81", show_default=True, help="Commit that a git checkout must be at.")
+@click.option(
+    "--strict-load/--no-strict-load",
+    default=True,
+    show_default=True,
+    help="Whether every weight must be in the checkpoint, and no other.",
+)
 @_frames_option
 def u2netp_command(**options: Any) -> None:
     """Export U-2-Net's small network from an audited checkout and a checkpoint, and prove the file.
 
-    The checkout's code runs in a process of its own without network; the checkpoint is read as tensors only. The
-    file is written when its operators, names and shapes are the contract's and ONNX Runtime gives torch's maps to 1e-4.
+    The checkout's code runs in a process of its own without network. The checkpoint is read as tensors only. The file
+    is written only if its operators, names and shapes are those of the contract, and ONNX Runtime's maps differ from
+    torch's by at most 1e-4.
 
     \b
     Example:
       saliency-export u2netp --upstream-dir U-2-Net --checkpoint u2netp.pth --output u2netp_mirror_v1.onnx
     """
-    with _packages():
-        from saliency_exporter.u2netp.export import Export, export
-    manifest, remarks = export(Export(**options))
+    with _explain_missing_packages():
+        from saliency_exporter.u2netp.export import ExportOptions, export
+    manifest, remarks = export(ExportOptions(**options))
     for remark in remarks:
         click.echo(f"note: {printable(remark)}", err=True)
     parity = manifest["parity"]
-    click.echo(f"parity with torch on {parity['frames']} frames: {parity['max_abs_difference']:.1e} at most", err=True)
+    click.echo(
+        f"compared with torch on {parity['frames']} frames: the largest difference is "
+        f"{parity['max_abs_difference']:.1e}",
+        err=True,
+    )
     _print_output(manifest)
 
 
 @main.command("fix-shape")
-@_model_and_output
+@_add_model_and_output
 @click.option("--batch", type=_SIZE, required=True, help="Frames per call of the graph.")
 @click.option("--height", type=_SIZE, required=True, help="Input height in pixels.")
 @click.option("--width", type=_SIZE, required=True, help="Input width in pixels.")
 @_frames_option
 def fix_shape_command(model: Path, output: Path, frames: tuple[str, ...], **shape: int) -> None:
-    """Fix every dimension of MODEL: the batch size, and height and width where it leaves them free.
+    """Fix every dimension of MODEL: the frames per call, and height and width where it leaves them free.
 
-    The id gains WIDTHxHEIGHT and bBATCH. The maps must be the parent's to 1e-4.
+    The id gains _WIDTHxHEIGHT_bBATCH. The maps may differ from the parent's by at most 1e-4.
 
     \b
     Example:
       saliency-export fix-shape saliency_student_v2.onnx --output saliency_student_v2_320x320_b8.onnx \\
         --batch 8 --height 320 --width 320
     """
-    with _packages():
+    with _explain_missing_packages():
         from saliency_exporter.variants.fix_shape import fix_shape
-    _print_variant(fix_shape(model, output, sources=frames, **shape))
+    _print_variant(fix_shape(model, output, clips=frames, **shape))
 
 
 @main.command("fp16")
-@_model_and_output
+@_add_model_and_output
 @_frames_option
 def fp16_command(model: Path, output: Path, frames: tuple[str, ...]) -> None:
     """Convert MODEL to half precision with float32 input and output, for GPUs.
 
-    The id gains fp16. Refused below a mean correlation of 0.9999 with the parent's maps or above 0.001 in a mean.
+    The id gains _fp16. The variant is refused when the mean correlation with the parent's maps is below 0.9999, or
+    the mean of any map differs by more than 0.001.
 
     \b
     Example:
       saliency-export fp16 u2netp_mirror_v1.onnx --output u2netp_mirror_v1_fp16.onnx --frames clip.mp4
     """
-    with _packages():
+    with _explain_missing_packages():
         from saliency_exporter.variants.fp16 import fp16
     _print_variant(fp16(model, output, frames))
 
 
 @main.command("int8")
-@_model_and_output
+@_add_model_and_output
 @click.option(
     "--calibration",
     multiple=True,
@@ -167,14 +186,14 @@ def fp16_command(model: Path, output: Path, frames: tuple[str, ...]) -> None:
 def int8_command(model: Path, output: Path, calibration: tuple[str, ...]) -> None:
     """Quantize MODEL to 8-bit integers (static, QDQ), calibrated on frames of your own clips.
 
-    Every other frame of a clip calibrates, the rest measure. The id gains int8. Refused below a mean correlation of
-    0.998 with the parent's maps or above 0.02 in a mean.
+    Every other frame calibrates, and the rest measure. The id gains _int8. The variant is refused when the mean
+    correlation with the parent's maps is below 0.998, or the mean of any map differs by more than 0.02.
 
     \b
     Example:
       saliency-export int8 saliency_student_v2.onnx --output saliency_student_v2_int8.onnx --calibration clips.jsonl
     """
-    with _packages():
+    with _explain_missing_packages():
         from saliency_exporter.variants.int8 import int8
     _print_variant(int8(model, output, calibration))
 
@@ -182,19 +201,19 @@ def int8_command(model: Path, output: Path, calibration: tuple[str, ...]) -> Non
 @main.command("release")
 @click.option("--model", type=_FILE, required=True, help="ONNX file that saliency-export u2netp wrote.")
 @click.option("--manifest", type=_FILE, required=True, help="Its manifest.")
-@click.option("--checkout", type=_FOLDER, required=True, help="The checkout it was made from.")
-@click.option("--output-dir", type=_FOLDER, required=True, help="Folder to make; must not exist or be empty.")
+@click.option("--checkout", type=_FOLDER, required=True, help="The checkout that it was made from.")
+@click.option("--output-dir", type=_FOLDER, required=True, help="Folder to make; it must be empty or not exist.")
 def release_command(model: Path, manifest: Path, checkout: Path, output_dir: Path) -> None:
-    """Gather what a release needs: model, manifest, licence with attribution, model card, SHA256SUMS.
+    """Make a folder with all that a release needs: model, manifest, licence with attribution, model card, SHA256SUMS.
 
     \b
     Example:
       saliency-export release --model u2netp_mirror_v1.onnx --manifest u2netp_mirror_v1.onnx.manifest.json \\
         --checkout U-2-Net --output-dir release
     """
-    with _packages():
-        from saliency_exporter.u2netp.release import release
-    for name in release(model, manifest, checkout, output_dir):
+    with _explain_missing_packages():
+        from saliency_exporter.u2netp.release import make_release
+    for name in make_release(model, manifest, checkout, output_dir):
         click.echo(output_dir / name)
 
 
@@ -213,8 +232,8 @@ def _print_output(manifest: Mapping[str, Any]) -> None:
     path = Path(manifest["outputs"]["onnx_path"])
     if path.stem != manifest["model_id"]:
         click.echo(
-            f"note: rows are tagged with the file's name unless told otherwise: run it with --model-id "
-            f"{manifest['model_id']}, or name it {manifest['model_id']}.onnx",
+            f"note: rows are tagged with the file's name, and {path.name} does not bear the model's id: run it with "
+            f"--model-id {manifest['model_id']}, or rename it to {manifest['model_id']}.onnx",
             err=True,
         )
     click.echo(f"{manifest['outputs']['onnx_sha256']}  {path}")

@@ -1,4 +1,4 @@
-"""Frames to calibrate and measure models on: from the user's clips, and made by formula where there are none.
+"""Frames to calibrate and measure models on: decoded from the user's clips, and drawn by formula.
 
 Every function gives float32 ``[n, 3, height, width]``, ImageNet-normalised: what the engine feeds a model.
 """
@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saliency_engine.config import BUILT_IN_MODEL, RunConfig, TableJob
-from saliency_engine.errors import ClipError, ConfigError, InputError
+from saliency_engine.errors import ClipError, InputError
 from saliency_engine.numerics.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
 from saliency_engine.storage.locate import Locator
-from saliency_engine.tables import formats
+from saliency_engine.tables.formats import is_table
 from saliency_engine.tables.input import open_table
 from saliency_engine.types import ClipReference, DecodeSpec, Uniform
 from saliency_engine.video.decode import decode_clip
@@ -27,45 +27,47 @@ FROM_CLIPS = 128
 MOST_CLIPS = 64
 
 
-def from_sources(sources: Sequence[str], height: int, width: int, most: int = FROM_CLIPS) -> Frames:
-    """Frames spread evenly over the clips that ``sources`` name: clips, or tables of them by their suffix.
+def decode_clips(paths: Sequence[str], height: int, width: int, most: int = FROM_CLIPS) -> Frames:
+    """Frames of the clips that ``paths`` name: clips, and tables of clips, which are known by their suffix.
 
-    Clip after clip, each in order of time; every clip gives the same number, at least 2, unless it is shorter. A
-    table's columns are the contract's (``src``, ``width``, ``height``), its paths start from the current folder, and
-    rows whose clip cannot be decoded are passed over. Raises ``InputError`` when a clip that is named outright cannot
-    be decoded, and when nothing is left.
+    They come clip after clip, each clip's in order of time and spread evenly over it. Every clip gives the same
+    number, at least 2, unless it is shorter; of more than ``MOST_CLIPS`` clips as many are taken, evenly over the
+    list. A table's columns are ``src``, ``width`` and ``height``, and its relative paths start from the current
+    folder. A clip of a table that cannot be decoded is left out.
+
+    Raises ``InputError`` when a clip that ``paths`` names itself cannot be decoded, and when no clip is left.
     """
-    clips, skippable = _clips(sources)
+    clips, from_tables = _list_clips(paths)
     if len(clips) > MOST_CLIPS:
         clips = [clips[i * len(clips) // MOST_CLIPS] for i in range(MOST_CLIPS)]
     per_clip = max(2, most // max(len(clips), 1))
     spec = DecodeSpec(width, height, Uniform(per_clip), color="auto", accept_short=True)
     locator = Locator(_config())
-    found: list[Frames] = []
+    parts: list[Frames] = []
     for clip in clips:
         try:
-            found.append(_decoded(locator, clip, spec))
+            parts.append(_decode_clip(locator, clip, spec))
         except ClipError as error:
-            if clip not in skippable:
+            if clip not in from_tables:
                 raise InputError(f"{clip.path}: {error}") from error
-    if not found:
-        raise InputError(f"no clip that can be decoded in {', '.join(sources)}")
-    return np.concatenate(found)
+    if not parts:
+        raise InputError(f"none of the clips in {', '.join(paths)} can be decoded")
+    return np.concatenate(parts)
 
 
-def for_measuring(sources: Sequence[str], height: int, width: int) -> Frames:
-    """Sixteen natural frames and the extreme ones made here, and frames of ``sources`` where there are any."""
-    parts = [natural(16, height, width), extreme(height, width)]
-    return np.concatenate(parts + ([from_sources(sources, height, width, most=32)] if sources else []))
+def collect_frames(paths: Sequence[str], height: int, width: int) -> Frames:
+    """The frames a variant is measured on: 16 natural and 8 extreme ones, and 32 of the clips in ``paths``, if any."""
+    parts = [draw_natural(16, height, width), draw_extreme(height, width)]
+    return np.concatenate(parts + ([decode_clips(paths, height, width, most=32)] if paths else []))
 
 
-def natural(count: int, height: int, width: int) -> Frames:
-    """Pictures with the 1/f spectrum of photographs, and soft shapes before them; the same every time."""
-    return _normalised([_scene(np.random.default_rng(seed), height, width) for seed in range(count)])
+def draw_natural(count: int, height: int, width: int) -> Frames:
+    """Pictures with the 1/f spectrum of photographs and soft shapes in front; the same every time."""
+    return _normalise([_draw_scene(np.random.default_rng(seed), height, width) for seed in range(count)])
 
 
-def extreme(height: int, width: int) -> Frames:
-    """Eight frames at the ends of what a decoder can give: flat ones, noise, edges at the limit of resolution."""
+def draw_extreme(height: int, width: int) -> Frames:
+    """Eight frames at the limits of what a decoder can give: flat ones, noise, edges as fine as the pixels."""
     rng = np.random.default_rng(2020)
     rows, columns = np.mgrid[0:height, 0:width]
     patterns: list[Callable[[], NDArray[np.float64]]] = [
@@ -78,23 +80,21 @@ def extreme(height: int, width: int) -> Frames:
         lambda: (columns < width // 2).astype(np.float64),
         lambda: ((rows == 0) & (columns == 0)).astype(np.float64),
     ]
-    return _normalised([np.broadcast_to(pattern(), (3, height, width)) for pattern in patterns])
+    return _normalise([np.broadcast_to(pattern(), (3, height, width)) for pattern in patterns])
 
 
-def _clips(sources: Sequence[str]) -> tuple[list[ClipReference], set[ClipReference]]:
+def _list_clips(paths: Sequence[str]) -> tuple[list[ClipReference], set[ClipReference]]:
     """Distinct clips in order, and those of them that only a table names."""
-    named: dict[ClipReference, bool] = {}
-    for source in sources:
-        try:
-            formats.of_path(source, "frames")
-        except ConfigError:
-            named[ClipReference(source)] = False
+    only_in_table: dict[ClipReference, bool] = {}
+    for path in paths:
+        if not is_table(path):
+            only_in_table[ClipReference(path)] = False
             continue
-        with open_table(TableJob(input=source, output="-"), _config()) as table:
-            for batch in table:
-                for row in batch.clips:
-                    named.setdefault(row, True)
-    return list(named), {clip for clip, from_table in named.items() if from_table}
+        with open_table(TableJob(input=path, output="-"), _config()) as table:
+            for row_batch in table:
+                for clip in row_batch.clips:
+                    only_in_table.setdefault(clip, True)
+    return list(only_in_table), {clip for clip, from_table in only_in_table.items() if from_table}
 
 
 def _config() -> RunConfig:
@@ -102,7 +102,7 @@ def _config() -> RunConfig:
     return RunConfig(model=BUILT_IN_MODEL, overwrite=True)
 
 
-def _decoded(locator: Locator, clip: ClipReference, spec: DecodeSpec) -> Frames:
+def _decode_clip(locator: Locator, clip: ClipReference, spec: DecodeSpec) -> Frames:
     pictures = np.zeros((spec.frames_per_clip, 3, spec.height, spec.width), np.uint16)
     count = decode_clip(locator.locate(clip), spec, pictures).frames
     frames = np.empty((count, 3, spec.height, spec.width), np.float32)
@@ -110,7 +110,7 @@ def _decoded(locator: Locator, clip: ClipReference, spec: DecodeSpec) -> Frames:
     return frames
 
 
-def _scene(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float64]:
+def _draw_scene(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float64]:
     """R'G'B' in [0, 1] ``[3, height, width]``: a 1/f background that the channels mostly share, and three blobs."""
     fields = natural_fields(rng, height, width)
     picture = rng.uniform(0.3, 0.7, (3, 1, 1)) + 0.15 * fields[0] + 0.05 * fields[1:]
@@ -122,6 +122,6 @@ def _scene(rng: np.random.Generator, height: int, width: int) -> NDArray[np.floa
     return np.asarray(np.clip(picture, 0, 1))
 
 
-def _normalised(pictures: Sequence[NDArray[np.float64]]) -> Frames:
+def _normalise(pictures: Sequence[NDArray[np.float64]]) -> Frames:
     mean, std = (np.reshape(values, (3, 1, 1)) for values in (IMAGENET_MEAN, IMAGENET_STD))
     return np.asarray((np.stack(pictures) - mean) / std, np.float32)

@@ -1,4 +1,4 @@
-"""The upstream checkout: where its files are, what licence it bears, whether it is the audited one."""
+"""The upstream checkout: where its files are, what licence it has, and whether it is the audited one."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ AUDITED_SHA256 = {
 _MODULES = ("model/u2net.py", "u2net.py")
 _CHECKPOINTS = ("saved_models/u2netp/u2netp.pth", "u2netp.pth", "model/u2netp.pth")
 _NOTICES = ("NOTICE", "NOTICE.txt", "NOTICE.md")
-# What makes a text the Apache License 2.0: its title and its nine sections, in this order.
-_APACHE = (
+_APACHE_PHRASES = (
     "apache license version 2.0, january 2004",
     "terms and conditions for use, reproduction, and distribution",
     "1. definitions.",
@@ -37,26 +36,28 @@ _APACHE = (
     "9. accepting warranty or additional liability.",
     "end of terms and conditions",
 )
+"""What makes a text the Apache License 2.0: its title and its nine sections, in this order."""
 _ADDED_CONDITIONS = re.compile(r"commons clause|non-?commercial", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Checkout:
-    """An upstream checkout whose licence and commit have been checked.
-
-    ``commit`` is the one it was checked against; ``head`` is the git HEAD, ``None`` where the folder is not a git
-    checkout; ``differing`` names the files that are not those of ``AUDITED_COMMIT``.
-    """
+    """An upstream checkout whose licence and commit have been checked."""
 
     folder: Path
     module: Path
+    """The file that defines ``U2NETP``."""
     module_sha256: str
     license: Path
     license_sha256: str
     notice: Path | None
+    """The NOTICE file, ``None`` where there is none."""
     commit: str
+    """The commit that it must be at, 7 to 40 hex digits."""
     head: str | None
+    """The git HEAD, ``None`` where the folder is not a git checkout."""
     differing: tuple[str, ...]
+    """Names of the files that differ from those of ``AUDITED_COMMIT``."""
 
     def as_json(self) -> dict[str, Any]:
         """The manifest's part about module, licence and audit."""
@@ -74,81 +75,92 @@ class Checkout:
 def open_checkout(folder: Path, commit: str, module_path: Path | None) -> Checkout:
     """Find and check the checkout's files.
 
-    Raises ``ModelError`` when a file is missing, the licence is not recognisably Apache-2.0, or the checkout is a git
-    one whose HEAD is not ``commit``; ``ConfigError`` when ``commit`` is not a hash.
+    Raises ``ModelError`` when a file is missing, when the licence is not recognisably Apache-2.0, and when a git
+    checkout's HEAD is not ``commit``; ``ConfigError`` when ``commit`` is not a hash.
     """
     if not re.fullmatch(r"[0-9a-f]{7,40}", commit):
-        raise ConfigError(f"--upstream-commit {commit!r}: give the commit's hash, at least its first 7 digits")
+        raise ConfigError(f"--upstream-commit {commit!r} is not a commit's hash: give at least its first 7 hex digits")
     if not folder.is_dir():
         raise ModelError(f"--upstream-dir {folder}: no such folder")
-    text = folder / "LICENSE"
-    if not text.is_file():
-        raise ModelError(f"{folder} has no LICENSE: a model made from it could not be passed on")
-    check_license(text)
-    module = _first(folder, _MODULES) if module_path is None else _first(folder, (str(module_path),))
+    license_path = folder / "LICENSE"
+    if not license_path.is_file():
+        raise ModelError(f"{folder} has no LICENSE, so a model made from it could not be passed on")
+    check_license(license_path)
+    names = _MODULES if module_path is None else (str(module_path),)
+    module = _find_first(folder, names)
     if module is None:
-        raise ModelError(f"{folder} has no {' or '.join(_MODULES) if module_path is None else module_path}")
-    head = _head(folder)
+        raise ModelError(f"{folder} has no {' or '.join(names)}: give the file that defines U2NETP with --module-path")
+    head = _read_head(folder)
     if head is not None and not head.startswith(commit):
         raise ModelError(
-            f"{folder} is at {head}, not at --upstream-commit {commit}: check that commit out, or name yours"
+            f"{folder} is at commit {head}, not at --upstream-commit {commit}: check out that commit, or give the "
+            "one that is checked out"
         )
-    digests = {"model/u2net.py": digest(module), "LICENSE": digest(text)}
-    differing = tuple(name for name, value in digests.items() if value != AUDITED_SHA256[name])
-    notice = find_notice(folder)
+    digests = {"model/u2net.py": file_sha256(module), "LICENSE": file_sha256(license_path)}
     return Checkout(
-        folder, module, digests["model/u2net.py"], text, digests["LICENSE"], notice, commit, head, differing
+        folder=folder,
+        module=module,
+        module_sha256=digests["model/u2net.py"],
+        license=license_path,
+        license_sha256=digests["LICENSE"],
+        notice=find_notice(folder),
+        commit=commit,
+        head=head,
+        differing=tuple(name for name, value in digests.items() if value != AUDITED_SHA256[name]),
     )
 
 
 def find_checkpoint(folder: Path, given: Path | None) -> Path:
-    """The checkpoint: the given one, or the first of upstream's own places. Raises ``ModelError`` without one."""
-    found = _first(folder, _CHECKPOINTS) if given is None else given
-    if found is None:
-        raise ModelError(f"no checkpoint in {folder} ({', '.join(_CHECKPOINTS)}): give it with --checkpoint")
-    if not found.is_file():
-        raise ModelError(f"--checkpoint {found}: no such file")
-    return found
+    """The checkpoint: the given one, or the first where upstream keeps it. Raises ``ModelError`` without one."""
+    path = _find_first(folder, _CHECKPOINTS) if given is None else given
+    if path is None:
+        raise ModelError(f"there is no checkpoint in {folder} ({', '.join(_CHECKPOINTS)}): give it with --checkpoint")
+    if not path.is_file():
+        raise ModelError(f"--checkpoint {path}: no such file")
+    return path
 
 
 def find_notice(folder: Path) -> Path | None:
     """The checkout's NOTICE, if it has one."""
-    return _first(folder, _NOTICES)
+    return _find_first(folder, _NOTICES)
 
 
 def check_license(path: Path) -> None:
     """Raise ``ModelError`` unless the text is recognisably the Apache License 2.0 without further conditions."""
     text = path.read_text(encoding="utf-8", errors="replace")
     words, at = " ".join(text.split()).lower(), 0
-    for phrase in _APACHE:
+    for phrase in _APACHE_PHRASES:
         at = words.find(phrase, at)
         if at < 0:
-            raise ModelError(f"{path} is not recognisably Apache-2.0 (it lacks {phrase!r} where it belongs)")
+            raise ModelError(f"{path} is not recognisably Apache-2.0: {phrase!r} is missing or out of order")
     added = _ADDED_CONDITIONS.search(text)
     if added:
-        raise ModelError(f"{path} adds a condition to Apache-2.0 ({added[0]!r}): this exporter cannot judge it")
+        raise ModelError(f"{path} adds a condition to Apache-2.0 ({added[0]!r}) that this exporter cannot judge")
 
 
-def digest(path: Path) -> str:
+def file_sha256(path: Path) -> str:
     """Lower-case hex sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
+def _find_first(folder: Path, names: tuple[str, ...]) -> Path | None:
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
-def _head(folder: Path) -> str | None:
+def _read_head(folder: Path) -> str | None:
+    """The git HEAD, ``None`` where the folder is not a git checkout."""
     if not (folder / ".git").exists():
         return None
-    # The variables with which git tells its hooks where they are would send it to another repository.
+    # Inside a git hook these variables name the hook's repository, and git would read that one's HEAD.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = ["git", "-c", f"safe.directory={folder.resolve()}", "-C", str(folder), "rev-parse", "--verify", "HEAD"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     except FileNotFoundError as error:
-        raise ModelError(f"{folder} is a git checkout and git is not installed: its commit cannot be told") from error
+        raise ModelError(
+            f"{folder} is a git checkout, and its commit can only be read with git: install git"
+        ) from error
     if done.returncode != 0:
-        raise ModelError(f"{folder} is a git checkout without a commit: {done.stderr.strip()[-200:]}")
+        raise ModelError(f"the commit of the git checkout {folder} cannot be read: {done.stderr.strip()[-200:]}")
     return done.stdout.strip()

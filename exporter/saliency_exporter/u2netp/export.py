@@ -1,4 +1,4 @@
-"""U2NETP from an upstream checkout and a checkpoint to a proven ONNX file with its manifest."""
+"""Exports U2NETP: an upstream checkout and a checkpoint become a proven ONNX file with its manifest."""
 
 from __future__ import annotations
 
@@ -14,26 +14,30 @@ from saliency_engine.errors import ModelError
 from saliency_engine.numerics.fidelity import PARITY, Fidelity, compare
 from saliency_engine.storage.atomic import write_together
 from saliency_exporter import manifest
-from saliency_exporter import sample_frames as made
-from saliency_exporter.graphs import MODEL_ID, finish, maps_of, signature
-from saliency_exporter.u2netp import sandbox
-from saliency_exporter.u2netp.checkout import AUDITED_COMMIT, Checkout, digest, find_checkpoint, open_checkout
+from saliency_exporter.graphs import MODEL_ID_KEY, compute_maps, finish_model, read_shapes
+from saliency_exporter.sample_frames import Frames, decode_clips, draw_extreme, draw_natural
+from saliency_exporter.u2netp.checkout import AUDITED_COMMIT, Checkout, file_sha256, find_checkpoint, open_checkout
 from saliency_exporter.u2netp.isolation import HOOK
+from saliency_exporter.u2netp.sandbox import Exported, check_torch, export_in_child
 
 SCHEMA = "u2netp-mirror-export-manifest-v1"
 _NATURAL, _FROM_CLIPS = 16, 16
 
 
 @dataclass(frozen=True)
-class Export:
-    """What to export, from where, and where to: the options of ``saliency-export u2netp``."""
+class ExportOptions:
+    """The options of ``saliency-export u2netp``."""
 
     upstream_dir: Path
     output: Path
     checkpoint: Path | None = None
+    """``None``: the first of upstream's own places in the checkout."""
     module_path: Path | None = None
+    """``None``: ``model/u2net.py`` or ``u2net.py`` in the checkout."""
     manifest_out: Path | None = None
+    """``None``: beside ``output``."""
     batch: int = 1
+    """Frames per call of the graph."""
     height: int = 320
     width: int = 320
     opset: int = 17
@@ -41,22 +45,24 @@ class Export:
     upstream_repo: str = "https://github.com/xuebinqin/U-2-Net"
     upstream_commit: str = AUDITED_COMMIT[:8]
     strict_load: bool = True
+    """Whether every weight must be in the checkpoint, and no other."""
     frames: tuple[str, ...] = ()
+    """Clips, and tables of clips, that parity is proven on as well."""
 
 
-def export(options: Export) -> tuple[dict[str, Any], list[str]]:
-    """Make the model, prove it, write it with its manifest; returns the manifest and remarks for people.
+def export(options: ExportOptions) -> tuple[dict[str, Any], list[str]]:
+    """Make the model, prove it, and write it with its manifest; returns the manifest, and remarks for the user.
 
-    Raises ``ModelError`` when checkout, checkpoint or proof is not in order, and ``OutputError``; no file is left
-    behind then.
+    Raises ``ModelError`` when the checkout, the checkpoint or the proof is not in order, and ``OutputError``; no file
+    is left then.
     """
-    sandbox.check_torch()
+    check_torch()
     checkout = open_checkout(options.upstream_dir, options.upstream_commit, options.module_path)
     checkpoint = find_checkpoint(checkout.folder, options.checkpoint)
     inputs = {"module": checkout.module, "checkpoint": checkpoint, "license": checkout.license}
-    checkpoint_sha256 = digest(checkpoint)
-    frames, counts = _frames(options)
-    exported = sandbox.run(
+    checkpoint_sha256 = file_sha256(checkpoint)
+    frames, counts = _collect_frames(options)
+    exported = export_in_child(
         {
             "module": str(checkout.module),
             "module_sha256": checkout.module_sha256,
@@ -68,12 +74,12 @@ def export(options: Export) -> tuple[dict[str, Any], list[str]]:
         },
         frames,
     )
-    content = _signed(exported, options, checkpoint_sha256)
-    figures = compare(exported.maps, maps_of(content, frames))
+    content = _finish_graph(exported, options, checkpoint_sha256)
+    figures = compare(exported.maps, compute_maps(content, frames))
     if missed := PARITY.misses(figures):
         raise ModelError(f"ONNX Runtime and torch disagree on this model: {'; '.join(missed)}")
-    parity = {**counts, **_parity(figures, exported)}
-    said = {
+    parity = {**counts, **_describe_parity(figures, exported)}
+    document = {
         "schema": SCHEMA,
         "model_id": options.model_id,
         "upstream": {
@@ -83,47 +89,53 @@ def export(options: Export) -> tuple[dict[str, Any], list[str]]:
             "checkpoint_sha256": checkpoint_sha256,
             **checkout.as_json(),
         },
-        "export": _settings(options, exported),
+        "export": _describe_export(options, exported),
         "parity": parity,
-        "outputs": manifest.outputs(options.output, content),
-        "run_provenance": manifest.provenance(inputs, options.output, content, asdict(options)),
+        "outputs": manifest.describe_output(options.output, content),
+        "run_provenance": manifest.describe_run(inputs, options.output, content, asdict(options)),
     }
-    target = options.manifest_out or manifest.beside(options.output)
-    write_together({options.output: content, target: manifest.as_bytes(said)})
-    return said, _remarks(checkout, exported.answer, parity)
+    target = options.manifest_out or manifest.default_path(options.output)
+    write_together({options.output: content, target: manifest.serialize(document)})
+    return document, _list_remarks(checkout, exported.answer, parity)
 
 
-def _frames(options: Export) -> tuple[made.Frames, dict[str, int]]:
+def _collect_frames(options: ExportOptions) -> tuple[Frames, dict[str, int]]:
+    """The frames that parity is proven on, and how many of each kind they are."""
     size = options.height, options.width
-    parts = {"natural": made.natural(_NATURAL, *size), "extreme": made.extreme(*size)}
+    parts = {"natural": draw_natural(_NATURAL, *size), "extreme": draw_extreme(*size)}
     if options.frames:
-        parts["clips"] = made.from_sources(options.frames, *size, most=_FROM_CLIPS)
+        parts["clips"] = decode_clips(options.frames, *size, most=_FROM_CLIPS)
     return np.concatenate(list(parts.values())), {name: len(part) for name, part in parts.items()}
 
 
-def _signed(exported: sandbox.Exported, options: Export, checkpoint_sha256: str) -> bytes:
-    """The child's graph, found to be what was asked for, with the contract's metadata."""
+def _finish_graph(exported: Exported, options: ExportOptions, checkpoint_sha256: str) -> bytes:
+    """The child's graph with the contract's metadata, once its names, shapes and opset are those asked for."""
     model = onnx.load_from_string(exported.onnx)
-    ends = [options.batch, 3, options.height, options.width], [options.batch, 1, options.height, options.width]
-    if signature(model) != ends or (model.graph.input[0].name, model.graph.output[0].name) != ("input", "saliency_map"):
-        raise ModelError(f"the graph takes and gives {signature(model)}; expected {ends}")
-    if [entry.version for entry in model.opset_import] != [options.opset]:
-        raise ModelError(f"the graph's opset is not {options.opset}")
+    shapes = [options.batch, 3, options.height, options.width], [options.batch, 1, options.height, options.width]
+    actual = read_shapes(model, "torch's graph")
+    if actual != shapes:
+        raise ModelError(f"torch's graph takes {actual[0]} and gives {actual[1]}, not {shapes[0]} and {shapes[1]}")
+    names = model.graph.input[0].name, model.graph.output[0].name
+    if names != ("input", "saliency_map"):
+        raise ModelError(f"torch's graph names its ends {names[0]!r} and {names[1]!r}, not 'input' and 'saliency_map'")
+    opsets = [entry.version for entry in model.opset_import]
+    if opsets != [options.opset]:
+        raise ModelError(f"torch's graph has opset {opsets}, not {options.opset}")
     model.graph.doc_string = ""
-    return finish(
+    return finish_model(
         model,
         {
-            MODEL_ID: options.model_id,
+            MODEL_ID_KEY: options.model_id,
             "lusoris.upstream_repo": options.upstream_repo,
             "lusoris.upstream_commit": options.upstream_commit,
             "lusoris.upstream_checkpoint_sha256": checkpoint_sha256,
             "lusoris.conversion": "saliency-export u2netp: upstream's output d0 alone, weights unchanged; ONNX opset "
-            f"{options.opset} by torch {exported.answer['torch']}, shapes fixed to {ends[0]}",
+            f"{options.opset} by torch {exported.answer['torch']}, shapes fixed to {shapes[0]}",
         },
     )
 
 
-def _settings(options: Export, exported: sandbox.Exported) -> dict[str, Any]:
+def _describe_export(options: ExportOptions, exported: Exported) -> dict[str, Any]:
     return {
         "opset": options.opset,
         "batch": options.batch,
@@ -139,7 +151,7 @@ def _settings(options: Export, exported: sandbox.Exported) -> dict[str, Any]:
     }
 
 
-def _parity(figures: Fidelity, exported: sandbox.Exported) -> dict[str, Any]:
+def _describe_parity(figures: Fidelity, exported: Exported) -> dict[str, Any]:
     return {
         "frames": figures.frames,
         "max_abs_difference": figures.max_abs,
@@ -151,20 +163,26 @@ def _parity(figures: Fidelity, exported: sandbox.Exported) -> dict[str, Any]:
     }
 
 
-def _remarks(checkout: Checkout, answer: dict[str, Any], parity: dict[str, Any]) -> list[str]:
+def _list_remarks(checkout: Checkout, answer: dict[str, Any], parity: dict[str, Any]) -> list[str]:
     remarks = []
     if checkout.differing:
-        names = " and ".join(checkout.differing)
         remarks.append(
-            f"{names} of {checkout.folder} differ from the audited {AUDITED_COMMIT[:8]}: have you read them?"
+            f"these files of {checkout.folder} differ from the audited commit {AUDITED_COMMIT[:8]}: "
+            f"{', '.join(checkout.differing)}; read them before you use the model"
         )
     if checkout.head is None:
-        remarks.append(f"{checkout.folder} is not a git checkout: its commit {checkout.commit} is your word alone")
+        remarks.append(
+            f"{checkout.folder} is not a git checkout, so nothing shows that it is at commit {checkout.commit}; the "
+            "manifest says so because --upstream-commit does"
+        )
     if answer["network"] == HOOK:
-        remarks.append("no network namespace could be had here: only Python's own sockets were refused to the checkout")
+        remarks.append(
+            "this machine gave no network namespace: sockets were refused to the checkout's Python code, and native "
+            "code was not stopped"
+        )
     for what in ("missing", "unexpected"):
         if answer[what]:
             remarks.append(f"loaded with {len(answer[what])} {what} weights: {', '.join(answer[what][:3])} …")
     if parity["mean_map_deviation"] < 1e-3:
-        remarks.append("the network's maps are flat on every frame: is this a trained checkpoint?")
+        remarks.append("the network's maps are nearly flat: is the checkpoint a trained one?")
     return remarks

@@ -1,4 +1,7 @@
-"""Runs the checkout's code: in a process of its own, without network, from a folder that is gone afterwards."""
+"""Runs the checkout's code in a process of its own, without network, with a short environment.
+
+This is not a jail for hostile code: that process can read and write what the user can.
+"""
 
 from __future__ import annotations
 
@@ -20,25 +23,24 @@ from numpy.typing import NDArray
 from saliency_engine.errors import ModelError
 
 _OLDEST_TORCH = (2, 10)
-# What the child needs of its parent's environment; not the proxies, tokens and keys that may be there.
 _PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "OMP_NUM_THREADS")
+"""What the child needs of the environment; proxies, tokens and keys that may be there stay out."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What came back: the raw ONNX file, torch's maps float32 ``[n, H, W]``, and the child's answer.
-
-    ``answer`` holds ``torch`` (its version), ``network`` (how it was cut off), and the names that the checkpoint had
-    ``missing`` or ``unexpected``.
-    """
+    """What came back from the child."""
 
     onnx: bytes
+    """The ONNX file as torch wrote it."""
     maps: NDArray[np.float32]
+    """Torch's own maps of the frames, ``[n, H, W]``."""
     answer: dict[str, Any]
+    """``torch``: its version; ``network``: how it was cut off; ``missing``, ``unexpected``: names of weights."""
 
 
 def check_torch() -> None:
-    """Raise ``ModelError`` unless torch is there and new enough that ``weights_only`` can be relied on."""
+    """Raise ``ModelError`` unless torch is installed and new enough that ``weights_only`` can be relied on."""
     try:
         version = importlib.metadata.version("torch")
     except importlib.metadata.PackageNotFoundError as error:
@@ -46,34 +48,35 @@ def check_torch() -> None:
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     if numbers < _OLDEST_TORCH:
         raise ModelError(
-            f"torch {version} can run code from a checkpoint even with weights_only; 2.10 or newer is needed"
+            f"torch {version} can be made to run code from a checkpoint, even with weights_only: install 2.10 or newer"
         )
 
 
-def run(request: Mapping[str, Any], frames: NDArray[np.float32]) -> Exported:
-    """Have ``torch_export.export`` do ``request`` on ``frames`` in the child.
+def export_in_child(request: Mapping[str, Any], frames: NDArray[np.float32]) -> Exported:
+    """Run ``torch_export.export`` on ``request`` and ``frames`` ``[n, 3, H, W]`` in the child.
 
-    Raises ``ModelError`` with what it says went wrong, or with how it ended where it could not say.
+    Raises ``ModelError`` with the child's message, or with its exit status and last words where it left no answer.
     """
     with TemporaryDirectory(prefix="saliency-export-") as name:
         folder = Path(name)
-        asked, answered, onnx, maps = (
-            folder / part for part in ("request.json", "answer.json", "model.onnx", "maps.npy")
-        )
-        np.save(folder / "frames.npy", frames)
-        paths = {"frames": str(folder / "frames.npy"), "onnx": str(onnx), "maps": str(maps)}
-        asked.write_text(json.dumps({**request, **paths}), encoding="utf-8")
-        # -P and -B: neither is anything imported from the current folder, nor anything written beside the checkout.
-        command = [sys.executable, "-P", "-B", "-m", "saliency_exporter.u2netp.torch_child", str(asked), str(answered)]
+        request_path, answer_path = folder / "request.json", folder / "answer.json"
+        paths = {"frames": folder / "frames.npy", "onnx": folder / "model.onnx", "maps": folder / "maps.npy"}
+        np.save(paths["frames"], frames)
+        request_path.write_text(json.dumps({**request, **paths}, default=str), encoding="utf-8")
+        # -P: nothing is imported from the current folder; -B: no compiled file is written anywhere.
+        command = [sys.executable, "-P", "-B", "-m", "saliency_exporter.u2netp.torch_child"]
+        command += [str(request_path), str(answer_path)]
         environment = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, env=environment)
-        if not answered.exists():
-            last = " ".join(done.stderr.split())[-300:]
-            raise ModelError(f"the process that runs the checkout's code ended with status {done.returncode}: {last}")
-        answer = json.loads(answered.read_text(encoding="utf-8"))
+        if not answer_path.exists():
+            last_words = " ".join(done.stderr.split())[-300:]
+            raise ModelError(
+                f"the process that runs the checkout's code ended with status {done.returncode}: {last_words}"
+            )
+        answer = json.loads(answer_path.read_text(encoding="utf-8"))
         if "error" in answer:
             raise ModelError(answer["error"])
-        found = np.load(maps)
-        if found.ndim != 4 or found.shape[:2] != (len(frames), 1):
-            raise ModelError(f"the network gave maps of shape {list(found.shape)} for {len(frames)} frames")
-        return Exported(onnx.read_bytes(), np.asarray(found[:, 0], np.float32), answer)
+        maps = np.load(paths["maps"])
+        if maps.ndim != 4 or maps.shape[:2] != (len(frames), 1):
+            raise ModelError(f"the network gave maps of shape {list(maps.shape)} for {len(frames)} frames")
+        return Exported(paths["onnx"].read_bytes(), np.asarray(maps[:, 0], np.float32), answer)

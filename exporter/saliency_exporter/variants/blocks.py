@@ -1,4 +1,4 @@
-"""A graph cut into the pieces that int8 takes or leaves as a whole, and how much each one costs in accuracy."""
+"""A graph cut into the blocks that int8 takes or leaves as a whole, and what each one costs in accuracy."""
 
 from __future__ import annotations
 
@@ -8,28 +8,26 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from saliency_engine.numerics.fidelity import compare
-from saliency_exporter.graphs import maps_of
+from saliency_exporter.graphs import compute_maps, open_session, read_input, replace_nodes
 
 _QUANTIZED = {"Conv", "ConvTranspose", "MaxPool", "Resize", "Concat", "Add"}
 
 
 @dataclass(eq=False)
 class Block:
-    """One operator that int8 would take, with the ``Relu`` behind it if that is all that reads it.
-
-    ``output`` is the tensor that would be rounded; ``readers`` are the blocks that take it; ``work`` is the number of
-    multiplications a frame, 0 where there are no weights.
-    """
+    """One operator that int8 would take, with the ``Relu`` behind it if nothing else reads it."""
 
     nodes: list[NodeProto]
     output: str
+    """The tensor that would be rounded."""
     work: int = 0
+    """Multiplications per frame; 0 where there are no weights."""
     readers: list[Block] = field(default_factory=list)
+    """The blocks that take ``output``."""
 
     @property
     def names(self) -> list[str]:
@@ -38,13 +36,13 @@ class Block:
 
 
 def cut(model: ModelProto, size: tuple[int, int]) -> list[Block]:
-    """The blocks of a graph in order, their work reckoned at ``size`` (height, width)."""
+    """The blocks of a graph in order, their work counted at ``size`` (height, width)."""
     readers: dict[str, list[NodeProto]] = {}
     for node in model.graph.node:
         for name in node.input:
             readers.setdefault(name, []).append(node)
     weights = {tensor.name: math.prod(tensor.dims) for tensor in model.graph.initializer}
-    areas = _areas(model, size)
+    areas = _infer_areas(model, size)
     blocks: list[Block] = []
     made: dict[str, Block] = {}
     for node in model.graph.node:
@@ -65,8 +63,8 @@ def cut(model: ModelProto, size: tuple[int, int]) -> list[Block]:
     return blocks
 
 
-def _areas(model: ModelProto, size: tuple[int, int]) -> dict[str, int]:
-    """Pixels of every tensor of the graph when its input has ``size``."""
+def _infer_areas(model: ModelProto, size: tuple[int, int]) -> dict[str, int]:
+    """Pixels of every tensor of the graph when its input has ``size`` (height, width)."""
     sized = ModelProto()
     sized.CopyFrom(model)
     del sized.graph.value_info[:]
@@ -77,63 +75,63 @@ def _areas(model: ModelProto, size: tuple[int, int]) -> dict[str, int]:
     return {name: math.prod(pixels.dim_value for pixels in shape[2:]) for name, shape in shapes.items()}
 
 
-def costs(model: ModelProto, blocks: list[Block], frames: NDArray[np.float32]) -> list[float]:
-    """What int8 in one block alone takes from the maps' correlation: 1 − r for each block.
+def measure_costs(model: ModelProto, blocks: list[Block], frames: NDArray[np.float32]) -> list[float]:
+    """What int8 in one block alone takes from the maps' correlation r: 1 − r for each block.
 
-    Its output is rounded to 8 bits over the range it has on ``frames``, and so are its weights, channel by channel.
+    The block's output is rounded to 8 bits over the range it has on ``frames``; so are its weights, channel by channel.
     """
-    reference = maps_of(model.SerializeToString(), frames)
-    ranges = _ranges(model, [block.output for block in blocks], frames)
-    found = []
+    reference = compute_maps(model.SerializeToString(), frames)
+    ranges = _measure_ranges(model, [block.output for block in blocks], frames)
+    costs = []
     for block in blocks:
         trial = ModelProto()
         trial.CopyFrom(model)
         _round_weights(trial, block)
         _round_output(trial, block.output, ranges[block.output])
-        found.append(1.0 - compare(reference, maps_of(trial.SerializeToString(), frames)).correlation)
-    return found
+        costs.append(1.0 - compare(reference, compute_maps(trial.SerializeToString(), frames)).correlation)
+    return costs
 
 
-def costly(blocks: list[Block], prices: list[float], budget: float) -> list[Block]:
-    """The blocks to leave in float so that the others' costs add up to at most ``budget``.
+def choose_costly(blocks: list[Block], costs: list[float], budget: float) -> list[Block]:
+    """The blocks to leave in float so that the others' ``costs`` add up to at most ``budget``.
 
-    A tensor is left unrounded only when who writes it and all who read it are in float; the next one is always that
-    which saves most for the work it takes out of int8.
+    A tensor stays unrounded only when the block that writes it and all that read it are in float. They are taken out
+    of int8 one tensor at a time, always the one that saves most for the work that it takes along.
     """
-    left: list[Block] = []
+    in_float: list[Block] = []
     total = 1 + sum(block.work for block in blocks)
 
-    def more(block: Block) -> list[Block]:
-        return [other for other in [block, *block.readers] if other not in left]
+    def still_in_int8(block: Block) -> list[Block]:
+        return [other for other in [block, *block.readers] if other not in in_float]
 
     while True:
-        rounded = [(block, price) for block, price in zip(blocks, prices, strict=True) if more(block)]
-        if sum(price for _, price in rounded) <= budget:
-            return left
-        worth = [price / (0.01 + sum(other.work for other in more(block)) / total) for block, price in rounded]
-        left += more(rounded[int(np.argmax(worth))][0])
+        rounded = [(block, cost) for block, cost in zip(blocks, costs, strict=True) if still_in_int8(block)]
+        if sum(cost for _, cost in rounded) <= budget:
+            return in_float
+        worth = [cost / (0.01 + sum(other.work for other in still_in_int8(block)) / total) for block, cost in rounded]
+        in_float += still_in_int8(rounded[int(np.argmax(worth))][0])
 
 
-def _ranges(model: ModelProto, names: Iterable[str], frames: NDArray[np.float32]) -> dict[str, tuple[float, float]]:
-    """Least and greatest value of each tensor, zero included."""
-    told = ModelProto()
-    told.CopyFrom(model)
-    ends = {value.name for value in model.graph.output}
+def _measure_ranges(
+    model: ModelProto, names: Iterable[str], frames: NDArray[np.float32]
+) -> dict[str, tuple[float, float]]:
+    """Least and greatest value of each tensor on ``frames``, zero included."""
+    widened = ModelProto()
+    widened.CopyFrom(model)
+    outputs = {value.name for value in model.graph.output}
     wanted = list(names)
-    told.graph.output.extend([onnx.ValueInfoProto(name=name) for name in wanted if name not in ends])
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(told.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    feed, batch = session.get_inputs()[0].name, session.get_inputs()[0].shape[0]
+    widened.graph.output.extend([onnx.ValueInfoProto(name=name) for name in wanted if name not in outputs])
+    session = open_session(widened.SerializeToString())
+    name, step = read_input(session)
     low, high = np.zeros(len(wanted)), np.zeros(len(wanted))
-    step = batch if isinstance(batch, int) else 1
     for start in range(0, len(frames) - step + 1, step):
-        for at, value in enumerate(session.run(wanted, {feed: frames[start : start + step]})):
+        for at, value in enumerate(session.run(wanted, {name: frames[start : start + step]})):
             low[at], high[at] = min(low[at], value.min()), max(high[at], value.max())
     return {name: (float(low[at]), float(high[at])) for at, name in enumerate(wanted)}
 
 
 def _round_weights(model: ModelProto, block: Block) -> None:
+    """Round a convolution's weights to 8 bits, channel by channel."""
     node = block.nodes[0]
     weights = next(
         (t for t in model.graph.initializer if node.op_type.startswith("Conv") and t.name in node.input[1:2]), None
@@ -147,7 +145,7 @@ def _round_weights(model: ModelProto, block: Block) -> None:
 
 
 def _round_output(model: ModelProto, name: str, limits: tuple[float, float]) -> None:
-    """Put a pair of QuantizeLinear and DequantizeLinear between a tensor and all who read it."""
+    """Put a pair of QuantizeLinear and DequantizeLinear between a tensor and all nodes that read it."""
     scale = max(limits[1] - limits[0], 1e-12) / 255
     zero = np.uint8(np.clip(round(-limits[0] / scale), 0, 255))
     constants = {f"{name}__scale": np.float32(scale), f"{name}__zero": zero}
@@ -155,10 +153,8 @@ def _round_output(model: ModelProto, name: str, limits: tuple[float, float]) -> 
     nodes = []
     for node in model.graph.node:
         nodes.append(node)
-        node.input[:] = [f"{name}__rounded" if source == name else source for source in node.input]
+        node.input[:] = [f"{name}__rounded" if read == name else read for read in node.input]
         if name in node.output:
             nodes.append(helper.make_node("QuantizeLinear", [name, *constants], [f"{name}__codes"]))
             nodes.append(helper.make_node("DequantizeLinear", [f"{name}__codes", *constants], [f"{name}__rounded"]))
-    copies = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del model.graph.node[:]
-    model.graph.node.extend(copies)
+    replace_nodes(model, nodes)

@@ -11,51 +11,50 @@ from onnx import ModelProto
 
 from saliency_engine.errors import ModelError
 from saliency_engine.numerics.fidelity import PARITY, compare
-from saliency_exporter import sample_frames as made
-from saliency_exporter.graphs import Parent, maps_of, open_parent
-from saliency_exporter.variants.variant import Variant, publish, signed
+from saliency_exporter.graphs import Parent, compute_maps, open_parent
+from saliency_exporter.sample_frames import collect_frames
+from saliency_exporter.variants.variant import Variant, publish, tag
 
 
-def fix_shape(
-    path: Path, output: Path, *, batch: int, height: int, width: int, sources: Sequence[str]
-) -> dict[str, Any]:
-    """Write ``path`` with input ``[batch, 3, height, width]``; returns the manifest.
+def fix_shape(path: Path, output: Path, *, batch: int, height: int, width: int, clips: Sequence[str]) -> dict[str, Any]:
+    """Write the model ``path`` with input ``[batch, 3, height, width]``; returns the manifest.
 
-    Measured frame by frame against the parent at the same size in pixels. Raises ``ModelError`` when the parent has
-    another size fixed, or holds its batch size in its nodes.
+    Its maps are compared with the parent's at the same size in pixels. Raises ``ModelError`` when the parent is fixed
+    to another size, or when its nodes hold a batch size.
     """
     parent = open_parent(path)
-    fixed = [size for size in parent.inputs[2:] if isinstance(size, int)]
+    fixed = [size for size in parent.input_shape[2:] if isinstance(size, int)]
     if any(size not in (height, width) for size in fixed) or (len(fixed) == 2 and fixed != [height, width]):
         raise ModelError(
-            f"{path} runs at {parent.inputs[3]}×{parent.inputs[2]} only, so nothing made of it could be measured at "
-            f"{width}×{height}; export it anew at that size"
+            f"{path} runs at {parent.input_shape[3]}×{parent.input_shape[2]} only, so a variant of {width}×{height} "
+            "could not be compared with it; export the model anew at that size"
         )
     name = f"{width}x{height}_b{batch}"
-    content = signed(parent, name, _fixed(parent, batch, height, width).SerializeToString())
-    frames = made.for_measuring(sources, height, width)
-    figures = compare(maps_of(parent.data, frames), maps_of(content, frames))
+    content = tag(parent, name, _fix_dimensions(parent, batch, height, width).SerializeToString())
+    frames = collect_frames(clips, height, width)
+    figures = compare(compute_maps(parent.data, frames), compute_maps(content, frames))
     settings = {"batch": batch, "height": height, "width": width}
-    return publish(parent, Variant(name, content, figures, settings), PARITY, output, sources)
+    return publish(parent, Variant(name, content, figures, settings), PARITY, output, clips)
 
 
-def _fixed(parent: Parent, batch: int, height: int, width: int) -> ModelProto:
-    model = parent.model()
-    _set(model.graph.input[0], (batch, 3, height, width))
-    # The map's size follows from the graph; only where the parent's own follows the frame is it known beforehand.
-    same = parent.outputs[2:] == parent.inputs[2:]
-    _set(model.graph.output[0], (batch, 1, height, width) if same else (batch, 1, None, None))
-    del model.graph.value_info[:]  # shapes of the parent's
+def _fix_dimensions(parent: Parent, batch: int, height: int, width: int) -> ModelProto:
+    model = parent.load()
+    _set_shape(model.graph.input[0], (batch, 3, height, width))
+    # The map's size follows from the graph; it is known beforehand only where it is named like the frame's.
+    same = parent.output_shape[2:] == parent.input_shape[2:]
+    _set_shape(model.graph.output[0], (batch, 1, height, width) if same else (batch, 1, None, None))
+    del model.graph.value_info[:]  # the parent's shapes
     try:
         return onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
         raise ModelError(
-            f"{parent.path} cannot take {batch}×3×{height}×{width}: its nodes hold other sizes "
-            f"({' '.join(str(error).split())[:200]})"
+            f"{parent.path} cannot take frames [{batch}, 3, {height}, {width}]: some of its nodes are fixed to other "
+            f"sizes ({' '.join(str(error).split())[:200]})"
         ) from error
 
 
-def _set(value: onnx.ValueInfoProto, sizes: Sequence[int | None]) -> None:
+def _set_shape(value: onnx.ValueInfoProto, sizes: Sequence[int | None]) -> None:
+    """Fix dimensions; ``None`` leaves one as it is."""
     for dimension, size in zip(value.type.tensor_type.shape.dim, sizes, strict=True):
         if size is not None:
             dimension.dim_value = size

@@ -14,36 +14,37 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from saliency_engine.errors import ModelError
 from saliency_engine.numerics.fidelity import HALF, compare
-from saliency_exporter import sample_frames as made
-from saliency_exporter.graphs import maps_of, open_parent, put_in_order
-from saliency_exporter.variants.variant import Variant, publish, signed
+from saliency_exporter.graphs import compute_maps, open_parent, sort_nodes
+from saliency_exporter.sample_frames import collect_frames
+from saliency_exporter.variants.variant import Variant, publish, tag
 
 
-def fp16(path: Path, output: Path, sources: Sequence[str]) -> dict[str, Any]:
-    """Write ``path`` in half precision; returns the manifest.
+def fp16(path: Path, output: Path, clips: Sequence[str]) -> dict[str, Any]:
+    """Write the model ``path`` in half precision; returns the manifest.
 
-    Measured by its twin (see ``twin``). Raises ``ModelError`` when the graph cannot be converted or misses the gate.
+    It is measured by its float32 twin (see ``make_twin``). Raises ``ModelError`` when the graph cannot be converted or
+    misses the gate.
     """
     parent = open_parent(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # weights below the least half become zero: the gate judges that
             # No operator stays in float32: what the converter is wary of by default, CUDA has in half precision.
-            model = convert_float_to_float16(parent.model(), keep_io_types=True, op_block_list=[])
+            model = convert_float_to_float16(parent.load(), keep_io_types=True, op_block_list=[])
     except Exception as error:  # the converter raises what its helpers raise
         raise ModelError(f"{path} cannot be converted to half precision: {error}") from error
-    put_in_order(model)  # the converter appends its casts
-    content = signed(parent, "fp16", model.SerializeToString())
-    frames = made.for_measuring(sources, *parent.size)
-    figures = compare(maps_of(parent.data, frames), maps_of(twin(content), frames))
+    sort_nodes(model)  # the converter appends its casts
+    content = tag(parent, "fp16", model.SerializeToString())
+    frames = collect_frames(clips, *parent.size)
+    figures = compare(compute_maps(parent.data, frames), compute_maps(make_twin(content), frames))
     settings = {
         "measured": "as its float32 twin: every tensor rounded to half precision, sums within an operator in float32"
     }
-    return publish(parent, Variant("fp16", content, figures, settings), HALF, output, sources)
+    return publish(parent, Variant("fp16", content, figures, settings), HALF, output, clips)
 
 
-def twin(content: bytes) -> bytes:
-    """The graph in float32 with every tensor rounded to half precision where the half-precision graph has it so.
+def make_twin(content: bytes) -> bytes:
+    """The half-precision graph in float32, with every tensor that is half there rounded to half precision.
 
     On the CPU, ONNX Runtime computes a half-precision graph in float32 and leaves most of the roundings out, so that
     running the file itself there would measure little more than its weights. The twin rounds as a GPU stores.
@@ -66,17 +67,18 @@ def twin(content: bytes) -> bytes:
         for name in rounded:
             nodes.append(helper.make_node("Cast", [f"{name}__wide"], [f"{name}__half"], to=TensorProto.FLOAT16))
             nodes.append(helper.make_node("Cast", [f"{name}__half"], [name], to=TensorProto.FLOAT))
-    return _with_nodes(model, nodes)
+    return _rebuild(model, nodes)
 
 
 def _widen(tensor: TensorProto) -> None:
+    """Turn a half-precision tensor into float32, and leave others alone."""
     if tensor.data_type == TensorProto.FLOAT16:
         wide = numpy_helper.to_array(tensor).astype(np.float32)
         tensor.CopyFrom(numpy_helper.from_array(wide, tensor.name))
 
 
-def _with_nodes(model: ModelProto, nodes: Sequence[onnx.NodeProto]) -> bytes:
-    del model.graph.value_info[:]
+def _rebuild(model: ModelProto, nodes: Sequence[onnx.NodeProto]) -> bytes:
+    """The model with these nodes, and without the shapes inferred for the old ones."""
     graph = helper.make_graph(
         nodes, model.graph.name, model.graph.input, model.graph.output, list(model.graph.initializer)
     )

@@ -1,7 +1,7 @@
-"""A graph in 8-bit integers: static quantization, QDQ, calibrated on frames of the user's own.
+"""A graph in 8-bit integers: static quantization, QDQ, calibrated on frames of the user's own clips.
 
-The plainest settings are tried first; when they miss the gate, layers go back to float: first the ends, then as
-many of the most sensitive blocks as it takes. What is written says which settings passed.
+The plainest settings are tried first. When they miss the gate, layers go back to float: first the first and the last,
+then as many of the most sensitive blocks as it takes. The manifest says which settings passed.
 """
 
 from __future__ import annotations
@@ -20,40 +20,47 @@ from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
 from saliency_engine.errors import InputError, ModelError
 from saliency_engine.numerics.fidelity import EIGHT_BITS, Fidelity, compare
-from saliency_exporter import sample_frames as made
-from saliency_exporter.graphs import Parent, maps_of, open_parent
-from saliency_exporter.variants.blocks import Block, costly, costs, cut
-from saliency_exporter.variants.variant import Variant, publish, signed
+from saliency_exporter.graphs import Parent, compute_maps, open_parent, open_session
+from saliency_exporter.sample_frames import Frames, decode_clips
+from saliency_exporter.variants.blocks import Block, choose_costly, cut, measure_costs
+from saliency_exporter.variants.variant import Variant, publish, tag
 
-_ROOM = 1 - 0.998
-_BUDGETS = (0.9 * _ROOM, 0.7 * _ROOM, 0.5 * _ROOM, 0.3 * _ROOM)  # of 1 − r, for what stays in int8; it adds up roughly
-_HOPELESS = 10 * _ROOM
-_PROBES = 4  # frames that sensitivity is measured on: 250 blocks of U2NETP take minutes as it is
+_ALLOWED = 1 - 0.998
+"""The 1 − r that the gate allows."""
+_BUDGETS = (0.9 * _ALLOWED, 0.7 * _ALLOWED, 0.5 * _ALLOWED, 0.3 * _ALLOWED)
+"""What blocks that stay in int8 may cost together, in turn; costs add up only roughly."""
+_HOPELESS = 10 * _ALLOWED
+_PROBES = 4  # frames that a block's cost is measured on: the 250 blocks of U2NETP take minutes as it is
 
 
 def int8(path: Path, output: Path, calibration: Sequence[str]) -> dict[str, Any]:
-    """Write ``path`` in int8; returns the manifest.
+    """Write the model ``path`` in int8; returns the manifest.
 
-    ``calibration`` names clips or tables. Of each clip's frames every other one calibrates; those between are held
-    out, and the gate is measured on them alone. Raises ``ModelError`` when no settings pass the gate, ``InputError``.
+    ``calibration`` names clips or tables. Every other of their frames calibrates; those between are held out, and the
+    gate is measured on them alone. Raises ``ModelError`` when no settings pass the gate, and ``InputError`` when
+    there is no frame to hold out.
     """
     parent = open_parent(path)
-    frames = made.from_sources(calibration, *parent.size)
+    frames = decode_clips(calibration, *parent.size)
     learn, held_out = frames[0::2], frames[1::2]
     if not len(held_out):
-        raise InputError(f"{', '.join(calibration)}: one frame is not enough, some must be held out")
-    reference = maps_of(parent.data, held_out)
+        raise InputError(
+            f"{', '.join(calibration)}: only one frame can be decoded, and int8 needs at least two: one to calibrate "
+            "on and one to measure on"
+        )
+    reference = compute_maps(parent.data, held_out)
     tried: list[tuple[str, Fidelity, bytes]] = []
     with TemporaryDirectory(prefix="saliency-int8-") as folder:
-        prepared = _prepared(parent, Path(folder))
-        for how, in_float in _settings(prepared, learn, tried):
-            content = signed(parent, "int8", _quantized(prepared, learn, in_float, Path(folder)))
-            tried.append((how, compare(reference, maps_of(content, held_out)), content))
+        prepared = _prepare(parent, Path(folder))
+        for settings_text, in_float in _choose_settings(prepared, learn, tried):
+            content = tag(parent, "int8", _quantize(prepared, learn, in_float, Path(folder)))
+            tried.append((settings_text, compare(reference, compute_maps(content, held_out)), content))
             if not EIGHT_BITS.misses(tried[-1][1]):
                 break
-    how, figures, content = max(tried, key=lambda attempt: (not EIGHT_BITS.misses(attempt[1]), attempt[1].correlation))
+    best = max(tried, key=lambda attempt: (not EIGHT_BITS.misses(attempt[1]), attempt[1].correlation))
+    settings_text, figures, content = best
     settings = {
-        "settings": how,
+        "settings": settings_text,
         "format": "QDQ, static, weights int8 per channel, activations uint8 by minimum and maximum",
         "calibration_frames": len(learn),
         "tried": [{"settings": name, **asdict(reached)} for name, reached, _ in tried],
@@ -62,10 +69,13 @@ def int8(path: Path, output: Path, calibration: Sequence[str]) -> dict[str, Any]
     return publish(parent, Variant("int8", content, figures, settings), EIGHT_BITS, output, calibration)
 
 
-def _settings(
-    model: ModelProto, learn: made.Frames, tried: list[tuple[str, Fidelity, bytes]]
+def _choose_settings(
+    model: ModelProto, learn: Frames, tried: list[tuple[str, Fidelity, bytes]]
 ) -> Iterator[tuple[str, list[Block]]]:
-    """What to leave in float, in the order of trying; looks at what ``tried`` has reached so far."""
+    """Settings in words with the blocks to leave in float, in the order of trying.
+
+    Looks at what ``tried`` has reached so far.
+    """
     yield "every layer in int8", []
     blocks = cut(model, (int(learn.shape[2]), int(learn.shape[3])))
     convolutions = [block for block in blocks if block.nodes[0].op_type.startswith("Conv")]
@@ -74,10 +84,10 @@ def _settings(
         return
     yield "first and last convolution in float", ends
     if 1 - tried[-1][1].correlation > _HOPELESS:
-        return  # no half of the layers could mend that
-    prices = costs(model, blocks, learn[:: max(1, len(learn) // _PROBES)])
+        return  # not even half of the layers in float could mend that
+    costs = measure_costs(model, blocks, learn[:: max(1, len(learn) // _PROBES)])
     for budget in _BUDGETS:
-        in_float = [*ends, *(block for block in costly(blocks, prices, budget) if block not in ends)]
+        in_float = [*ends, *(block for block in choose_costly(blocks, costs, budget) if block not in ends)]
         share = sum(block in convolutions for block in in_float)
         if 2 * share > len(convolutions):
             return  # that would be a float model with some int8 in it
@@ -87,14 +97,14 @@ def _settings(
         )
 
 
-def _prepared(parent: Parent, folder: Path) -> ModelProto:
+def _prepare(parent: Parent, folder: Path) -> ModelProto:
     """The parent with its constants folded and its shapes inferred, every node with a name of its own."""
     folded = folder / "folded.onnx"
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.optimized_model_filepath = str(folded)
-    onnxruntime.InferenceSession(parent.data, options, providers=["CPUExecutionProvider"])
+    open_session(
+        parent.data,
+        graph_optimization_level=onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+        optimized_model_filepath=str(folded),
+    )
     model = onnx.load(folded)
     standard = [entry for entry in model.opset_import if not entry.domain]
     del model.opset_import[:]
@@ -106,26 +116,26 @@ def _prepared(parent: Parent, folder: Path) -> ModelProto:
     return model
 
 
-class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime is not typed
+class _CalibrationFrames(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime is not typed
     """Gives calibration frames in the batches that the graph takes."""
 
-    def __init__(self, model: ModelProto, frames: made.Frames) -> None:
+    def __init__(self, model: ModelProto, frames: Frames) -> None:
         value = model.graph.input[0]
         step = value.type.tensor_type.shape.dim[0].dim_value or 1
         self._left = iter([{value.name: frames[at : at + step]} for at in range(0, len(frames) - step + 1, step)])
 
-    def get_next(self) -> dict[str, made.Frames] | None:
+    def get_next(self) -> dict[str, Frames] | None:
         return next(self._left, None)
 
 
-def _quantized(model: ModelProto, learn: made.Frames, in_float: list[Block], folder: Path) -> bytes:
-    source, target = folder / "prepared.onnx", folder / "int8.onnx"
-    onnx.save(model, source)
+def _quantize(model: ModelProto, learn: Frames, in_float: list[Block], folder: Path) -> bytes:
+    prepared, quantized = folder / "prepared.onnx", folder / "int8.onnx"
+    onnx.save(model, prepared)
     try:
         quantize_static(
-            source,
-            target,
-            _Reader(model, learn),
+            prepared,
+            quantized,
+            _CalibrationFrames(model, learn),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             reduce_range=False,
@@ -135,4 +145,4 @@ def _quantized(model: ModelProto, learn: made.Frames, in_float: list[Block], fol
         )
     except Exception as error:  # the quantizer raises what its helpers raise
         raise ModelError(f"the graph cannot be quantized: {' '.join(str(error).split())[:300]}") from error
-    return target.read_bytes()
+    return quantized.read_bytes()

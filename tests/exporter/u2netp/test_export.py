@@ -176,7 +176,7 @@ def test_a_canary_in_the_pickle_does_not_run(checkout: Checkout, tmp_path: Path,
     message = refused(checkout, tmp_path)
     assert not canary.exists()
     assert message.startswith("ModelError: ")
-    assert "no plain checkpoint" in message
+    assert "not a plain checkpoint" in message
 
 
 def test_weights_of_another_network(checkout: Checkout, tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_head_of_a_git_checkout_must_be_the_commit(checkout: Checkout, tmp_path:
         result = checkout.export(tmp_path / "model.onnx", "--upstream-commit", commit)
         assert result.exit_code == 0
         assert manifest_of(tmp_path / "model.onnx")["upstream"]["head"] == head
-        assert "differ from the audited ac7e1c81" in result.stderr
+        assert "differ from the audited commit ac7e1c81" in result.stderr
         assert "not a git checkout" not in result.stderr
 
 

@@ -68,7 +68,7 @@ def test_licence_and_card_say_what_apache_asks_for(
         manifest["upstream"]["checkpoint_sha256"],
         manifest["upstream"]["module_sha256"],
         "`[1, 3, 48, 64]`",
-        "differ from the audited commit: model/u2net.py, LICENSE",
+        "these files differ from the audited commit: model/u2net.py, LICENSE",
         f"{manifest['parity']['max_abs_difference']:.2e}",
     ):
         assert value in card
@@ -97,7 +97,7 @@ def test_parts_that_do_not_belong_together(
         "model": "is not the manifest's model",
         "licence": "is not the licence that the model was made under",
         "schema": "not a manifest of schema u2netp-mirror-export-manifest-v1",
-        "id": "is no file name",
+        "id": "cannot be a file name",
         "folder": "is not empty",
     }[what]
     if what == "model":

@@ -13,7 +13,7 @@ from click.testing import Result
 from tests.processes import saliency_batch
 from tests.rows import read_rows, write_clips
 
-from saliency_exporter import sample_frames as made
+from saliency_exporter import sample_frames
 
 Run = Callable[..., Result]
 
@@ -33,7 +33,11 @@ def checkpoint(upstream: Path, clips: dict[str, Path], tmp_path_factory: pytest.
     namespace: dict[str, type] = {}
     exec((upstream / "model" / "u2net.py").read_text(encoding="utf-8"), namespace)
     sources = [str(path) for path in clips.values()]
-    frames = [made.from_sources(sources, 320, 320, most=8), made.natural(4, 320, 320), made.extreme(320, 320)[3:7]]
+    frames = [
+        sample_frames.decode_clips(sources, 320, 320, most=8),
+        sample_frames.draw_natural(4, 320, 320),
+        sample_frames.draw_extreme(320, 320)[3:7],
+    ]
     torch.manual_seed(7)
     network = namespace["U2NETP"](3, 1).train()
     for module in network.modules():

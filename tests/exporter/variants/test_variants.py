@@ -21,8 +21,8 @@ from tests.rows import write_rows
 from tests.small_models import saliency_model
 
 from saliency_engine.models.graph.operators import ADMITTED
-from saliency_exporter import sample_frames as made
-from saliency_exporter.variants.blocks import costly, cut
+from saliency_exporter import sample_frames
+from saliency_exporter.variants.blocks import choose_costly, cut
 
 Run = Callable[..., Result]
 
@@ -99,7 +99,7 @@ def test_fix_shape_gives_the_same_maps_in_batches(run: Run, built_in: Path, tmp_
     manifest = check(output, built_in, "frequency_tuned_v1_320x320_b4")
     assert manifest["variant"] == {"name": "320x320_b4", "batch": 4, "height": 320, "width": 320}
     assert manifest["figures"]["max_abs"] <= 1e-4
-    frames = made.natural(4, 320, 320)
+    frames = sample_frames.draw_natural(4, 320, 320)
     np.testing.assert_allclose(run_model(output, frames), run_model(built_in, frames), rtol=0, atol=1e-5)
 
 
@@ -110,7 +110,7 @@ def test_fix_shape_of_a_student(run: Run, models: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.stderr
     assert "--model-id saliency_student_v2_96x64_b2" in result.stderr
     check(output, parent, "saliency_student_v2_96x64_b2")
-    frames = made.natural(2, 64, 96)
+    frames = sample_frames.draw_natural(2, 64, 96)
     alone = np.concatenate([run_model(parent, frame[None]) for frame in frames])
     np.testing.assert_allclose(run_model(output, frames), alone, rtol=0, atol=1e-5)
 
@@ -163,7 +163,7 @@ def test_int8(run: Run, exported: Path, tmp_path: Path, short_clips: list[Path])
     assert manifest["figures"]["delta_mean"] <= 0.02
     assert manifest["variant"]["tried"][-1]["settings"] == manifest["variant"]["settings"]
     assert "QuantizeLinear" in {node.op_type for node in onnx.load(output).graph.node}
-    frames = made.from_sources([str(short_clips[1])], 48, 64)[1::2]
+    frames = sample_frames.decode_clips([str(short_clips[1])], 48, 64)[1::2]
     pairs = [(run_model(exported, frame[None]), run_model(output, frame[None])) for frame in frames]
     assert min(np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in pairs) > 0.99
 
@@ -222,12 +222,12 @@ def test_operators_that_loaders_refuse(run: Run, tmp_path: Path) -> None:
 
 
 def test_made_frames_are_many_distinct_and_the_same_every_time() -> None:
-    natural, extreme = made.natural(16, 32, 48), made.extreme(32, 48)
+    natural, extreme = sample_frames.draw_natural(16, 32, 48), sample_frames.draw_extreme(32, 48)
     assert natural.shape == (16, 3, 32, 48)
     assert extreme.shape == (8, 3, 32, 48)
     assert len({frame.tobytes() for frame in (*natural, *extreme)}) == 24
-    np.testing.assert_array_equal(natural, made.natural(16, 32, 48))
-    np.testing.assert_array_equal(extreme, made.extreme(32, 48))
+    np.testing.assert_array_equal(natural, sample_frames.draw_natural(16, 32, 48))
+    np.testing.assert_array_equal(extreme, sample_frames.draw_extreme(32, 48))
     rgb = np.concatenate([natural, extreme]) * np.reshape((0.229, 0.224, 0.225), (3, 1, 1))
     rgb += np.reshape((0.485, 0.456, 0.406), (3, 1, 1))
     assert rgb.min() >= -1e-6
@@ -242,7 +242,7 @@ def test_blocks_left_in_float_bring_the_costs_under_the_budget(models: Path) -> 
     assert all((block.work > 0) == (block.nodes[0].op_type == "Conv") for block in blocks)
     prices = [0.001] * len(blocks)
     for budget in (1.0, 0.0105, 0.0):
-        left = costly(blocks, prices, budget)
+        left = choose_costly(blocks, prices, budget)
         rounded = [b for b in blocks if not {id(x) for x in (b, *b.readers)} <= {id(x) for x in left}]
         assert 0.001 * len(rounded) <= budget
-    assert costly(blocks, prices, 1.0) == []
+    assert choose_costly(blocks, prices, 1.0) == []
