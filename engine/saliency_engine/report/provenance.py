@@ -25,8 +25,12 @@ def describe(path: str) -> dict[str, Any]:
     """What stands at ``path``: a file with its sha256, a directory, or nothing. Reads the whole file."""
     target = Path(path)
     if target.is_file():
-        with target.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return {"path": path, "exists": True, "kind": "file", "sha256": digest}
+        return {"path": path, "exists": True, "kind": "file", "sha256": file_sha256(target)}
     kind = "directory" if target.is_dir() else "missing"
     return {"path": path, "exists": kind == "directory", "kind": kind}
+
+
+def file_sha256(path: Path) -> str:
+    """Lower-case hex sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from saliency_engine.errors import ConfigError, ModelError
+from saliency_engine.report.provenance import file_sha256
 
 AUDITED_COMMIT = "ac7e1c817ecab7c7dff5ce6b1abba61cd213ff29"
 AUDITED_SHA256 = {
@@ -136,12 +136,6 @@ def check_license(path: Path) -> None:
     added = _ADDED_CONDITIONS.search(text)
     if added:
         raise ModelError(f"{path} adds a condition to Apache-2.0 ({added[0]!r}) that this exporter cannot judge")
-
-
-def file_sha256(path: Path) -> str:
-    """Lower-case hex sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _find_first(folder: Path, names: tuple[str, ...]) -> Path | None:

@@ -12,11 +12,12 @@ import onnxruntime
 
 from saliency_engine.errors import ModelError
 from saliency_engine.numerics.fidelity import PARITY, Fidelity, compare
+from saliency_engine.report.provenance import file_sha256
 from saliency_engine.storage.atomic import write_together
 from saliency_exporter import manifest
 from saliency_exporter.graphs import MODEL_ID_KEY, compute_maps, finish_model, read_shapes
 from saliency_exporter.sample_frames import Frames, decode_clips, draw_extreme, draw_natural
-from saliency_exporter.u2netp.checkout import AUDITED_COMMIT, Checkout, file_sha256, find_checkpoint, open_checkout
+from saliency_exporter.u2netp.checkout import AUDITED_COMMIT, Checkout, find_checkpoint, open_checkout
 from saliency_exporter.u2netp.isolation import HOOK
 from saliency_exporter.u2netp.sandbox import Exported, check_torch, export_in_child
 
@@ -59,7 +60,6 @@ def export(options: ExportOptions) -> tuple[dict[str, Any], list[str]]:
     check_torch()
     checkout = open_checkout(options.upstream_dir, options.upstream_commit, options.module_path)
     checkpoint = find_checkpoint(checkout.folder, options.checkpoint)
-    inputs = {"module": checkout.module, "checkpoint": checkpoint, "license": checkout.license}
     checkpoint_sha256 = file_sha256(checkpoint)
     frames, counts = _collect_frames(options)
     exported = export_in_child(
@@ -78,25 +78,19 @@ def export(options: ExportOptions) -> tuple[dict[str, Any], list[str]]:
     figures = compare(exported.maps, compute_maps(content, frames))
     if missed := PARITY.misses(figures):
         raise ModelError(f"ONNX Runtime and torch disagree on this model: {'; '.join(missed)}")
-    parity = {**counts, **_describe_parity(figures, exported)}
+    inputs = {"module": checkout.module, "checkpoint": checkpoint, "license": checkout.license}
     document = {
         "schema": SCHEMA,
         "model_id": options.model_id,
-        "upstream": {
-            "repo": options.upstream_repo,
-            "commit": options.upstream_commit,
-            "checkpoint_path": str(checkpoint),
-            "checkpoint_sha256": checkpoint_sha256,
-            **checkout.as_json(),
-        },
+        "upstream": _describe_upstream(options, checkout, checkpoint, checkpoint_sha256),
         "export": _describe_export(options, exported),
-        "parity": parity,
+        "parity": {**counts, **_describe_parity(figures, exported)},
         "outputs": manifest.describe_output(options.output, content),
         "run_provenance": manifest.describe_run(inputs, options.output, content, asdict(options)),
     }
     target = options.manifest_out or manifest.default_path(options.output)
     write_together({options.output: content, target: manifest.serialize(document)})
-    return document, _list_remarks(checkout, exported.answer, parity)
+    return document, _list_remarks(checkout, exported)
 
 
 def _collect_frames(options: ExportOptions) -> tuple[Frames, dict[str, int]]:
@@ -135,6 +129,18 @@ def _finish_graph(exported: Exported, options: ExportOptions, checkpoint_sha256:
     )
 
 
+def _describe_upstream(
+    options: ExportOptions, checkout: Checkout, checkpoint: Path, checkpoint_sha256: str
+) -> dict[str, Any]:
+    return {
+        "repo": options.upstream_repo,
+        "commit": options.upstream_commit,
+        "checkpoint_path": str(checkpoint),
+        "checkpoint_sha256": checkpoint_sha256,
+        **checkout.as_json(),
+    }
+
+
 def _describe_export(options: ExportOptions, exported: Exported) -> dict[str, Any]:
     return {
         "opset": options.opset,
@@ -157,14 +163,20 @@ def _describe_parity(figures: Fidelity, exported: Exported) -> dict[str, Any]:
         "max_abs_difference": figures.max_abs,
         "mean_abs_difference": figures.mae,
         "limit": PARITY.max_abs,
-        "mean_map_deviation": float(exported.maps.std(axis=(1, 2)).mean()),
+        "mean_map_deviation": _measure_deviation(exported),
         "torch": exported.answer["torch"],
         "onnxruntime": onnxruntime.__version__,
     }
 
 
-def _list_remarks(checkout: Checkout, answer: dict[str, Any], parity: dict[str, Any]) -> list[str]:
-    remarks = []
+def _measure_deviation(exported: Exported) -> float:
+    """Standard deviation within a map, on average: near 0 the maps are flat, and equal maps prove little."""
+    return float(exported.maps.std(axis=(1, 2)).mean())
+
+
+def _list_remarks(checkout: Checkout, exported: Exported) -> list[str]:
+    """What the user should know, and what does not stop the export."""
+    remarks, answer = [], exported.answer
     if checkout.differing:
         remarks.append(
             f"these files of {checkout.folder} differ from the audited commit {AUDITED_COMMIT[:8]}: "
@@ -183,6 +195,6 @@ def _list_remarks(checkout: Checkout, answer: dict[str, Any], parity: dict[str, 
     for what in ("missing", "unexpected"):
         if answer[what]:
             remarks.append(f"loaded with {len(answer[what])} {what} weights: {', '.join(answer[what][:3])} …")
-    if parity["mean_map_deviation"] < 1e-3:
+    if _measure_deviation(exported) < 1e-3:
         remarks.append("the network's maps are nearly flat: is the checkpoint a trained one?")
     return remarks

@@ -9,11 +9,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from saliency_engine.errors import ModelError, OutputError
+from saliency_engine.report.provenance import file_sha256
 from saliency_engine.storage.atomic import write_together
 from saliency_exporter import manifest as manifests
 from saliency_exporter.graphs import read_model
 from saliency_exporter.u2netp.card import compose_card, compose_license
-from saliency_exporter.u2netp.checkout import check_license, file_sha256, find_notice
+from saliency_exporter.u2netp.checkout import check_license, find_notice
 from saliency_exporter.u2netp.export import SCHEMA
 
 LICENSE_NAME = "Apache-2.0-u2netp.txt"

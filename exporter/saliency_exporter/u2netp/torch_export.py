@@ -64,7 +64,7 @@ def build_network(path: Path, sha256: str) -> nn.Module:
     exec(compile(_read_hashed(path, sha256), str(path), "exec"), module.__dict__)
     kind = getattr(module, "U2NETP", None)
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
-        raise ModelError(f"{path} defines no torch network U2NETP")
+        raise ModelError(f"{path} defines no network U2NETP")
     try:
         inspect.signature(kind).bind(3, 1)
     except TypeError:
