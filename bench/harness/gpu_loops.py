@@ -29,7 +29,7 @@ from saliency_engine.models.load import Model, load_model
 from saliency_engine.numerics.fidelity import EIGHT_BITS, HALF, compare
 from saliency_engine.storage.locate import Locator
 from saliency_engine.types import ClipReference, DecodeSpec, Head
-from saliency_engine.video.decode import decode_clip
+from saliency_engine.video.decode import decode_frames
 
 SIZE = (320, 320)
 _WARM_UP = 3
@@ -133,11 +133,9 @@ def _frames(clips: Sequence[Path], width: int, height: int, count: int) -> NDArr
     """``count`` frames of the clips, again and again where they are fewer."""
     locator = Locator(RunConfig(model="frequency_tuned_v1"))
     spec = DecodeSpec(width=width, height=height, sampling=Head(8, 8), color="auto")
-    found = []
-    for clip in clips:
-        slot = np.zeros((spec.frames_per_clip, 3, height, width), np.uint16)
-        found += list(slot[: decode_clip(locator.locate(ClipReference(str(clip))), spec, slot).frames])
-    return np.stack([found[n % len(found)] for n in range(count)])
+    decoded = [decode_frames(locator.locate(ClipReference(str(clip))), spec)[0] for clip in clips]
+    frames = np.concatenate(decoded)
+    return frames[np.arange(count) % len(frames)]
 
 
 def _size(path: Path) -> tuple[int, int]:

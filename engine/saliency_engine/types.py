@@ -170,6 +170,11 @@ class DecodeSpec:
         """The most frames that a clip can yield (K)."""
         return self.sampling.frames_per_clip
 
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """The shape of a clip's frames: (K, 3, height, width)."""
+        return self.frames_per_clip, 3, self.height, self.width
+
 
 def decode_spec(config: RunConfig, width: int, height: int) -> DecodeSpec:
     """How clips are sampled and sized under ``config`` for a model whose input is ``width`` × ``height`` pixels."""

@@ -17,7 +17,7 @@ from saliency_engine.storage.locate import Locator
 from saliency_engine.tables.formats import is_table
 from saliency_engine.tables.input import open_table
 from saliency_engine.types import ClipReference, DecodeSpec, Uniform
-from saliency_engine.video.decode import decode_clip
+from saliency_engine.video.decode import decode_frames
 from saliency_engine.video.synthetic import natural_fields
 
 Frames = NDArray[np.float32]
@@ -103,10 +103,9 @@ def _config() -> RunConfig:
 
 
 def _decode_clip(locator: Locator, clip: ClipReference, spec: DecodeSpec) -> Frames:
-    pictures = np.zeros((spec.frames_per_clip, 3, spec.height, spec.width), np.uint16)
-    count = decode_clip(locator.locate(clip), spec, pictures).frames
-    frames = np.empty((count, 3, spec.height, spec.width), np.float32)
-    normalize(pictures[:count], frames)
+    pictures, _ = decode_frames(locator.locate(clip), spec)
+    frames = np.empty(pictures.shape, np.float32)
+    normalize(pictures, frames)
     return frames
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saliency_engine.errors import WorkerError
+from saliency_engine.types import DecodeSpec
 
 
 class Ring:
@@ -43,6 +44,11 @@ class Ring:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _attached, (self._shape, reduction.DupFd(self._handle))
+
+
+def ring_slots_for(spec: DecodeSpec, workers: int, batch_size: int) -> int:
+    """Ring slots of a run, a clip each: two clips ahead of every worker, and enough frames to fill two batches."""
+    return 2 * workers + -(-2 * batch_size // spec.frames_per_clip)
 
 
 def _anonymous_file(size: int) -> int:

@@ -34,9 +34,9 @@ def ffmpeg_version() -> str:
 def decode_clip(request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint16]) -> DecodedClip:
     """Decode the sampled frames of one clip into ``out``.
 
-    ``out`` is ``[spec.frames_per_clip, 3, spec.height, spec.width]`` uint16, C-contiguous; its first ``frames`` entries
-    are written as 16-bit R'G'B' (gamma-coded, 65535 is white), the others are undefined. The motion is measured on
-    luma code values scaled to 8 bits, whatever their range. Raises ``DecodeError`` with a reason for people.
+    ``out`` is uint16 of ``spec.shape``, C-contiguous; its first ``frames`` entries are written as 16-bit R'G'B'
+    (gamma-coded, 65535 is white), the others are undefined. The motion is measured on luma code values scaled to
+    8 bits, whatever their range. Raises ``DecodeError`` with a reason for people.
     """
     started = time.perf_counter()
     try:
@@ -46,6 +46,13 @@ def decode_clip(request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint16])
     if not motion:
         raise DecodeError("the file holds no frame that can be decoded")
     return DecodedClip(tuple(motion), time.perf_counter() - started)
+
+
+def decode_frames(request: ClipRequest, spec: DecodeSpec) -> tuple[NDArray[np.uint16], DecodedClip]:
+    """The sampled frames of one clip, ``[frames, 3, height, width]``, in memory of their own; as ``decode_clip``."""
+    out = np.zeros(spec.shape, np.uint16)
+    decoded = decode_clip(request, spec, out)
+    return out[: decoded.frames], decoded
 
 
 def _decode(request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint16]) -> list[float]:

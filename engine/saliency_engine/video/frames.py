@@ -27,7 +27,7 @@ class Shown:
         return self.frame.pts
 
 
-def packets(clip: OpenClip, sought: bool = False) -> Iterator[Packet[VideoStream]]:
+def read_packets(clip: OpenClip, sought: bool = False) -> Iterator[Packet[VideoStream]]:
     """The video stream's packets from here on, and a last empty one that makes the decoder give what it holds.
 
     ``sought`` says that here is not the start. Raises ``DecodeError`` where the file cannot be read to its end, or ends
@@ -64,7 +64,7 @@ def _check_end(clip: OpenClip, read: Packets) -> None:
         raise DecodeError(f"the file is cut off: {what} (--accept-short takes the frames that are there)")
 
 
-def frames(clip: OpenClip, key: int | None = None) -> Iterator[Shown]:
+def read_frames(clip: OpenClip, key: int | None = None) -> Iterator[Shown]:
     """Frames from here on, or from the keyframe packet with pts ``key`` on; nothing if that packet is passed by.
 
     Raises ``DecodeError`` saying how many frames came before the decoder gave up.
@@ -72,7 +72,7 @@ def frames(clip: OpenClip, key: int | None = None) -> Iterator[Shown]:
     count = 0
     started, damaged = key is None, False
     corrupt: set[int | None] = set()  # times of packets that the demuxer flagged; the decoder does not hand it on
-    for packet in packets(clip, sought=key is not None):
+    for packet in read_packets(clip, sought=key is not None):
         if not started:
             if packet.is_keyframe and packet.pts is not None and key is not None and packet.pts > key:
                 return

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 
 from saliency_engine.errors import DecodeError
 from saliency_engine.types import DecodeSpec, Head, Uniform
-from saliency_engine.video import frames as playback
 from saliency_engine.video.container import OpenClip
-from saliency_engine.video.frames import Shown
+from saliency_engine.video.frames import Shown, read_frames, read_packets
 
 Open = Callable[[], AbstractContextManager[OpenClip]]
 Times = NDArray[np.int64]
@@ -111,7 +110,7 @@ def _scan(open_clip: Open) -> Timeline:
     with open_clip() as clip:
         # AVI keeps all of its index in memory: passing 524,288 packets by took 2.5 s more than asking it.
         _refuse_more(len(clip.stream.index_entries))
-        for packet in playback.packets(clip):
+        for packet in read_packets(clip):
             if not packet.size or packet.is_discard:
                 continue
             if (pts := packet.pts) is None:
@@ -159,7 +158,7 @@ def _by_count(
         slots = {index: slot for slot, index in enumerate(indices)}
         count = 0
         with open_clip() as clip:
-            for frame in playback.frames(clip):
+            for frame in read_frames(clip):
                 if count in slots:
                     yield slots[count], frame
                 count += 1
@@ -172,7 +171,7 @@ def _by_count(
 
 def _by_seeking(clip: OpenClip, timeline: Timeline, wanted: list[int]) -> Generator[Sampled, None, int | None]:
     """Yield the frame of each wanted time. Returns their number; ``None`` at the first that does not come out sound."""
-    frames = playback.frames(clip)
+    frames = read_frames(clip)
     position = -1  # index into timeline.pts of the newest decoded frame
     for slot, pts in enumerate(wanted):
         # Never a keyframe later than the frame: the frames shown before an open group's keyframe need the
@@ -182,7 +181,7 @@ def _by_seeking(clip: OpenClip, timeline: Timeline, wanted: list[int]) -> Genera
         try:
             if int(np.searchsorted(timeline.pts, key)) - position > SEEK_PAYS:
                 clip.container.seek(int(seek_to), stream=clip.stream)
-                frames = playback.frames(clip, int(key))
+                frames = read_frames(clip, int(key))
             frame = next((frame for frame in frames if frame.pts is None or frame.pts >= pts), None)
         except (DecodeError, av.FFmpegError):
             return None
@@ -202,7 +201,7 @@ def _in_order(clip: OpenClip, _: Timeline, wanted: list[int]) -> Generator[Sampl
     shown: Shown | None = None
     yielded: Shown | None = None
     slot, due = 0, 0
-    for frame in playback.frames(clip):
+    for frame in read_frames(clip):
         if frame.pts is None or (shown is not None and shown.pts is not None and frame.pts < shown.pts):
             return None
         before = due

@@ -15,10 +15,10 @@ from tests.clips import Encode, planar_frame
 
 from saliency_engine.config import RunConfig
 from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec, Uniform, decode_spec
-from saliency_engine.video import frames as playback
 from saliency_engine.video import sampling
 from saliency_engine.video.container import opened
 from saliency_engine.video.decode import decode_clip
+from saliency_engine.video.frames import read_frames
 
 LOSSLESS = {"qp": "0", "bf": "2"}
 UNEVEN = (2, 3, 7, 1, 9, 2)
@@ -155,14 +155,13 @@ def test_seeking_gives_what_decoding_in_order_gives(
 def test_seeking_skips_frames(encode: Encode, monkeypatch: pytest.MonkeyPatch) -> None:
     path = encode("closed.mp4", size=(160, 68), frames=96, gop=12, options=X264)
     seen = []
-    original = playback.frames
 
     def counting(*arguments: object) -> object:
-        for frame in original(*arguments):  # type: ignore[arg-type]
+        for frame in read_frames(*arguments):  # type: ignore[arg-type]
             seen.append(frame.pts)
             yield frame
 
-    monkeypatch.setattr(playback, "frames", counting)
+    monkeypatch.setattr(sampling, "read_frames", counting)
     spec = DecodeSpec(64, 64, Uniform(4), "auto")
     frames = list(sampling.select(lambda: opened(request(path), spec), spec))
     assert len(frames) == 4

@@ -20,10 +20,8 @@ from saliency_engine.errors import InferenceError
 from saliency_engine.jobs.bench.repeating_locator import RepeatingLocator
 from saliency_engine.jobs.bench.window import EnoughError, Window
 from saliency_engine.pipeline.engine import Engine
-from saliency_engine.pipeline.frame_batch import Batch, Clip
-from saliency_engine.storage.locate import Locator
-from saliency_engine.types import ClipReference, ClipResult, Status, decode_spec, row_batch_of
-from saliency_engine.video.decode import decode_clip
+from saliency_engine.pipeline.one_clip import compute_clip
+from saliency_engine.types import ClipReference, ClipResult, Status, row_batch_of
 
 Rows = Mapping[ClipReference, tuple[float, float]]
 """(mean, var) by clip."""
@@ -80,7 +78,7 @@ def probe(job: Job) -> Probe:
         results = [result for _, found in engine.results(table) for result in found]
         seconds = (time.perf_counter() - started) / len(results)
         good = [clip for clip, result in zip(job.clips, results, strict=False) if result.status is Status.OK]
-        maps = [_maps(engine, clip) for clip in good[:MAPPED_CLIPS]]
+        maps = [compute_clip(clip, engine.session, engine.config).maps for clip in good[:MAPPED_CLIPS]]
         empty = np.empty((0, engine.session.map_height, engine.session.map_width), np.float32)
         return Probe(engine.session.provider, tuple(results), seconds, np.concatenate([empty, *maps]))
 
@@ -138,18 +136,3 @@ def _keep(
         if result.mean is None or result.var is None:
             raise InferenceError(f"{source.path}: {result.status}: {result.reason}")
         rows[source] = result.mean, result.var
-
-
-def _maps(engine: Engine, clip: ClipReference) -> NDArray[np.float32]:
-    """One clip's maps, which the engine itself does not give out, by the engine's session."""
-    session, spec = engine.session, decode_spec(engine.config, engine.session.width, engine.session.height)
-    frames = np.zeros((spec.frames_per_clip, 3, spec.height, spec.width), np.uint16)
-    request = Locator(engine.config).locate(clip)
-    decoded = decode_clip(request, spec, frames)
-    maps = np.empty((decoded.frames, session.map_height, session.map_width), np.float32)
-    batch = Batch.allocate(session, decoded.frames)
-    batch.add(Clip(request, decoded, 0, frames, maps))
-    (done,) = batch.run(session)
-    if done.failure:
-        raise InferenceError(done.failure)
-    return maps
