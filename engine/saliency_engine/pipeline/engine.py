@@ -19,6 +19,7 @@ from saliency_engine.pipeline.feeder import Feeder
 from saliency_engine.pipeline.loop import Counts, Pipeline
 from saliency_engine.pipeline.memo import Memo, memo_context
 from saliency_engine.pipeline.pool import DecodePool
+from saliency_engine.pipeline.ring import ring_slots_for
 from saliency_engine.pipeline.worker import claim_open_files, start_fork_server
 from saliency_engine.storage.locate import Locator
 from saliency_engine.tables import rows
@@ -30,7 +31,7 @@ class Engine:
     """Puts saliency on rows. Use it as a context manager, or ``close`` it.
 
     ``config.memo`` names the memo file; empty or ``off`` keeps none. ``model`` is what ``load_model(config)`` gave, for
-    callers that needed it earlier; ``planner`` replaces ``Planner(config)``, which tells clips apart.
+    callers that needed it earlier; ``locator`` replaces ``Locator(config)``, which finds the clips' files.
 
     Raises ``ModelError``, ``ProviderError`` or ``MemoError`` when it cannot start.
     """
@@ -54,8 +55,7 @@ class Engine:
             path = None if config.memo in {"", "off"} else Path(config.memo)
             self._memo = Memo(path, memo_context(self.model.sha256, self.session.provider, self._spec))
             opened.callback(self._memo.close)
-            # Two clips ahead of every worker, and enough frames to fill two batches.
-            ring_slots = 2 * self.decode_workers + -(-2 * config.batch_size // self._spec.frames_per_clip)
+            ring_slots = ring_slots_for(self._spec, self.decode_workers, config.batch_size)
             self._pool = DecodePool(self._spec, self.decode_workers, ring_slots, config.clip_timeout)
             opened.callback(self._pool.close)
             feeder = Feeder(self.session, self._pool, config.batch_size, self.clock)

@@ -1,4 +1,4 @@
-"""Decoded clips fed to the model: their frames gathered into batches, the batches run in threads, the maps measured."""
+"""Decoded clips to the model: frames are gathered into frame batches, which run in threads; the maps are measured."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from saliency_engine.inference.session import Session
 from saliency_engine.numerics.aggregate import measure
 from saliency_engine.numerics.normalize import normalize
 from saliency_engine.pipeline.clock import Clock
-from saliency_engine.pipeline.frame_batch import Batch, Clip
-from saliency_engine.pipeline.pool import DecodePool
-from saliency_engine.types import ClipRequest, ClipStatistics, DecodedClip
+from saliency_engine.pipeline.frame_batch import ClipFrames, FrameBatch
+from saliency_engine.pipeline.pool import DecodedInRing, DecodePool
+from saliency_engine.types import ClipRequest, ClipStatistics
 
 Measured = tuple[ClipRequest, ClipStatistics | ClipError]
 
 
 class Feeder:
-    """Keeps the model at work on what ``pool`` has decoded. Owns the batches and the model's threads.
+    """Keeps the model at work on what ``pool`` has decoded. Owns the frame batches and the model's threads.
 
-    ``connection`` can be waited for: it is ready when a batch may have come back.
+    ``connection`` can be waited for: it is ready when a frame batch may have come back.
     """
 
     def __init__(self, session: Session, pool: DecodePool, batch_size: int, clock: Clock) -> None:
         self._session, self._pool, self._clock = session, pool, clock
-        self._decoded: deque[Clip] = deque()
+        self._decoded: deque[ClipFrames] = deque()
         # Enough with the model, so that it never waits for the end of a batch, and one being filled.
-        self._spare = [Batch.allocate(session, batch_size) for _ in range(session.batches_at_once + 1)]
+        self._spare = [FrameBatch.allocate(session, batch_size) for _ in range(session.batches_at_once + 1)]
         self._spare_maps: list[NDArray[np.float32]] = []
-        self._filling: Batch | None = None
-        self._running: deque[tuple[Batch, Future[list[Measured]]]] = deque()
+        self._filling: FrameBatch | None = None
+        self._running: deque[tuple[FrameBatch, Future[list[Measured]]]] = deque()
         self._threads = ThreadPoolExecutor(session.batches_at_once, thread_name_prefix="model")
         self._cold = True
         self.connection, self._signal = multiprocessing.Pipe(duplex=False)
 
     @property
     def busy(self) -> bool:
-        """Batches are with the model."""
+        """The model has frame batches to run."""
         return bool(self._running)
 
     @property
     def fault(self) -> str:
-        """Why no clip can have numbers from this model; empty for a sound one."""
+        """Why this model can give no clip its numbers; empty for a sound one."""
         return self._session.fault
 
     def warm(self) -> None:
@@ -56,12 +56,13 @@ class Feeder:
             self._cold = False
             self._threads.submit(_load_kernels)
 
-    def add(self, request: ClipRequest, slot: int, decoded: DecodedClip) -> None:
-        """Queue a clip whose frames are in the pool's ``slot``; the slot is released when they are in batches."""
-        self._decoded.append(Clip(request, decoded, slot, self._pool.frames[slot], self._take_maps()))
+    def add(self, clip: DecodedInRing) -> None:
+        """Queue a decoded clip; its ring slot is released as soon as all of its frames are in frame batches."""
+        frames = self._pool.frames[clip.ring_slot]
+        self._decoded.append(ClipFrames(clip.request, clip.decoded, clip.ring_slot, frames, self._take_maps()))
 
     def feed(self) -> None:
-        """Fill batches from the clips queued and hand them to the model when it is time."""
+        """Fill frame batches from the queued clips, and hand each to the model when it is time."""
         while self._decoded and (self._filling or self._spare):
             self._filling = self._filling or self._spare.pop()
             clip = self._decoded[0]
@@ -69,7 +70,7 @@ class Feeder:
                 self._filling.add(clip)
             if clip.batched == clip.decoded.frames:
                 self._decoded.popleft()
-                self._pool.release(clip.slot)
+                self._pool.release(clip.ring_slot)
             if self._filling.full:
                 self._dispatch()
         # A graph that takes one frame at a time gains nothing by waiting for more; any other waits until it is full
@@ -78,7 +79,7 @@ class Feeder:
             self._dispatch()
 
     def collect(self) -> Iterator[tuple[int, list[Measured]]]:
-        """The batches that have come back, in order: how many frames each had, and the clips complete with it."""
+        """Yield, in order, what has come back: a frame batch's number of frames, and the clips complete with it."""
         while self.connection.poll():
             self.connection.recv_bytes()
         while self._running and self._running[0][1].done():
@@ -89,7 +90,7 @@ class Feeder:
             yield frames, measured
 
     def close(self) -> None:
-        """Stop the model's threads after the batches they are at."""
+        """Stop the model's threads, each after the frame batch that it is running."""
         self._threads.shutdown(wait=True, cancel_futures=True)
         self.connection.close()
         self._signal.close()
@@ -108,8 +109,8 @@ class Feeder:
             future.add_done_callback(lambda _: self._signal.send_bytes(b"."))
             self._running.append((batch, future))
 
-    def _run(self, batch: Batch) -> list[Measured]:
-        """In a thread of the model's: run a batch and measure the clips that are complete with it."""
+    def _run(self, batch: FrameBatch) -> list[Measured]:
+        """In one of the model's threads: run a frame batch and measure the clips that are complete with it."""
         with self._clock.shared("infer"):
             complete = batch.run(self._session)
         with self._clock.shared("aggregate"):
@@ -124,7 +125,7 @@ def _load_kernels() -> None:
     measure(np.zeros((1, 1, 1), np.float32), np.zeros(1))
 
 
-def _measure(clip: Clip) -> ClipStatistics | ClipError:
+def _measure(clip: ClipFrames) -> ClipStatistics | ClipError:
     if clip.failure is not None:
         return InferenceError(clip.failure)
     try:

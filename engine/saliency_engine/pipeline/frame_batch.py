@@ -1,6 +1,6 @@
-"""Fixed-shape batches filled with frames of whatever clips are ready.
+"""Frame batches of fixed shape, filled with the frames of whatever clips are ready.
 
-A ``Batch`` owns the model's input and output arrays; a few of them take turns, one being filled while the others are
+A ``FrameBatch`` owns the model's input and output arrays. A few of them take turns: one is filled while the others are
 with the model.
 """
 
@@ -18,25 +18,24 @@ from saliency_engine.types import ClipRequest, DecodedClip
 
 
 @dataclass
-class Clip:
-    """A decoded clip on its way through the model.
-
-    ``frames``: uint16 ``[K, 3, H, W]``, a view of its shared-memory slot, valid until ``slot`` is given back.
-    ``maps``: float32, at least ``[K, map_H, map_W]``, filled by the batches that its frames are in. ``failure``: why
-    one of them gave none.
-    """
+class ClipFrames:
+    """A decoded clip's frames on their way through the model, and their maps."""
 
     request: ClipRequest
     decoded: DecodedClip
-    slot: int
+    ring_slot: int
     frames: NDArray[np.uint16]
+    """``[K, 3, H, W]``, a view of the ring slot, valid until that is released."""
     maps: NDArray[np.float32]
+    """At least ``[K, map_H, map_W]``, filled by the frame batches that the frames are in."""
     batched: int = 0
+    """How many of the frames are in frame batches."""
     failure: str | None = None
+    """Why the model gave no map of a frame; ``None`` where it gave all so far."""
     _mapped: int = 0
     _counting: threading.Lock = field(default_factory=threading.Lock)  # its frames may be in two batches at once
 
-    def count(self) -> bool:
+    def count_mapped(self) -> bool:
         """Count a frame as done; whether it was the last."""
         with self._counting:
             self._mapped += 1
@@ -44,15 +43,18 @@ class Clip:
 
 
 @dataclass
-class Batch:
+class FrameBatch:
     """Input and output arrays of one model run, and whose frames are in them."""
 
     inputs: NDArray[np.uint16]
+    """``[frames, 3, H, W]``; the first ``len(owners)`` are in use."""
     outputs: NDArray[np.float32]
-    owners: list[tuple[Clip, int]] = field(default_factory=list)
+    """``[frames, map_H, map_W]``."""
+    owners: list[tuple[ClipFrames, int]] = field(default_factory=list)
+    """For each frame in ``inputs``, its clip and its place in the clip's sample."""
 
     @classmethod
-    def allocate(cls, session: Session, batch_size: int) -> Batch:
+    def allocate(cls, session: Session, batch_size: int) -> FrameBatch:
         """Arrays for ``batch_size`` frames, rounded up to whole calls of the graph."""
         frames = -(-batch_size // session.frames_per_call) * session.frames_per_call
         return cls(
@@ -65,14 +67,14 @@ class Batch:
         """No room for another frame."""
         return len(self.owners) == len(self.inputs)
 
-    def add(self, clip: Clip) -> None:
+    def add(self, clip: ClipFrames) -> None:
         """Copy as many of the clip's remaining frames as fit."""
         while clip.batched < clip.decoded.frames and not self.full:
             self.inputs[len(self.owners)] = clip.frames[clip.batched]
             self.owners.append((clip, clip.batched))
             clip.batched += 1
 
-    def run(self, session: Session) -> list[Clip]:
+    def run(self, session: Session) -> list[ClipFrames]:
         """Run the model on the frames added so far and hand every map to its clip.
 
         The last call of the graph is padded with what lies there. Returns the clips whose last frame this was; those
@@ -90,6 +92,6 @@ class Batch:
                 clip.maps[frame] = self.outputs[index]
             else:
                 clip.failure = failure
-            if clip.count():
+            if clip.count_mapped():
                 complete.append(clip)
         return complete

@@ -1,4 +1,4 @@
-"""The only module that knows every stage: rows → plan → decode → batch → infer → aggregate → results, in order.
+"""The only module that knows every stage: rows → locate → decode → batch → infer → aggregate → results, in order.
 
 One thread drives an event loop; decoding runs in worker processes, the model in the feeder's threads. Everything is
 bounded: row batches under way by ``_OPEN_BATCHES``, decoded frames by the ring's slots, maps by the clips in the ring
@@ -20,7 +20,7 @@ from saliency_engine.numerics.aggregate import summarize
 from saliency_engine.pipeline.clock import Clock
 from saliency_engine.pipeline.feeder import Feeder
 from saliency_engine.pipeline.memo import Memo
-from saliency_engine.pipeline.pool import DecodePool
+from saliency_engine.pipeline.pool import DecodedInRing, DecodePool, NotDecoded
 from saliency_engine.storage.locate import Locator
 from saliency_engine.types import (
     ClipRequest,
@@ -140,11 +140,11 @@ class Pipeline:
     def _advance(self) -> None:
         """Do everything that can be done without waiting."""
         while self._todo and self._pool.ready:
-            with self._clock("plan"):
-                self._plan(*self._todo.popleft())
+            with self._clock("locate"):
+                self._take_up(*self._todo.popleft())
         self._feeder.feed()
 
-    def _plan(self, opened: _OpenBatch, index: int) -> None:
+    def _take_up(self, opened: _OpenBatch, index: int) -> None:
         place = (opened, index)
         try:
             request = self._locator.locate(opened.batch.clips[index])
@@ -170,13 +170,13 @@ class Pipeline:
 
     def _wait(self) -> None:
         multiprocessing.connection.wait([*self._pool.connections, self._feeder.connection], self._pool.seconds_left())
-        for request, slot, outcome in self._pool.collect():
-            if isinstance(outcome, ClipError):
-                self._pool.release(slot)
-                self._finish(request, outcome)
-            else:
-                self._clock.add("decode", outcome.seconds)
-                self._feeder.add(request, slot, outcome)
+        for clip in self._pool.collect():
+            match clip:
+                case NotDecoded(request, error):
+                    self._finish(request, error)
+                case DecodedInRing(decoded=decoded):
+                    self._clock.add("decode", decoded.seconds)
+                    self._feeder.add(clip)
         for frames, measured in self._feeder.collect():
             self.counts.frames += frames
             try:

@@ -32,6 +32,23 @@ _TRIES = 2
 _CLIPS_PER_WORKER = 10_000
 
 
+@dataclass(frozen=True, slots=True)
+class DecodedInRing:
+    """A decoded clip whose frames lie in a ring slot, until ``DecodePool.release`` gives the slot to another."""
+
+    request: ClipRequest
+    decoded: DecodedClip
+    ring_slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotDecoded:
+    """A clip that could not be decoded, and why. It holds no ring slot."""
+
+    request: ClipRequest
+    error: ClipError
+
+
 @dataclass
 class _Worker:
     """``deaths`` says how earlier workers died at the same job; ``clips`` is how many this one was given."""
@@ -45,18 +62,18 @@ class _Worker:
 
 
 class DecodePool:
-    """``workers`` processes that decode one clip each at a time into one of ``slots`` shared-memory slots.
+    """``workers`` processes that decode one clip each at a time into one of ``ring_slots`` places in shared memory.
 
-    ``frames`` is the ring: uint16 ``[slots, K, 3, H, W]``. ``timeout`` is in seconds a clip. A worker that dies is
-    replaced, and its clip tried once more. Raises ``WorkerError`` when the processes cannot be started.
+    ``frames`` is the ring: uint16 ``[ring_slots, K, 3, H, W]``. ``timeout`` is in seconds a clip. A worker that dies
+    is replaced, and its clip tried once more. Raises ``WorkerError`` when the processes cannot be started.
     """
 
-    def __init__(self, spec: DecodeSpec, workers: int, slots: int, timeout: float) -> None:
+    def __init__(self, spec: DecodeSpec, workers: int, ring_slots: int, timeout: float) -> None:
         self._spec, self._timeout = spec, timeout
         self._context: Any = multiprocessing.get_context(START_METHOD)
-        self._ring = Ring((slots, spec.frames_per_clip, 3, spec.height, spec.width))
+        self._ring = Ring((ring_slots, *spec.shape))
         self.frames: NDArray[np.uint16] = self._ring.frames
-        self._free = list(range(slots))
+        self._free = list(range(ring_slots))
         self._any_started = False
         self._workers: list[_Worker] = []
         try:
@@ -68,7 +85,7 @@ class DecodePool:
 
     @property
     def ready(self) -> bool:
-        """A worker is idle and a slot is free: ``submit`` may be called."""
+        """A worker is idle and a ring slot is free: ``submit`` may be called."""
         return bool(self._free) and any(worker.job is None for worker in self._workers)
 
     @property
@@ -91,23 +108,25 @@ class DecodePool:
         index = next(index for index, worker in enumerate(self._workers) if worker.job is None)
         self._give(index, (request, self._free.pop()))
 
-    def collect(self) -> list[tuple[ClipRequest, int, DecodedClip | ClipError]]:
-        """Clips that finished, failed, timed out or killed two workers: (request, slot, outcome).
-
-        The caller owns the slot until ``release``.
-        """
-        finished = []
+    def collect(self) -> list[DecodedInRing | NotDecoded]:
+        """The clips that are done with: decoded, failed, timed out, or two workers died at them."""
+        finished: list[DecodedInRing | NotDecoded] = []
         for index, worker in enumerate(self._workers):
             if worker.job is not None and (outcome := self._outcome(index)) is not None:
-                finished.append((*worker.job, outcome))
+                request, ring_slot = worker.job
+                if isinstance(outcome, DecodedClip):
+                    finished.append(DecodedInRing(request, outcome, ring_slot))
+                else:
+                    self.release(ring_slot)
+                    finished.append(NotDecoded(request, outcome))
                 self._workers[index].job = None
                 if self._workers[index].clips >= _CLIPS_PER_WORKER:
                     self._replace(index)
         return finished
 
-    def release(self, slot: int) -> None:
-        """Give a slot back; its frames may be overwritten from now on."""
-        self._free.append(slot)
+    def release(self, ring_slot: int) -> None:
+        """Let another clip have a ring slot; its frames may be overwritten from now on."""
+        self._free.append(ring_slot)
 
     def close(self) -> None:
         """Stop every worker at once, whatever it is doing."""

@@ -112,10 +112,10 @@ def serve(connection: Connection, ring: Ring, spec: DecodeSpec) -> None:
     connection.send(None)
     while True:
         try:
-            request, slot = connection.recv()
+            request, ring_slot = connection.recv()
         except (EOFError, OSError):
             return
-        connection.send(_decode(request, spec, ring.frames[slot]))
+        connection.send(_decode(request, spec, ring.frames[ring_slot]))
 
 
 def _decode(request: ClipRequest, spec: DecodeSpec, frames: Any) -> DecodedClip | ClipError:

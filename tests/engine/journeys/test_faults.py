@@ -24,7 +24,7 @@ from tests.clips import Encode
 from tests.processes import finished_clips, session_members, shared_memory, start, until
 
 from saliency_engine.errors import DecodeError
-from saliency_engine.pipeline.pool import DecodePool
+from saliency_engine.pipeline.pool import DecodedInRing, DecodePool, NotDecoded
 from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec, Head, RawFormat
 
 SPEC = DecodeSpec(width=64, height=64, sampling=Head(4, 4), color="auto")
@@ -100,7 +100,7 @@ def test_a_second_run_on_one_output_is_refused(tmp_path: Path, table: Path) -> N
 
 @pytest.fixture
 def pool() -> Iterator[DecodePool]:
-    pool = DecodePool(SPEC, workers=1, slots=2, timeout=60.0)
+    pool = DecodePool(SPEC, workers=1, ring_slots=2, timeout=60.0)
     yield pool
     pool.close()
 
@@ -110,7 +110,7 @@ def _request(path: Path) -> ClipRequest:
     return ClipRequest(str(path), found.st_size, found.st_mtime_ns)
 
 
-_kept: WeakKeyDictionary[DecodePool, list[tuple[ClipRequest, int, DecodedClip | Exception]]] = WeakKeyDictionary()
+_kept: WeakKeyDictionary[DecodePool, list[DecodedInRing | NotDecoded]] = WeakKeyDictionary()
 
 
 def _outcome(pool: DecodePool) -> DecodedClip | Exception:
@@ -122,9 +122,12 @@ def _outcome(pool: DecodePool) -> DecodedClip | Exception:
         return bool(kept)
 
     until(arrived, "no outcome")
-    _, slot, outcome = kept.pop(0)
-    pool.release(slot)
-    return outcome
+    match kept.pop(0):
+        case NotDecoded(error=error):
+            return error
+        case DecodedInRing(decoded=decoded, ring_slot=ring_slot):
+            pool.release(ring_slot)
+            return decoded
 
 
 def _worker(pool: DecodePool, index: int = 0) -> int:
@@ -165,7 +168,7 @@ def test_a_clip_whose_worker_was_killed_is_tried_again(
 def test_a_clip_that_kills_two_workers_fails_and_the_pool_stays_whole(
     clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pool = DecodePool(SPEC, workers=2, slots=3, timeout=60.0)
+    pool = DecodePool(SPEC, workers=2, ring_slots=3, timeout=60.0)
     try:
         pool.submit(_request(clips["carphone_pristine"]))
         assert isinstance(_outcome(pool), DecodedClip)
@@ -177,7 +180,7 @@ def test_a_clip_that_kills_two_workers_fails_and_the_pool_stays_whole(
                 (index,) = [i for i, worker in enumerate(pool._workers) if worker.job]
                 victim = _worker(pool, index)
                 _kill(victim, number)
-                if number is signal.SIGSEGV:  # given to another worker, in the same slot
+                if number is signal.SIGSEGV:  # given to another worker, in the same ring slot
                     until(lambda i=index, pid=victim: not pool.collect() and _worker(pool, i) != pid, "no retry")  # type: ignore[misc]
                     assert pool._workers[index].job == job
             outcome = _outcome(pool)
@@ -253,7 +256,7 @@ def test_a_worker_is_replaced_after_many_clips(
 
 
 def test_a_hanging_worker_is_stopped_at_its_time_out(clips: dict[str, Path]) -> None:
-    pool = DecodePool(SPEC, workers=1, slots=2, timeout=3.0)
+    pool = DecodePool(SPEC, workers=1, ring_slots=2, timeout=3.0)
     try:
         request = _request(clips["bigbuckbunny"])
         pool.submit(request)
@@ -279,4 +282,4 @@ def test_frames_arrive_through_shared_memory(pool: DecodePool, clips: dict[str, 
     outcome = _outcome(pool)
     assert isinstance(outcome, DecodedClip)
     assert outcome.motion == expected.motion
-    assert any(np.array_equal(slot, here) for slot in pool.frames)
+    assert any(np.array_equal(frames, here) for frames in pool.frames)
