@@ -23,10 +23,10 @@ from saliency_engine.machine import cores, has_nvidia_driver, versions
 from saliency_engine.models import registry
 from saliency_engine.numerics import kernels
 from saliency_engine.pipeline.engine import Engine
-from saliency_engine.pipeline.ring import Ring
+from saliency_engine.pipeline.ring import Ring, ring_slots_for
 from saliency_engine.pipeline.worker import claim_open_files
 from saliency_engine.report.terminal import printable
-from saliency_engine.types import ClipReference, Status, row_batch_of
+from saliency_engine.types import ClipReference, Status, decode_spec, row_batch_of
 from saliency_engine.video.decode import ffmpeg_version
 from saliency_engine.video.synthetic import make_small_clip
 
@@ -163,17 +163,13 @@ def _try_provider(provider: str, clip: Path) -> Finding:
 
 
 def _check_shared_memory() -> Iterator[Finding]:
-    needed = ring_bytes()
-    ring = Ring((needed // 2,))
-    ring.frames[:: 4096 // 2] = 1  # every page for real
+    config = RunConfig(model=BUILT_IN_MODEL)
+    spec = decode_spec(config, *config.model_width_height)
+    ring = Ring((ring_slots_for(spec, cores(), config.batch_size), *spec.shape))
+    ring.frames.reshape(-1)[:: 4096 // 2] = 1  # every page for real
     ring.close()
-    message = f"a run with default options takes {needed / _GIB:.2f} GiB, and there is as much"
+    message = f"a run with default options takes {ring.frames.nbytes / _GIB:.2f} GiB, and there is as much"
     yield Finding("shared memory", OK, message + ("; /dev/shm is not used" if ring.anonymous else ""))
-
-
-def ring_bytes(side: int = 320, frames: int = 8) -> int:
-    """What a run with default options puts into shared memory: two clips a worker, and two batches."""
-    return (2 * cores() + 2) * frames * 3 * side * side * 2
 
 
 def _check_folders() -> Iterator[Finding]:

@@ -32,16 +32,11 @@ def claim_open_files(workers: int) -> None:
 
     Raises ``WorkerError`` where the hard limit is below: at once, rather than with some library's words in mid-run.
     """
-    needed = open_files_for(workers)
+    # Measured: 3 a worker, 10 for the fork server, memo and model; the rest for what is open for a moment.
+    needed = sum(1 for _ in Path("/dev/fd").iterdir()) + 3 * workers + 24
     limit = _allow_open_files(needed)
     if limit < needed:
         raise WorkerError(f"this run opens up to {needed} files at a time, and the limit is {limit} (ulimit -n)")
-
-
-def open_files_for(workers: int) -> int:
-    """How many files this process has open at a time once it has ``workers`` decoding processes."""
-    # Measured: 3 a worker, 10 for the fork server, memo and model; the rest for what is open for a moment.
-    return sum(1 for _ in Path("/dev/fd").iterdir()) + 3 * workers + 24
 
 
 def _allow_open_files(wanted: int) -> int:
