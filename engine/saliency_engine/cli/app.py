@@ -18,7 +18,7 @@ from saliency_engine.cli import signals
 from saliency_engine.cli.bench import bench
 from saliency_engine.cli.models import models
 from saliency_engine.cli.options import config_options, given_only
-from saliency_engine.config import load_options, option_names, split_options
+from saliency_engine.config import OPTIONS, load_options, split_options
 from saliency_engine.errors import ConfigError, SaliencyError
 from saliency_engine.report.terminal import printable
 from saliency_engine.storage.atomic import forget_buffered
@@ -38,7 +38,7 @@ def main_group() -> None:
 
 @main_group.command(short_help="Write a table of clips again, with their saliency.")
 @click.option("--config", "config_file", default=None, help="TOML file with options; those on the command line win.")
-@config_options(option_names())
+@config_options(tuple(OPTIONS))
 def run(config_file: str | None, **given: Any) -> None:
     """Read a table of clips, compute their saliency, and write the table with it.
 

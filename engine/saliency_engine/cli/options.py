@@ -8,10 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-from saliency_engine.config import RunConfig, TableJob
+from saliency_engine.config import OPTIONS
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
-_FIELDS = {field.name: field for kind in (TableJob, RunConfig) for field in dataclasses.fields(kind)}
 
 
 class _AutoInt(click.ParamType[Any]):
@@ -31,7 +30,7 @@ def config_options(names: Sequence[str]) -> Callable[[CommandT], CommandT]:
 
     def decorate(command: CommandT) -> CommandT:
         for name in reversed(names):
-            command = _make_option(_FIELDS[name])(command)
+            command = _make_option(OPTIONS[name])(command)
         return command
 
     return decorate
@@ -42,7 +41,7 @@ def config_lists(helps: Mapping[str, str]) -> Callable[[CommandT], CommandT]:
 
     def decorate(command: CommandT) -> CommandT:
         for name, text in reversed(list(helps.items())):
-            command = click.option(_flag_of(name), multiple=True, type=_kind_of(_FIELDS[name]), help=text)(command)
+            command = click.option(_flag_of(name), multiple=True, type=_kind_of(OPTIONS[name]), help=text)(command)
         return command
 
     return decorate

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
 
@@ -13,7 +12,7 @@ from tests.torture import fuzz
 from tests.torture.trial import Try, attempt, trial
 
 from saliency_engine.cli.app import main_group
-from saliency_engine.config import RunConfig, TableJob, load_options, split_options
+from saliency_engine.config import OPTIONS, RunConfig, TableJob, load_options, split_options
 from saliency_engine.errors import ConfigError
 
 SETTINGS = settings(max_examples=300, deadline=None)
@@ -56,13 +55,12 @@ def test_any_lines_become_rows_of_the_same_values_or_are_rejected(data: bytes) -
 
 # Options
 
-FIELDS = {field.name: field for kind in (TableJob, RunConfig) for field in dataclasses.fields(kind)}
 anything = st.none() | st.booleans() | numbers | texts | st.lists(texts, max_size=2) | st.binary(max_size=3)
 
 
 def option(name: str) -> st.SearchStrategy[Any]:
     """Values of the option's own kind, good ones often."""
-    default, choices = FIELDS[name].default, FIELDS[name].metadata["choices"]
+    default, choices = OPTIONS[name].default, OPTIONS[name].metadata["choices"]
     if choices:
         return st.sampled_from(choices)
     if isinstance(default, tuple):
@@ -78,8 +76,8 @@ def option(name: str) -> st.SearchStrategy[Any]:
 
 
 BASE = {"input": "in.jsonl", "output": "out.jsonl", "model": "m"}
-good_options = st.fixed_dictionaries({}, optional={name: option(name) for name in FIELDS})
-bad_options = st.dictionaries(st.sampled_from([*FIELDS]), anything, max_size=4)
+good_options = st.fixed_dictionaries({}, optional={name: option(name) for name in OPTIONS})
+bad_options = st.dictionaries(st.sampled_from([*OPTIONS]), anything, max_size=4)
 
 
 def configs(options: dict[str, Any]) -> tuple[TableJob, RunConfig] | None:

@@ -75,7 +75,7 @@ def test_unverified_is_said_once_and_can_be_forbidden(tmp_path: Path, clips: dic
 
 
 def test_a_hash_that_is_none_is_a_wrong_option() -> None:
-    with pytest.raises(ConfigError, match="--model-sha256 'abc': a sha256 has 64 hex digits"):
+    with pytest.raises(ConfigError, match="--model-sha256 is 'abc': give all 64 hex digits"):
         RunConfig(model_path="m.onnx", model_sha256="abc")
 
 
@@ -135,5 +135,5 @@ def test_an_unlisted_operator_is_named_and_can_be_admitted(tmp_path: Path, clips
 @pytest.mark.parametrize("value", ['"Sin"', "[1]", "true"])
 def test_a_list_in_a_file_must_be_one(tmp_path: Path, value: str) -> None:
     (tmp_path / "a.toml").write_text(f'allow-op = {value}\nmodel = "m"\n')
-    with pytest.raises(ConfigError, match=r"--allow-op .*: must be a list of texts"):
+    with pytest.raises(ConfigError, match=r"--allow-op .*: give a list of texts"):
         split_options({**load_options(tmp_path / "a.toml"), "input": "a.jsonl", "output": "b.jsonl"})
