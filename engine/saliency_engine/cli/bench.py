@@ -52,10 +52,10 @@ def bench(clips: tuple[str, ...], rounds: int, json_file: str, chart: str, **giv
     options = given_only(given)
     _check(options, lists, json_file, chart)
     from saliency_engine.jobs.bench.run import run_bench  # noqa: PLC0415  heavy imports live inside the command
-    from saliency_engine.jobs.bench.settings import Asked  # noqa: PLC0415
+    from saliency_engine.jobs.bench.settings import Choices  # noqa: PLC0415
 
-    asked = Asked(lists["provider"], lists["precision"], lists["threads"], lists["batch_size"], rounds)
-    run_bench(clips, options, asked, json_file, chart)
+    choices = Choices(lists["provider"], lists["precision"], lists["threads"], lists["batch_size"], rounds)
+    click.echo(run_bench(clips, options, choices, json_file, chart))
 
 
 def _check(options: dict[str, Any], lists: dict[str, Sequence[Any]], json_file: str, chart: str) -> None:
@@ -70,6 +70,6 @@ def _check(options: dict[str, Any], lists: dict[str, Sequence[Any]], json_file: 
     if chart:
         if Path(chart).suffix.lower() != ".png":
             raise ConfigError(f"--chart {chart}: must end in .png")
-        from saliency_engine.jobs.bench.chart import require  # noqa: PLC0415
+        from saliency_engine.jobs.bench.chart import require_matplotlib  # noqa: PLC0415
 
-        require()
+        require_matplotlib()

@@ -1,4 +1,4 @@
-"""A benchmark's results as one picture: bars of clips per second."""
+"""A chart of a benchmark's results: a bar of clips per second for every setting."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from saliency_engine.errors import ConfigError
 from saliency_engine.storage.atomic import write_together
 
-# Okabe and Ito's colours, which the colour-blind can tell apart.
+# Colours by Okabe and Ito, which the colour-blind can tell apart.
 _COLOURS = {"cpu": "#0072B2", "openvino": "#E69F00", "cuda": "#009E73", "auto": "#CC79A7"}
 _OTHER, _FAINT = "#56B4E9", "#6b6b6b"
-_WIDTH, _BAR, _MARGIN = 11.0, 0.42, 1.9  # inches; the second is a bar's height, the third what title and axis take
+_WIDTH, _BAR_HEIGHT, _MARGIN = 11.0, 0.42, 1.9  # inches; title and axis take the margin
 
 
-def require() -> None:
+def require_matplotlib() -> None:
     """Raise ``ConfigError`` where matplotlib is missing."""
     try:
         import matplotlib.figure  # noqa: F401, PLC0415  half a second that only charts need
@@ -24,21 +24,21 @@ def require() -> None:
         raise ConfigError("--chart needs matplotlib: pip install 'saliency-batch[bench]'") from error
 
 
-def draw(path: Path, report: Mapping[str, Any]) -> None:
-    """Write ``report`` (see ``report.as_json``) as a PNG, fastest setting first. Raises ``OutputError``."""
+def draw_chart(path: Path, report: Mapping[str, Any]) -> None:
+    """Draw ``report``, which ``report.as_json`` has made, to the PNG file ``path``. Raises ``OutputError``."""
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     settings: Sequence[Mapping[str, Any]] = report["settings"]
-    figure = Figure((_WIDTH, _BAR * len(settings) + _MARGIN), dpi=120, layout="constrained")
+    figure = Figure((_WIDTH, _BAR_HEIGHT * len(settings) + _MARGIN), dpi=120, layout="constrained")
     axes = figure.add_subplot()
     most = max(entry["clips_per_second"]["most"] for entry in settings if entry["status"] == "ok")
     for place, entry in enumerate(settings):
         if entry["status"] == "ok":
-            _bar(axes, place, entry, most)
+            _draw_bar(axes, place, entry, most)
         else:
             text = f"did not run: {entry['reason']}"
             axes.text(0.01 * most, place, _cut(text, 95), va="center", fontsize=8, color=_FAINT, style="italic")
-    axes.set_yticks(range(len(settings)), [_label(entry) for entry in settings], fontsize=9)
+    axes.set_yticks(range(len(settings)), [_label_of(entry) for entry in settings], fontsize=9)
     for label, entry in zip(axes.get_yticklabels(), settings, strict=True):
         if _is_recommended(entry, report):
             label.set_fontweight("bold")
@@ -49,14 +49,14 @@ def draw(path: Path, report: Mapping[str, Any]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.xaxis.grid(visible=True, alpha=0.25)
     axes.set_axisbelow(True)
-    axes.set_title(_title(report), loc="left", fontsize=10)
-    _legend(axes, settings)
-    data = io.BytesIO()
-    figure.savefig(data, format="png")
-    write_together({path: data.getvalue()})
+    axes.set_title(_title_of(report), loc="left", fontsize=10)
+    _draw_legend(axes, settings)
+    png = io.BytesIO()
+    figure.savefig(png, format="png")
+    write_together({path: png.getvalue()})
 
 
-def _bar(axes: Any, place: int, entry: Mapping[str, Any], most: float) -> None:
+def _draw_bar(axes: Any, place: int, entry: Mapping[str, Any], most: float) -> None:
     rate, agreed = entry["clips_per_second"], entry["agreement"]
     median = rate["median"]
     axes.barh(
@@ -75,7 +75,7 @@ def _bar(axes: Any, place: int, entry: Mapping[str, Any], most: float) -> None:
     axes.text(rate["most"] + 0.015 * most, place, text, va="center", fontsize=8)
 
 
-def _label(entry: Mapping[str, Any]) -> str:
+def _label_of(entry: Mapping[str, Any]) -> str:
     label = f"{entry['provider']} {entry['precision']}"
     if entry["status"] != "ok":
         return label
@@ -88,14 +88,14 @@ def _is_recommended(entry: Mapping[str, Any], report: Mapping[str, Any]) -> bool
     return entry["status"] == "ok" and all(entry[name] == report["recommended"][name] for name in names)
 
 
-def _title(report: Mapping[str, Any]) -> str:
+def _title_of(report: Mapping[str, Any]) -> str:
     machine, clips = report["machine"], report["clips"]
     made = "made" if clips["made"] else "own"
     hardware = ", ".join([f"{machine['cpu']}, {machine['cores']} cores", *machine["gpus"]])
     return f"{report['model']['id']} on {len(clips['used'])} {made} clips; recommended in bold\n{hardware}"
 
 
-def _legend(axes: Any, settings: Sequence[Mapping[str, Any]]) -> None:
+def _draw_legend(axes: Any, settings: Sequence[Mapping[str, Any]]) -> None:
     from matplotlib.patches import Patch  # noqa: PLC0415
 
     names = dict.fromkeys(entry["provider"] for entry in settings if entry["status"] == "ok")

@@ -1,4 +1,4 @@
-"""Which of the user's clips are measured with."""
+"""The user's clips that a benchmark measures with."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from saliency_engine.tables.input import open_table
 from saliency_engine.types import ClipReference
 
 MOST = 16
-"""More clips would only make measuring longer: a round meets some tens."""
-# Only for folders, where other files lie about; a file that is named outright is taken whatever its name.
+"""A benchmark uses no more clips: a round takes some tens, so more would only make measuring longer."""
+# For folders only, where there are other files too. A file that the user names is taken whatever its suffix.
 _SUFFIXES = frozenset(
     (
         *(".264", ".265", ".3gp", ".avi", ".flv", ".gif", ".h264", ".h265", ".hevc", ".ivf", ".m2ts", ".m4v", ".mkv"),
@@ -24,25 +24,25 @@ _SUFFIXES = frozenset(
 
 
 def find(paths: Sequence[str], config: RunConfig) -> list[ClipReference]:
-    """Every clip once that ``paths`` name: files, folders (videos in them and below, by suffix), and tables.
+    """The clips that ``paths`` name, each once. A path is a clip, a table of clips, or a folder.
 
-    Tables are told by their suffix and read as ``config`` says. Raises ``InputError`` where a path is none of these,
-    or nothing is found.
+    A table has the suffix of one, and is read as ``config`` says. Of a folder and those below it all files are taken
+    that have a video's suffix. Raises ``InputError`` where a path does not exist, or there is no clip at all.
     """
-    found = dict.fromkeys(clip for path in paths for clip in _clips_of(path, config))
-    if not found:
+    clips = dict.fromkeys(clip for path in paths for clip in _clips_of(path, config))
+    if not clips:
         raise InputError(f"no clips in {', '.join(paths)}: files with the suffixes {' '.join(sorted(_SUFFIXES))}")
-    return list(found)
+    return list(clips)
 
 
 def spread(clips: Sequence[ClipReference]) -> list[ClipReference]:
-    """At most ``MOST`` of the clips, evenly over the list."""
+    """At most ``MOST`` of the clips, evenly chosen from the list."""
     count = min(len(clips), MOST)
     return [clips[index * len(clips) // count] for index in range(count)]
 
 
 def _clips_of(path: str, config: RunConfig) -> Iterator[ClipReference]:
-    # The engine starts relative paths of rows from --root; those given here start from the current folder.
+    # Absolute, because a relative path is the command line's here: the engine would take it from --root.
     named = Path(path).absolute()
     if named.is_dir():
         for folder, inner, names in os.walk(named):

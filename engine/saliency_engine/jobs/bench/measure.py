@@ -1,4 +1,4 @@
-"""The measuring behind ``saliency-batch bench``: what starts here, how fast it is, whether its numbers are right."""
+"""What ``saliency-batch bench`` measures: which settings start here, how fast they are, whether their numbers agree."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from saliency_engine.errors import InputError, ProviderError, SaliencyError
 from saliency_engine.jobs.bench import stopwatch
 from saliency_engine.jobs.bench.agreement import Agreement, agreement, gate
-from saliency_engine.jobs.bench.settings import PRECISIONS, PROVIDERS, REFERENCE, Asked, Setting, grid
+from saliency_engine.jobs.bench.settings import PRECISIONS, PROVIDERS, REFERENCE, Choices, Setting, list_settings
 from saliency_engine.jobs.bench.stopwatch import Job, Probe, Timing
 from saliency_engine.jobs.bench.trial_process import run_trial
 from saliency_engine.jobs.bench.window import STAGES
@@ -24,68 +24,74 @@ from saliency_engine.models.load import Model
 from saliency_engine.report.terminal import printable
 from saliency_engine.types import ClipReference, Status
 
-_START_SECONDS = 2.5  # of a trial, on two cores
+_START_SECONDS = 2.5  # what the start of a trial takes on two cores
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A setting's figures: medians over the rounds (rates per second, ``busy`` shares), with the ends of ``clips``.
-
-    ``latency_ms``: p50 and p95 over ``latencies`` single clips of all rounds. ``memory_mb``: the largest of any round.
-    """
+    """A setting's figures; those of which every round has one are medians."""
 
     threads: int
+    """Threads of the model, ``auto`` resolved."""
     frames_per_second: float
     clips_per_second: float
     clips_least: float
+    """Clips per second of the slowest round."""
     clips_most: float
+    """Clips per second of the fastest round."""
     latency_ms: tuple[float, float]
+    """Percentiles 50 and 95 of the milliseconds that a single clip took, over all rounds."""
     latencies: int
+    """How many single clips were timed."""
     memory_mb: float | None
+    """Peak memory in 10^6 bytes, the largest of any round; ``None`` where the system does not tell it."""
     busy: Mapping[str, float]
+    """The share of time that each of ``STAGES`` was at work, in [0, 1]."""
     agreement: Agreement
 
 
 @dataclass(frozen=True)
 class Result:
-    """A setting with its figures, or with the ``reason`` why it has none; ``runs_on`` is what really ran."""
+    """A setting with its figures, or with the reason why it has none."""
 
     setting: Setting
     runs_on: str = ""
+    """What really ran the model, by the name its library has for it; empty where nothing did."""
     measured: Measured | None = None
     reason: str = ""
 
 
 class Bench:
-    """One benchmark of ``model``, whose options of ``run`` are ``options``, over ``clips``. Talks on ``console``.
+    """A benchmark of ``model``, with the options ``options`` of ``run``, over ``clips``; ``console`` gets the progress.
 
-    ``clips`` is what is left of them once those that fail have been said.
+    Clips that fail are left out, with a warning: from then on the attribute ``clips`` has the others only.
     """
 
     def __init__(
         self, options: Mapping[str, Any], model: Model, clips: Sequence[ClipReference], console: Console
     ) -> None:
-        # Every process loads the model for itself, and only if it is still the same.
+        # Every process reads the model's file again, and must not take another model than this one.
         self._options = {**options, "model_sha256": model.sha256}
         self._operators, self._console = read_graph(model.data).operators, console
         self.clips = list(clips)
         self._rows: dict[ClipReference, tuple[float, float]] = {}
         self._probes: dict[tuple[str, str], Probe] = {}
 
-    def run(self, asked: Asked) -> list[Result]:
-        """Try and time what is asked for; settings that do not run are results, too.
+    def run(self, choices: Choices) -> list[Result]:
+        """Try and time all ``choices``; a setting that does not run is a result with the reason.
 
-        Raises ``SaliencyError`` where the reference does not run, for then nothing can be said of any other, and
+        Raises ``SaliencyError`` where the reference does not run, because nothing could be compared then, and
         ``InputError`` where no clip can be used.
         """
-        self._refer()
-        failed = list(self._start(asked))
-        settings = grid(asked, {names: probe.runs_on for names, probe in self._probes.items()})
+        self._compute_reference()
+        failed = list(self._try_providers(choices))
+        settings = list_settings(choices, {names: probe.runs_on for names, probe in self._probes.items()})
+        seconds = choices.rounds * sum(self._estimate_seconds(setting) for setting in settings)
         self._say(
-            f"{len(settings)} settings × {asked.rounds} rounds over {len(self.clips)} clips: some "
-            f"{_duration(asked.rounds * sum(map(self._trial_seconds, settings)))}"
+            f"{len(settings)} settings × {choices.rounds} rounds over {len(self.clips)} clips: about "
+            f"{_format_duration(seconds)}"
         )
-        return [*self._measure(settings, asked.rounds), *failed]
+        return [*self._time_settings(settings, choices.rounds), *failed]
 
     def _say(self, text: str) -> None:
         self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
@@ -93,18 +99,18 @@ class Bench:
     def _job(self, setting: Setting, clips: Sequence[ClipReference]) -> Job:
         return Job({**self._options, **dataclasses.asdict(setting)}, clips)
 
-    def _trial_seconds(self, setting: Setting) -> float:
-        """What a trial takes: its start, some clips one by one, and a window of the steady run."""
+    def _estimate_seconds(self, setting: Setting) -> float:
+        """How long a trial takes: its start, some clips one by one, and the window of a steady run."""
         clip = self._probes[setting.provider, setting.precision].clip_seconds
         return _START_SECONDS + max(1.0, 6 * clip) + max(2.5, 8 * clip)
 
-    def _refer(self) -> None:
-        """The reference's rows and maps; clips that fail are said and left out."""
-        self._say(f"the reference: {REFERENCE.provider} {REFERENCE.precision}")
-        self._reference, _ = run_trial(stopwatch.probe, self._job(REFERENCE, self.clips))
-        done = self._reference.results
+    def _compute_reference(self) -> None:
+        """Compute the reference's rows and maps; clips that fail are left out, with a warning."""
+        self._say(f"computing the reference, {REFERENCE.provider} {REFERENCE.precision}")
+        reference, _ = run_trial(stopwatch.probe, self._job(REFERENCE, self.clips))
+        done = reference.results
         if len(done) < len(self.clips):
-            self._say(f"the model is slow here: measuring with the first {len(done)} of these clips")
+            self._say(f"the model is slow here, so only the first {len(done)} of these clips are measured with")
         for clip, result in zip(self.clips, done, strict=False):
             if result.mean is None or result.var is None:
                 self._say(
@@ -115,12 +121,12 @@ class Bench:
         if not self._rows:
             raise InputError("none of the clips can be used; the warnings say why")
         self.clips = list(self._rows)
-        self._probes[REFERENCE.provider, REFERENCE.precision] = self._reference
+        self._probes[REFERENCE.provider, REFERENCE.precision] = reference
 
-    def _start(self, asked: Asked) -> Iterator[Result]:
+    def _try_providers(self, choices: Choices) -> Iterator[Result]:
         """Start every provider in every precision once; yields those that do not run."""
-        for provider in asked.providers or PROVIDERS:
-            for precision in asked.precisions or PRECISIONS:
+        for provider in choices.providers or PROVIDERS:
+            for precision in choices.precisions or PRECISIONS:
                 if (provider, precision) in self._probes:
                     continue
                 setting = Setting(provider, precision)
@@ -128,52 +134,56 @@ class Bench:
                 try:
                     self._probes[provider, precision] = self._probe(setting)
                 except SaliencyError as error:
-                    if asked.precisions:
+                    if choices.precisions:
                         yield Result(setting, reason=str(error))
-                    elif precision == "float32":  # where it does not start nothing will
+                    elif precision == "float32":
                         yield Result(setting, reason=str(error))
-                        break
-                    else:  # not asked for by name, so not missed
+                        break  # where float32 does not start, no other precision will
+                    else:  # it was not asked for by name, so it is not missed in the table
                         self._say(f"  does not run: {error}")
 
     def _probe(self, setting: Setting) -> Probe:
-        found, _ = run_trial(stopwatch.probe, self._job(setting, self.clips[: stopwatch.MAPPED_CLIPS]))
-        for result in found.results:
+        probe, _ = run_trial(stopwatch.probe, self._job(setting, self.clips[: stopwatch.MAPPED_CLIPS]))
+        for result in probe.results:
             if result.status is not Status.OK:
                 raise ProviderError(f"{result.status}: {result.reason}")
-        return found
+        return probe
 
-    def _measure(self, settings: Sequence[Setting], rounds: int) -> list[Result]:
+    def _time_settings(self, settings: Sequence[Setting], rounds: int) -> list[Result]:
         """Time every setting once a round, one after the other, so that a machine that drifts disturbs all alike."""
-        taken: dict[Setting, list[tuple[Timing, float | None]]] = {setting: [] for setting in settings}
+        trials: dict[Setting, list[tuple[Timing, float | None]]] = {setting: [] for setting in settings}
         reasons: dict[Setting, str] = {}
-        plan = [setting for _ in range(rounds) for setting in settings]
+        turns = [setting for _ in range(rounds) for setting in settings]
         with _progress(self._console) as bar:
-            task = bar.add_task("", total=len(plan))
-            for number, setting in enumerate(plan, 1):
+            task = bar.add_task("", total=len(turns))
+            for number, setting in enumerate(turns, 1):
                 bar.update(task, description=str(setting))
                 if setting not in reasons:
                     try:
-                        taken[setting].append(run_trial(stopwatch.time_round, self._job(setting, self.clips)))
-                        told = f"{taken[setting][-1][0].clips_per_second:.2f} clips/s"
+                        timing, memory = run_trial(stopwatch.time_round, self._job(setting, self.clips))
+                        trials[setting].append((timing, memory))
+                        outcome = f"{timing.clips_per_second:.2f} clips/s"
                     except SaliencyError as error:
-                        reasons[setting] = told = str(error)
+                        reasons[setting] = outcome = str(error)
                     if not self._console.is_terminal:
-                        self._say(f"{number}/{len(plan)} {setting}: {told}")
+                        self._say(f"{number}/{len(turns)} {setting}: {outcome}")
                 bar.advance(task)
-        return [self._result(setting, taken[setting], reasons.get(setting, "")) for setting in settings]
+        return [self._result(setting, trials[setting], reasons.get(setting, "")) for setting in settings]
 
-    def _result(self, setting: Setting, taken: Sequence[tuple[Timing, float | None]], reason: str) -> Result:
-        found = self._probes[setting.provider, setting.precision]
+    def _result(self, setting: Setting, trials: Sequence[tuple[Timing, float | None]], reason: str) -> Result:
+        probe = self._probes[setting.provider, setting.precision]
         if reason:
-            return Result(setting, found.runs_on, reason=reason)
-        bounds = gate(setting.precision, self._operators)
-        # The last round's rows: they do not depend on the round.
-        agreed = agreement(self._rows, taken[-1][0].rows, self._reference.maps, found.maps, bounds)
-        return Result(setting, found.runs_on, _figures([timing for timing, _ in taken], [m for _, m in taken], agreed))
+            return Result(setting, probe.runs_on, reason=reason)
+        reference = self._probes[REFERENCE.provider, REFERENCE.precision]
+        timings, memories = zip(*trials, strict=True)
+        # The rows are those of the last round: they do not depend on the round.
+        agreed = agreement(
+            self._rows, timings[-1].rows, reference.maps, probe.maps, gate(setting.precision, self._operators)
+        )
+        return Result(setting, probe.runs_on, _summarize(timings, memories, agreed))
 
 
-def _figures(timings: Sequence[Timing], memories: Sequence[float | None], agreed: Agreement) -> Measured:
+def _summarize(timings: Sequence[Timing], memories: Sequence[float | None], agreed: Agreement) -> Measured:
     latencies = [1e3 * seconds for timing in timings for seconds in timing.latencies]
     clips = [timing.clips_per_second for timing in timings]
     return Measured(
@@ -190,12 +200,12 @@ def _figures(timings: Sequence[Timing], memories: Sequence[float | None], agreed
     )
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     return f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"
 
 
 def _progress(console: Console) -> Progress:
-    # Two redraws a second: ten would take some of the time that is measured.
+    # Two redraws a second, because rich's ten would take some of the time that is measured.
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

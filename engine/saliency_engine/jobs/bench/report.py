@@ -1,4 +1,4 @@
-"""A benchmark's results as a table for people and as JSON."""
+"""A benchmark's results, as a table for people and as JSON."""
 
 from __future__ import annotations
 
@@ -24,42 +24,45 @@ _COLUMNS = {
     **dict.fromkeys(("|Δmean|", "|Δvar|", "r"), "right"),
     "agrees": "left",
 }
-_STEADY = 1.3
-_LEAST_WIDTH = 160  # narrower terminals break the lines; rich would cut the cells
+_STEADY = 1.3  # rounds are steady while the fastest is not this many times as fast as the slowest
+_LEAST_WIDTH = 160  # on a narrower terminal lines are broken, where rich would cut the cells
 
 
 def print_table(results: Sequence[Result]) -> None:
-    """The table on stdout, fastest first, then why settings have no figures or do not agree."""
+    """Print the table on stdout, fastest first, and below it why settings have no figures or do not agree."""
     grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name, side in _COLUMNS.items():
         grid.add_column(name, justify="left" if side == "left" else "right", no_wrap=True)
-    notes: dict[str, None] = {}
+    notes: list[str] = []
     for result in in_order(results):
         if result.measured is None:
-            notes[f"{_name(result)} did not run: {result.reason}"] = None
-            grid.add_row(_name(result), *[""] * (len(_COLUMNS) - 2), "did not run")
+            notes.append(f"{_name_of(result)} did not run: {result.reason}")
+            grid.add_row(_name_of(result), *[""] * (len(_COLUMNS) - 2), "did not run")
         else:
-            grid.add_row(_name(result), *_cells(result.setting, result.measured))
+            grid.add_row(_name_of(result), *_cells_of(result.setting, result.measured))
             if misses := result.measured.agreement.misses:
-                notes[f"{_name(result)} does not agree with cpu float32: {'; '.join(misses)}"] = None
-    if unsteady := _unsteady(results):
-        notes[unsteady] = None
+                notes.append(f"{_name_of(result)} does not agree with cpu float32: {'; '.join(misses)}")
+    if warning := _warn_of_unsteady_rounds(results):
+        notes.append(warning)
     console = Console(width=max(Console().width, _LEAST_WIDTH))
     console.print(grid)
-    console.print("busy %: decoders/batching/model/aggregation. |Δ|, largest of a row, and r against cpu float32.")
-    for note in notes:
+    console.print(
+        "busy %: decoders/batching/model/aggregation. Compared with cpu float32: |Δ|, the largest difference of a row; "
+        "r, the mean correlation of the maps."
+    )
+    for note in dict.fromkeys(notes):  # settings that differ in threads or batch size alone have the same note
         console.print(printable(note), markup=False, highlight=False, soft_wrap=True)
 
 
-def _unsteady(results: Sequence[Result]) -> str:
-    """A warning where a setting's rounds are far apart, for the one where they are farthest."""
+def _warn_of_unsteady_rounds(results: Sequence[Result]) -> str:
+    """A warning about the setting whose rounds are farthest apart, where that is far; else empty."""
     runs = [(result.setting, result.measured) for result in results if result.measured is not None]
     setting, figures = max(runs, key=lambda run: run[1].clips_most / run[1].clips_least, default=(None, None))
     if figures is None or figures.clips_most < _STEADY * figures.clips_least:
         return ""
     return (
-        f"unsteady: rounds of {setting} ran at {figures.clips_least:.2f} to {figures.clips_most:.2f} clips/s; is "
-        "something else running here? Trust large differences only, or measure again with more --rounds"
+        f"unsteady: rounds of {setting} ran at {figures.clips_least:.2f} to {figures.clips_most:.2f} clips/s. Perhaps "
+        "something else runs on this machine; trust large differences only, or measure again with more --rounds"
     )
 
 
@@ -71,7 +74,7 @@ def in_order(results: Sequence[Result]) -> list[Result]:
 def as_json(
     results: Sequence[Result], advice: Advice, model: Model, options: Mapping[str, Any], method: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Everything, with the machine; docs/performance.md says what each figure is. ``method``: clips and rounds."""
+    """All results, with the machine; docs/performance.md explains the figures. ``method``: the clips and the rounds."""
     return {
         "schema": SCHEMA,
         "machine": machine.describe(),
@@ -83,12 +86,12 @@ def as_json(
     }
 
 
-def _name(result: Result) -> str:
+def _name_of(result: Result) -> str:
     name = f"{result.setting.provider} {result.setting.precision}"
     return f"{name} ({result.runs_on})" if result.setting.provider == "auto" and result.runs_on else name
 
 
-def _cells(setting: Setting, figures: Measured) -> list[str]:
+def _cells_of(setting: Setting, figures: Measured) -> list[str]:
     agreed, (p50, p95) = figures.agreement, figures.latency_ms
     return [
         f"auto ({figures.threads})" if setting.threads == "auto" else str(setting.threads),
@@ -106,13 +109,13 @@ def _cells(setting: Setting, figures: Measured) -> list[str]:
 
 
 def _setting_json(result: Result) -> dict[str, Any]:
-    told = {**asdict(result.setting), "runs_on": result.runs_on, "status": "ok" if result.measured else "failed"}
+    entry = {**asdict(result.setting), "runs_on": result.runs_on, "status": "ok" if result.measured else "failed"}
     figures = result.measured
     if figures is None:
-        return {**told, "reason": result.reason}
+        return {**entry, "reason": result.reason}
     p50, p95 = figures.latency_ms
     return {
-        **told,
+        **entry,
         "threads_used": figures.threads,
         "frames_per_second": figures.frames_per_second,
         "clips_per_second": {

@@ -1,4 +1,4 @@
-"""Settings of a run that a benchmark tries, and which of them suit a machine."""
+"""Which settings of a run a benchmark tries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PRECISIONS: tuple[str, ...] = _FIELDS["precision"].metadata["choices"]
 
 @dataclass(frozen=True)
 class Setting:
-    """What is tried: options of ``run`` by the same names."""
+    """One combination of options of ``run``, by their names."""
 
     provider: str
     precision: str
@@ -29,33 +29,39 @@ class Setting:
 
 
 REFERENCE = Setting("cpu", "float32")
+"""The setting with whose numbers all others are compared."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What to try, every combination of it, so many ``rounds``; an empty list: whatever suits this machine."""
+class Choices:
+    """What to try: every combination of the lists. An empty list stands for all that suits this machine."""
 
     providers: Sequence[str] = ()
     precisions: Sequence[str] = ()
     threads: Sequence[int | Auto] = ()
     batch_sizes: Sequence[int] = ()
     rounds: int = 3
+    """How many times every setting is timed."""
 
 
-def grid(asked: Asked, runs_on: Mapping[tuple[str, str], str]) -> list[Setting]:
-    """The settings to time, of the providers and precisions that start here: what they really run on by their names."""
+def list_settings(choices: Choices, runs_on: Mapping[tuple[str, str], str]) -> list[Setting]:
+    """The settings to time. ``runs_on``: for every (provider, precision) that starts here, what it really runs on."""
     settings: dict[Setting, None] = {}
-    for provider, precision in itertools.product(asked.providers or PROVIDERS, asked.precisions or PRECISIONS):
+    for provider, precision in itertools.product(choices.providers or PROVIDERS, choices.precisions or PRECISIONS):
         if (provider, precision) in runs_on:
             on_cpu = "CPU" in runs_on[provider, precision]
-            # A processor runs the frames of a batch one by one, and a GPU's work is not divided among threads.
-            threads = asked.threads or (_thread_counts() if on_cpu else ("auto",))
-            batches = asked.batch_sizes or ((8,) if on_cpu else (8, 32))
+            # One value is enough where the option changes nothing: a processor runs the frames of a batch one by one,
+            # and a GPU's work is not divided among threads.
+            threads = choices.threads or (_thread_counts() if on_cpu else ("auto",))
+            batches = choices.batch_sizes or ((8,) if on_cpu else (8, 32))
             settings |= {Setting(provider, precision, *rest): None for rest in itertools.product(threads, batches)}
     return list(settings)
 
 
 def _thread_counts() -> tuple[int | Auto, ...]:
-    """All cores, half, and a quarter of many: hyper-threads may be worth nothing, and decoding needs cores, too."""
+    """All cores, half of them, and a quarter where that is 2 or more.
+
+    Fewer may be faster: hyper-threads may be worth nothing, and decoding needs cores too.
+    """
     half, quarter = cores() // 2, cores() // 4
     return ("auto", *([half] if half else []), *([quarter] if quarter >= 2 else []))

@@ -29,7 +29,7 @@ from saliency_engine.jobs.bench import report as bench_report
 from saliency_engine.jobs.bench.agreement import Agreement, agreement, gate
 from saliency_engine.jobs.bench.measure import Measured, Result
 from saliency_engine.jobs.bench.recommend import advise
-from saliency_engine.jobs.bench.settings import Asked, Setting, grid
+from saliency_engine.jobs.bench.settings import Choices, Setting, list_settings
 from saliency_engine.jobs.bench.trial_process import run_trial
 from saliency_engine.numerics.fidelity import EIGHT_BITS, HALF, compare
 from saliency_engine.types import ClipReference
@@ -107,7 +107,7 @@ def _check_report(report: dict[str, Any], folder: Path, command: str) -> None:
 @no_gpu
 def test_without_clips_some_are_made_and_where_nothing_runs_nothing_is_recommended() -> None:
     done = bench("--model", "frequency_tuned_v1", "--provider", "cuda", code=2)
-    assert "no clips given: making six" in done.stderr
+    assert "no clips given: measuring with six made ones" in done.stderr
     assert done.stderr.strip().endswith("ProviderError: no setting ran; the table says why")
     assert "did not run" in done.stdout
     assert "saliency-batch run" not in done.stdout
@@ -200,12 +200,12 @@ def _within(seconds: float, condition: Any) -> Any:
 
 def test_the_grid_is_every_combination_of_what_starts_here() -> None:
     starts = {("cpu", "float32"): "CPUExecutionProvider", ("cuda", "float32"): "CUDAExecutionProvider"}
-    asked = Asked(threads=(1, 3), batch_sizes=(4,))
-    assert {str(setting) for setting in grid(asked, starts)} == {
+    choices = Choices(threads=(1, 3), batch_sizes=(4,))
+    assert {str(setting) for setting in list_settings(choices, starts)} == {
         *("cpu float32, threads 1, batch 4", "cpu float32, threads 3, batch 4"),
         *("cuda float32, threads 1, batch 4", "cuda float32, threads 3, batch 4"),
     }
-    by_default = grid(Asked(), starts)
+    by_default = list_settings(Choices(), starts)
     assert [s for s in by_default if s.provider == "cuda"] == [Setting("cuda", "float32", "auto", n) for n in (8, 32)]
     assert {s.batch_size for s in by_default if s.provider == "cpu"} == {8}
 
@@ -252,7 +252,7 @@ def test_the_fastest_that_agrees_is_recommended_and_the_others_are_said() -> Non
         *("--provider", "openvino", "--threads", "1"),
     ]
     assert "1.20 times" in advice.reasons[1]
-    assert advice.reasons[-1].startswith("passed over: openvino bfloat16")
+    assert advice.reasons[-1].startswith("faster but not recommended: openvino bfloat16")
     right = dataclasses.replace(wrong, measured=_result("", "", 14.0).measured)
     advice = advise([plain, right], options)
     assert advice.command.endswith("--provider openvino --precision bfloat16")
