@@ -80,7 +80,7 @@ def _label_of(entry: Mapping[str, Any]) -> str:
     if entry["status"] != "ok":
         return label
     threads = f"{entry['threads_used']} threads" if entry["threads_used"] > 1 else "1 thread"
-    return f"{label}, {threads}, batch {entry['batch_size']}"
+    return f"{label}, {threads}, batch size {entry['batch_size']}"
 
 
 def _is_recommended(entry: Mapping[str, Any], report: Mapping[str, Any]) -> bool:

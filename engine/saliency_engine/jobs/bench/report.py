@@ -20,7 +20,7 @@ from saliency_engine.report.terminal import printable
 SCHEMA = "saliency-batch-bench-v1"
 _COLUMNS = {
     "": "left",
-    **dict.fromkeys(("threads", "batch", "frames/s", "clips/s", "ms p50/p95", "MB", "busy %"), "right"),
+    **dict.fromkeys(("threads", "batch size", "frames/s", "clips/s", "ms p50/p95", "MB", "busy %"), "right"),
     **dict.fromkeys(("|Δmean|", "|Δvar|", "r"), "right"),
     "agrees": "left",
 }

@@ -25,7 +25,7 @@ class Setting:
     batch_size: int = 8
 
     def __str__(self) -> str:
-        return f"{self.provider} {self.precision}, threads {self.threads}, batch {self.batch_size}"
+        return f"{self.provider} {self.precision}, threads {self.threads}, batch size {self.batch_size}"
 
 
 REFERENCE = Setting("cpu", "float32")

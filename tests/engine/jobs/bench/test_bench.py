@@ -59,7 +59,7 @@ def test_a_benchmark_ends_with_a_command_that_works(tmp_path: Path, encode: Enco
     *table, command = done.stdout.splitlines()
     assert any(line.split()[:4] == ["cpu", "float32", "1", "8"] and line.split()[-1] == "yes" for line in table)
     assert any(line.startswith(" cuda float32") and "did not run" in line for line in table)
-    assert any(line.startswith("cuda float32 did not run: --provider cuda was asked for") for line in table)
+    assert any(line.startswith("cuda float32 did not run: --provider cuda cannot start") for line in table)
     assert "broken.mp4 is left out: decode-failed" in done.stderr
     assert "notes.txt" not in done.stderr
     assert "1 settings × 1 rounds over 2 clips" in done.stderr  # said before they are timed
@@ -202,8 +202,8 @@ def test_the_grid_is_every_combination_of_what_starts_here() -> None:
     starts = {("cpu", "float32"): "CPUExecutionProvider", ("cuda", "float32"): "CUDAExecutionProvider"}
     choices = Choices(threads=(1, 3), batch_sizes=(4,))
     assert {str(setting) for setting in list_settings(choices, starts)} == {
-        *("cpu float32, threads 1, batch 4", "cpu float32, threads 3, batch 4"),
-        *("cuda float32, threads 1, batch 4", "cuda float32, threads 3, batch 4"),
+        *("cpu float32, threads 1, batch size 4", "cpu float32, threads 3, batch size 4"),
+        *("cuda float32, threads 1, batch size 4", "cuda float32, threads 3, batch size 4"),
     }
     by_default = list_settings(Choices(), starts)
     assert [s for s in by_default if s.provider == "cuda"] == [Setting("cuda", "float32", "auto", n) for n in (8, 32)]
@@ -277,7 +277,10 @@ def test_rounds_far_apart_are_remarked_on(capsys: pytest.CaptureFixture[str]) ->
     assert "unsteady" not in capsys.readouterr().out
     moved = dataclasses.replace(steady.measured, clips_least=3.0)
     bench_report.print_table([steady, Result(Setting("openvino", "float32"), measured=moved)])
-    assert "unsteady: rounds of openvino float32, threads auto, batch 8 ran at 3.00 to 5.00" in capsys.readouterr().out
+    assert (
+        "unsteady: rounds of openvino float32, threads auto, batch size 8 ran at 3.00 to 5.00"
+        in capsys.readouterr().out
+    )
 
 
 def test_where_nothing_agrees_the_reference_is_recommended() -> None:
