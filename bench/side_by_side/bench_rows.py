@@ -14,16 +14,17 @@ import orjson
 import pyarrow as pa
 import pytest
 
-from saliency_engine.config import RunConfig, TableJob
+from saliency_engine.config import RunConfig
 from saliency_engine.numerics.aggregate import measure, summarize
 from saliency_engine.pipeline.memo import Memo
+from saliency_engine.tables.columns import columns_of
 from saliency_engine.tables.join import Joiner
-from saliency_engine.tables.jsonl_lines import LineReader
-from saliency_engine.tables.rejects import Rejects
-from saliency_engine.tables.rows import ArrowRows, LineRows, line_columns
+from saliency_engine.tables.jsonl_lines import LineReader, refuse_line
+from saliency_engine.tables.rows import ArrowRows, LineRows
 from saliency_engine.types import ClipRequest, ClipResult, ClipStatistics, Status
 
 CONFIG = RunConfig(model="frequency_tuned_v1")
+COLUMNS = columns_of(CONFIG)
 RESULT = ClipResult(Status.OK, 0.25, 0.0625)
 GAINED = {
     "saliency_mean": 0.25,
@@ -41,14 +42,14 @@ ROWS = 4000
 @pytest.mark.parametrize("case", ["computed", "skipped"])
 @pytest.mark.parametrize("way", ["engine", "orjson", "json"])
 def test_json_lines(benchmark: Any, way: str, case: str) -> None:
-    """Lines of 1 KB and 60 fields read, planned and given their columns: bytes spliced, or objects written anew."""
+    """Lines of 1 KB and 60 fields read and given their columns: bytes spliced, or objects written anew."""
     row, gained = (ROW, GAINED) if case == "computed" else (DONE, {"saliency_status": "skipped-existing"})
     text = b"".join(json.dumps({"key": key, **row}).encode() + b"\n" for key in range(ROWS))
 
     def engine() -> bytes:
-        plan, joiner = LineRows(CONFIG).plan, Joiner(CONFIG, "m", None)
-        reader = LineReader(io.BytesIO(text), line_columns(CONFIG), Rejects(TableJob(input="-", output="-")).add)
-        joined = [joiner.join(batch, [RESULT] * len(batch.clips)) for batch in (plan(chunk, 0) for chunk in reader)]
+        rows, joiner = LineRows(COLUMNS), Joiner(CONFIG, "m", None)
+        batches = (rows.find_clips(chunk, 0) for chunk in LineReader(io.BytesIO(text), COLUMNS.written, refuse_line))
+        joined = [joiner.join(batch, [RESULT] * len(batch.clips)) for batch in batches]
         return b"".join(line for lines in joined for line in lines.texts)
 
     def with_orjson() -> bytes:
@@ -72,9 +73,9 @@ def test_arrow_join(benchmark: Any, way: str) -> None:
     batch = pa.record_batch({"src": [f"{key * 50 // ROWS}.mp4" for key in range(ROWS)], **fields})
 
     def engine() -> pa.RecordBatch:
-        rows, joiner = ArrowRows(batch.schema, CONFIG), Joiner(CONFIG, "m", batch.schema)
-        planned = rows.plan(batch, 0)
-        joined: pa.RecordBatch = joiner.join(planned, [RESULT] * len(planned.clips))
+        rows, joiner = ArrowRows(batch.schema, COLUMNS), Joiner(CONFIG, "m", batch.schema)
+        row_batch = rows.find_clips(batch, 0)
+        joined: pa.RecordBatch = joiner.join(row_batch, [RESULT] * len(row_batch.clips))
         return joined
 
     def plain() -> pa.RecordBatch:

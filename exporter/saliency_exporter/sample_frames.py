@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from saliency_engine.config import BUILT_IN_MODEL, RunConfig, TableJob
+from saliency_engine.config import BUILT_IN_MODEL, RunConfig
 from saliency_engine.errors import ClipError, InputError
 from saliency_engine.numerics.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
 from saliency_engine.storage.locate import Locator
+from saliency_engine.tables.columns import Columns
 from saliency_engine.tables.formats import is_table
 from saliency_engine.tables.input import open_table
 from saliency_engine.types import ClipReference, DecodeSpec, Uniform
@@ -42,7 +43,7 @@ def decode_clips(paths: Sequence[str], height: int, width: int, most: int = FROM
         clips = [clips[i * len(clips) // MOST_CLIPS] for i in range(MOST_CLIPS)]
     per_clip = max(2, most // max(len(clips), 1))
     spec = DecodeSpec(width, height, Uniform(per_clip), color="auto", accept_short=True)
-    locator = Locator(_config())
+    locator = Locator(RunConfig(model=BUILT_IN_MODEL))
     parts: list[Frames] = []
     for clip in clips:
         try:
@@ -90,16 +91,11 @@ def _list_clips(paths: Sequence[str]) -> tuple[list[ClipReference], set[ClipRefe
         if not is_table(path):
             only_in_table[ClipReference(path)] = False
             continue
-        with open_table(TableJob(input=path, output="-"), _config()) as table:
+        with open_table(path, Columns()) as table:
             for row_batch in table:
                 for clip in row_batch.clips:
                     only_in_table.setdefault(clip, True)
     return list(only_in_table), {clip for clip, from_table in only_in_table.items() if from_table}
-
-
-def _config() -> RunConfig:
-    """The contract's columns; rows that have a saliency already serve as well as others."""
-    return RunConfig(model=BUILT_IN_MODEL, overwrite=True)
 
 
 def _decode_clip(locator: Locator, clip: ClipReference, spec: DecodeSpec) -> Frames:

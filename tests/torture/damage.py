@@ -17,13 +17,12 @@ import pyarrow.parquet as pq
 from tests.torture.fuzz import CONFIG, scratch
 from tests.torture.trial import Target, Try
 
-from saliency_engine.config import TableJob
 from saliency_engine.errors import OutputError
 from saliency_engine.tables import input
+from saliency_engine.tables.columns import columns_of
 from saliency_engine.tables.formats import Format
 from saliency_engine.tables.jsonl_lines import Lines
 from saliency_engine.tables.output import open_output
-from saliency_engine.tables.rejects import Rejects
 
 ROWS = 600
 
@@ -77,21 +76,20 @@ def _printed(column: Any) -> str:
 
 def _digest(path: Path) -> str:
     """Of all that is read: schema and values, or lines."""
-    job = TableJob(input=str(path), output="-", rejects="unused.jsonl")
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     with ExitStack() as stack:
-        opened = stack.enter_context(input.open_table(job, CONFIG, None, Rejects(job)))
+        opened = stack.enter_context(input.open_table(str(path), columns_of(CONFIG)))
         rows = 0
-        found.update(str(opened.schema).encode())
+        digest.update(str(opened.schema).encode())
         for batch in opened:
             payload: Any = batch.payload
             # Arrow's own printer, which has words for times that Python's cannot hold.
-            told = repr(payload.texts if isinstance(payload, Lines) else [_printed(one) for one in payload.columns])
-            found.update(told.encode("utf-8", "surrogatepass"))
+            printed = repr(payload.texts if isinstance(payload, Lines) else [_printed(one) for one in payload.columns])
+            digest.update(printed.encode("utf-8", "surrogatepass"))
             rows += batch.rows
-        if rows != opened.rows():
+        if rows != opened.count_rows():
             raise OutputError("what Output.commit would raise")
-    return found.hexdigest()
+    return digest.hexdigest()
 
 
 def _harm(data: bytes, seed: int) -> bytes:

@@ -18,13 +18,14 @@ from tests.arrow_types import COLUMNS, NOT_IN_PARQUET
 from tests.torture.mutate import mutant
 from tests.torture.trial import Target, Try
 
-from saliency_engine.config import RunConfig, TableJob, load_options, split_options
+from saliency_engine.config import RunConfig, load_options, split_options
 from saliency_engine.errors import SaliencyError
 from saliency_engine.models import install, registry
 from saliency_engine.tables import input, rows
+from saliency_engine.tables.columns import columns_of
 from saliency_engine.tables.join import Joiner
 from saliency_engine.tables.jsonl_lines import LineReader
-from saliency_engine.tables.output import open_output
+from saliency_engine.tables.output import choose_format, open_output
 from saliency_engine.tables.rejects import Rejects
 from saliency_engine.types import ClipReference, ClipResult, Status
 
@@ -34,9 +35,9 @@ OTHER = RunConfig(model="frequency_tuned_v1", mean_column="é", var_column="k", 
 BOM = b"\xef\xbb\xbf"
 
 
-def result(source: ClipReference) -> ClipResult:
+def result(clip: ClipReference) -> ClipResult:
     """Some clips fail, and why has everything in it that could break a line."""
-    if len(source.path) % 3:
+    if len(clip.path) % 3:
         return ClipResult(Status.OK, 0.1, 0.30000000000000004)
     return ClipResult(Status.DECODE_FAILED, reason='a "reason"\\\n\udcff}')
 
@@ -59,11 +60,12 @@ def _lines(data: bytes, config: RunConfig) -> None:
         assert number not in rejected
         rejected[number] = line + b"".join(rest or ())
 
-    reader, joiner = LineReader(io.BytesIO(data), rows.line_columns(config), reject), Joiner(config, "m", None)
-    plan, kept, count = rows.LineRows(config).plan, b"", 0
+    columns, joiner = columns_of(config), Joiner(config, "m", None)
+    reader, line_rows = LineReader(io.BytesIO(data), columns.written, reject), rows.LineRows(columns)
+    kept, count = b"", 0
     for chunk in reader:
-        batch = plan(chunk, count)
-        results = [result(source) for source in batch.clips]
+        batch = line_rows.find_clips(chunk, count)
+        results = [result(clip) for clip in batch.clips]
         joined = joiner.join(batch, results)
         for before, after, code in zip(chunk.texts, joined.texts, batch.codes, strict=True):
             _check_edit(before, after, None if code < 0 else results[code], config)
@@ -136,17 +138,19 @@ def lines_to_arrow(data: bytes) -> str:
     """Every line becomes a row of the same values, or is rejected; or two lines disagree."""
     originals = io.BytesIO(data).readlines()
     with tempfile.TemporaryDirectory(dir=scratch()) as folder:
-        job = TableJob(input="-", output=f"{folder}/out.arrow")
-        rejects = Rejects(job)
+        kept = Path(folder) / "rejects.jsonl"
+        rejects, pipe = Rejects(str(kept)), io.BytesIO(data)
         found: list[dict[str, Any]] = []
-        with input.open_table(job, CONFIG, io.BytesIO(data), rejects) as table, rejects.opened():
+        with (
+            input.open_table("-", columns_of(CONFIG), lines_as_arrow=True, reject=rejects.add, stdin=pipe) as table,
+            rejects.opened(),
+        ):
             for batch in table:
                 payload: Any = batch.payload
                 payload.validate(full=True)
                 found += payload.to_pylist()
-            assert table.rows() == len(found) + rejects.count
+            assert table.count_rows() == len(found) + rejects.count
             rejects.commit()
-        kept = Path(job.rejects_path)
         numbers = [json.loads(line)["line"] for line in kept.read_bytes().splitlines()] if rejects.count else []
     assert len(set(numbers)) == len(numbers)
     parsed = [line.removeprefix(BOM if i == 0 else b"") for i, line in enumerate(originals) if i + 1 not in numbers]
@@ -196,16 +200,16 @@ def _table(data: bytes, suffix: str) -> str:
         source, stdout = Path(folder) / f"in.{suffix}", io.BytesIO()
         if suffix:
             source.write_bytes(data)
-        job = TableJob(
-            input=str(source) if suffix else "-", output="-", output_format="arrow", rejects=f"{folder}/bad.jsonl"
-        )
-        rejects = Rejects(job)
-        with input.open_table(job, CONFIG, io.BytesIO(data), rejects) as table, rejects.opened():
-            joiner = Joiner(CONFIG, "m", table.schema)
-            with open_output("-", table.output_format, joiner.schema, stdout) as output:
+        path, rejects, pipe = str(source) if suffix else "-", Rejects(f"{folder}/bad.jsonl"), io.BytesIO(data)
+        with (
+            input.open_table(path, columns_of(CONFIG), lines_as_arrow=True, reject=rejects.add, stdin=pipe) as table,
+            rejects.opened(),
+        ):
+            joiner, format = Joiner(CONFIG, "m", table.schema), choose_format("-", "arrow", table.format)
+            with open_output("-", format, joiner.schema, stdout) as output:
                 for batch in table:
-                    output.write(joiner.join(batch, [result(source) for source in batch.clips]))
-                output.commit(table.rows() - rejects.count)
+                    output.write(joiner.join(batch, [result(clip) for clip in batch.clips]))
+                output.commit(table.count_rows() - rejects.count)
     pa.ipc.open_stream(stdout.getvalue()).read_all().validate(full=True)
     return "read"
 

@@ -18,7 +18,7 @@ from saliency_engine.cli import signals
 from saliency_engine.cli.bench import bench
 from saliency_engine.cli.models import models
 from saliency_engine.cli.options import config_options, given_only
-from saliency_engine.config import OPTIONS, load_options, split_options
+from saliency_engine.config import OPTIONS, RunConfig, load_options, split_options
 from saliency_engine.errors import ConfigError, SaliencyError
 from saliency_engine.report.terminal import printable
 from saliency_engine.storage.atomic import forget_buffered
@@ -81,7 +81,7 @@ def show(table: str, rows: int, path_column: str) -> None:
 
 
 _PREVIEW_OPTIONS = (
-    *("input", "root", "path_column", "model", "model_path", "model_sha256", "require_verified", "allow_op"),
+    *("root", "path_column", "model", "model_path", "model_sha256", "require_verified", "allow_op"),
     *("model_size", "provider", "precision"),
     *("sampling", "max_frames", "frame_samples", "color", "temporal_aggregator", "ema_alpha"),
     *("default_width", "default_height", "yuv_pixel_format"),
@@ -89,10 +89,11 @@ _PREVIEW_OPTIONS = (
 
 
 @main_group.command(short_help="Draw clips beside their saliency.")
+@click.option("--input", "table", required=True, help="Table with the clips: a file with one of run's suffixes, or -.")
 @click.option("--output", required=True, help="PNG file to write.")
 @click.option("--clips", default=8, show_default=True, help="Draw this many clips, the table's first.")
 @config_options(_PREVIEW_OPTIONS)
-def preview(output: str, clips: int, **given: Any) -> None:
+def preview(table: str, output: str, clips: int, **given: Any) -> None:
     """Draw a table's first clips: of each a frame, and beside it the same frame under its aggregated saliency.
 
     \b
@@ -100,10 +101,10 @@ def preview(output: str, clips: int, **given: Any) -> None:
       saliency-batch preview --input out.jsonl --output sheet.png \\
         --model frequency_tuned_v1
     """
-    job, config = split_options({**given_only(given), "output": "-", "overwrite": True})
+    config = RunConfig(**given_only(given), overwrite=True)
     from saliency_engine.jobs.preview import contact_sheet
 
-    contact_sheet(job, config, output, clips)
+    contact_sheet(table, config, output, clips)
 
 
 @main_group.command(short_help="Check what works in this installation.")

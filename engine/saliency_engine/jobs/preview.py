@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from saliency_engine.config import RunConfig, TableJob
+from saliency_engine.config import RunConfig
 from saliency_engine.errors import ClipError
 from saliency_engine.inference.session import Session, open_session
 from saliency_engine.models.load import load_model
@@ -16,16 +16,17 @@ from saliency_engine.pipeline.one_clip import compute_clip
 from saliency_engine.report.console import warn_of
 from saliency_engine.report.contact_sheet import Tile, draw_contact_sheet, overlay
 from saliency_engine.storage.atomic import write_together
+from saliency_engine.tables.columns import columns_of
 from saliency_engine.tables.input import open_table
 from saliency_engine.types import ClipReference
 
 
-def contact_sheet(job: TableJob, config: RunConfig, output: str, clips: int) -> None:
-    """Draw the first ``clips`` distinct clips of ``job.input`` to the PNG file ``output``.
+def contact_sheet(table_path: str, config: RunConfig, output: str, clips: int) -> None:
+    """Draw the first ``clips`` distinct clips of the table at ``table_path`` to the PNG file ``output``.
 
     Raises ``InputError``, ``ModelError`` or ``OutputError``; a clip that fails is a tile that says why.
     """
-    with open_table(job, config) as table:
+    with open_table(table_path, columns_of(config)) as table:
         first = _take_distinct((clip for batch in table for clip in batch.clips), clips)
     model = load_model(config)
     warn_of(model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from saliency_engine.pipeline.engine import Engine
 from saliency_engine.report.audit import RunsOn, audit_of, provenance_of
 from saliency_engine.report.console import ProgressLine, print_summary, warn_of
 from saliency_engine.storage.atomic import write_json
+from saliency_engine.tables.columns import columns_of
+from saliency_engine.tables.formats import Format
 from saliency_engine.tables.input import Table, open_table
 from saliency_engine.tables.join import Joiner
-from saliency_engine.tables.output import Output, open_output
+from saliency_engine.tables.output import Output, choose_format, open_output
 from saliency_engine.tables.rejects import Rejects
 
 
@@ -28,17 +31,24 @@ def run_table(job: TableJob, config: RunConfig) -> dict[str, Any]:
     model = load_model(config)
     warn_of(model)
     config = dataclasses.replace(config, memo=_memo_path(job, config))
-    rejects = Rejects(job)
-    with open_table(job, config, rejects=rejects) as table:
+    rejects = Rejects(job.rejects_path)
+    lines_as_arrow = choose_format(job.output, job.output_format, Format("jsonl")).kind != "jsonl"
+    reject = rejects.add if job.rejects_path else None
+    with open_table(job.input, columns_of(config), lines_as_arrow=lines_as_arrow, reject=reject) as table:
         joiner = Joiner(config, model.model_id, table.schema)
+        output_format = choose_format(job.output, job.output_format, table.format)
         with (
-            open_output(job.output, table.output_format, joiner.schema) as output,
+            open_output(job.output, output_format, joiner.schema) as output,
             rejects.opened(),
             Engine(config, model) as engine,
         ):
             session = engine.session
             runs_on = RunsOn(model, session.provider, session.remark, engine.threads, engine.decode_workers)
-            _process(table, joiner, output, engine, ProgressLine(runs_on, engine.counts, quiet=job.quiet))
+            with ProgressLine(runs_on, engine.counts, quiet=job.quiet) as progress:
+                _process(table, joiner, output, engine, lambda: progress.update(table, rejects.count))
+            with engine.clock("write"):
+                rejects.commit()
+                output.commit(table.count_rows() - rejects.count)
             audit = audit_of(job, config, runs_on, counts=engine.counts, clock=engine.clock, rejected=rejects.count)
     if job.audit_json:
         # Only where it is wanted: hashing input and output took a quarter of the time of rows that need nothing.
@@ -49,16 +59,12 @@ def run_table(job: TableJob, config: RunConfig) -> dict[str, Any]:
     return audit
 
 
-def _process(table: Table, joiner: Joiner, output: Output, engine: Engine, progress: ProgressLine) -> None:
-    with progress:
-        for batch, results in engine.results(table, lambda: progress.update(table)):
-            with engine.clock("join"):
-                payload = joiner.join(batch, results)
-            with engine.clock("write"):
-                output.write(payload)
-    with engine.clock("write"):
-        table.rejects.commit()
-        output.commit(table.rows() - table.rejects.count)
+def _process(table: Table, joiner: Joiner, output: Output, engine: Engine, tick: Callable[[], None]) -> None:
+    for batch, results in engine.results(table, tick):
+        with engine.clock("join"):
+            payload = joiner.join(batch, results)
+        with engine.clock("write"):
+            output.write(payload)
 
 
 def _memo_path(job: TableJob, config: RunConfig) -> str:

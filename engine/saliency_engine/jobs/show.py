@@ -12,8 +12,8 @@ from rich.table import Column
 from rich.table import Table as Grid
 from rich.text import Text
 
-from saliency_engine.config import BUILT_IN_MODEL, RunConfig, TableJob
 from saliency_engine.report.terminal import printable
+from saliency_engine.tables.columns import Columns
 from saliency_engine.tables.input import open_table
 from saliency_engine.tables.jsonl_lines import Lines
 
@@ -22,20 +22,19 @@ _PATH_WIDTH = 40
 
 def show_table(path: str, rows: int, path_column: str) -> None:
     """Print the path and every ``saliency_`` column of the first ``rows`` rows on stdout. Raises ``InputError``."""
-    # Only the path column matters for reading; a config names a model, so it names the one that is always there.
-    config = RunConfig(model=BUILT_IN_MODEL, path_column=path_column, overwrite=True)
-    found = list(islice(_rows(path, config), rows))
-    names = [name for name in dict.fromkeys(name for row in found for name in row) if name.startswith("saliency_")]
-    grid = Grid(*(Column(_cell(name)) for name in (path_column, *(name.removeprefix("saliency_") for name in names))))
-    for row in found:
-        source = printable(row.get(path_column) or "")
-        shown = source if len(source) <= _PATH_WIDTH else "…" + source[1 - _PATH_WIDTH :]
-        grid.add_row(Text(shown), *(_cell(row.get(name)) for name in names))
+    shown = list(islice(_read_rows(path, path_column), rows))
+    names = [name for name in dict.fromkeys(name for row in shown for name in row) if name.startswith("saliency_")]
+    titles = (path_column, *(name.removeprefix("saliency_") for name in names))
+    grid = Grid(*(Column(_format_cell(title)) for title in titles))
+    for row in shown:
+        clip = printable(row.get(path_column) or "")
+        clip = clip if len(clip) <= _PATH_WIDTH else "…" + clip[1 - _PATH_WIDTH :]
+        grid.add_row(Text(clip), *(_format_cell(row.get(name)) for name in names))
     Console(width=None if Console().is_terminal else 160).print(grid)
 
 
-def _rows(path: str, config: RunConfig) -> Iterator[dict[str, Any]]:
-    with open_table(TableJob(input=path, output="-"), config) as table:
+def _read_rows(path: str, path_column: str) -> Iterator[dict[str, Any]]:
+    with open_table(path, Columns(path=path_column)) as table:
         for batch in table:
             if isinstance(batch.payload, Lines):
                 yield from (json.loads(text.lstrip(b"\xef\xbb\xbf")) for text in batch.payload.texts)
@@ -43,7 +42,7 @@ def _rows(path: str, config: RunConfig) -> Iterator[dict[str, Any]]:
                 yield from batch.payload.to_pylist()
 
 
-def _cell(value: Any) -> Text:
+def _format_cell(value: Any) -> Text:
     if value is None:
         return Text("")
     return Text(f"{value:.6f}" if isinstance(value, float) else printable(value))

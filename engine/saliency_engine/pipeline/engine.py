@@ -23,6 +23,7 @@ from saliency_engine.pipeline.ring import ring_slots_for
 from saliency_engine.pipeline.worker import claim_open_files, start_fork_server
 from saliency_engine.storage.locate import Locator
 from saliency_engine.tables import rows
+from saliency_engine.tables.columns import columns_of
 from saliency_engine.tables.join import Joiner
 from saliency_engine.types import ClipResult, PayloadT, RowBatch, decode_spec
 
@@ -78,7 +79,7 @@ class Engine:
         Raises ``InputError`` when the path column is missing; a failing clip is a row's status.
         """
         joiner: Joiner | None = None
-        for batch, results in self.results(rows.from_batches(batches, self.config)):
+        for batch, results in self.results(rows.from_batches(batches, columns_of(self.config))):
             joiner = joiner or Joiner(self.config, self.model.model_id, batch.payload.schema)
             yield joiner.join(batch, results)
 

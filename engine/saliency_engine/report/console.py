@@ -46,15 +46,15 @@ class ProgressLine:
         )
         self._task = self._bar.add_task("saliency", total=None, clips="")
 
-    def update(self, table: Table) -> None:
-        """Show how far the run is, at most ten times a second."""
+    def update(self, table: Table, rejected: int) -> None:
+        """Show how far the run is, at most ten times a second; ``rejected`` lines of ``table`` were no rows."""
         now = time.monotonic()
         if self._quiet or now - self._shown < (_REDRAW_SECONDS if self._console.is_terminal else _LOG_SECONDS):
             return
         self._shown = now
         counts, seconds = self._counts, max(now - self._started, 1e-9)
         total = _estimate_rows(table, counts)
-        failed = counts.failed + table.rejects.count
+        failed = counts.failed + rejected
         clips = f"{counts.clips_computed} clips, {counts.clips_computed / seconds:.2f}/s, {failed} rows failed"
         if self._console.is_terminal:
             self._bar.update(self._task, completed=counts.rows, total=total, clips=clips)
@@ -93,10 +93,9 @@ def warn_of(model: Model) -> None:
 
 def _estimate_rows(table: Table, counts: Counts) -> int | None:
     """The table's length where its format says it, else an estimate from the part of the file that has been read."""
-    fraction = table.fraction()
-    if table.rows_total is not None or not fraction:
+    if table.rows_total is not None or not table.fraction:
         return table.rows_total
-    return max(round(counts.rows_read / fraction), counts.rows_read)
+    return max(round(counts.rows_read / table.fraction), counts.rows_read)
 
 
 def print_summary(audit: dict[str, Any]) -> None:

@@ -14,20 +14,20 @@ from typing import Any, BinaryIO
 from saliency_engine.errors import OutputError
 
 
-class Target:
-    """A file to be: ``<path>.partial`` under an exclusive lock until ``publish``. Links are followed.
+class PartialFile:
+    """The file ``<path>.partial``, under an exclusive lock, which becomes ``path`` by ``publish``. Links are followed.
 
-    Raises ``OSError``, or ``OutputError`` with path and cause where the place cannot be a file's, or another run is
-    writing there. ``release`` must follow, whatever happens; without ``publish`` it removes the partial file.
+    Raises ``OSError``, or ``OutputError`` with the cause where ``path`` cannot be a file, or another run is writing
+    it. ``release`` must follow, whatever happens; without ``publish`` it removes the partial file.
     """
 
     def __init__(self, path: str) -> None:
-        self._name, self._path = path, Path(os.path.realpath(path))
+        self._path = Path(os.path.realpath(path))
         self._partial = self._path.with_name(self._path.name + ".partial")
         if not self._path.parent.is_dir():
-            raise OutputError(f"{path}: the folder {self._path.parent} does not exist")
+            raise OutputError(f"the folder {self._path.parent} does not exist")
         if self._path.exists() and not self._path.is_file():
-            raise OutputError(f"{path}: is there already and is no regular file")
+            raise OutputError("it is there already and is not a regular file: choose another path")
         self._published = False
         self._handle = self._lock()
         try:
@@ -53,8 +53,8 @@ class Target:
             _sync_folder(self._path.parent)
         except OSError as error:
             raise OutputError(
-                f"{self._name}: its folder cannot be flushed to the disk ({error.strerror}); the file is whole, but "
-                "may not outlive a power failure"
+                f"its folder cannot be flushed to the disk ({error.strerror}); the file is whole, but may not outlive "
+                "a power failure"
             ) from error
 
     def withdraw(self) -> None:
@@ -63,7 +63,7 @@ class Target:
             self._path.unlink(missing_ok=True)
 
     def release(self) -> None:
-        """Let go of the file."""
+        """Let go of the file; without ``publish`` it is removed."""
         if not self._published:
             self._partial.unlink(missing_ok=True)
         os.close(self._handle)
@@ -77,7 +77,7 @@ class Target:
                     return handle
             except BlockingIOError:
                 os.close(handle)
-                raise OutputError(f"{self._name}: another run is writing it ({self._partial} is locked)") from None
+                raise OutputError(f"another run is writing it ({self._partial} is locked)") from None
             except FileNotFoundError:
                 pass
             except OSError:
@@ -106,19 +106,19 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
     Raises ``OutputError``; files that this call had put in place are then gone again.
     """
     with ExitStack() as stack, ExitStack() as placed:  # what is in ``placed`` is undone, unless all are in their places
-        targets = []
+        files = []
         for path, content in contents.items():
             with _named(path):
-                target = Target(str(path))
-                stack.callback(target.release)
-                with target.open() as file:
+                partial = PartialFile(str(path))
+                stack.callback(partial.release)
+                with partial.open() as file:
                     file.write(content)
-                target.sync()
-            targets.append((path, target))
-        for path, target in targets:
-            placed.callback(target.withdraw)
+                partial.sync()
+            files.append((path, partial))
+        for path, partial in files:
+            placed.callback(partial.withdraw)
             with _named(path):
-                target.publish()
+                partial.publish()
         placed.pop_all()
 
 
@@ -133,11 +133,13 @@ def write_json(path: str, value: Mapping[str, Any]) -> None:
 def _named(path: Path) -> Iterator[None]:
     try:
         yield
+    except OutputError as error:
+        raise OutputError(f"{path}: {error}") from error
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def forget_buffered(file: BinaryIO) -> None:
-    """Point a file that takes no more at nothing, or the interpreter would fail on what is left for it at its exit."""
+    """Point a file that takes no more at ``/dev/null``: else the interpreter fails at exit on what it still holds."""
     with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nothing:
         os.dup2(nothing.fileno(), file.fileno())

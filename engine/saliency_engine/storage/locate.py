@@ -24,6 +24,7 @@ class Locator:
         self._default_size = (config.default_width, config.default_height)
         self._pixel_format = config.yuv_pixel_format
         self._verify = config.verify_clips
+        self._path_column = config.path_column
 
     def locate(self, clip: ClipReference) -> ClipRequest:
         """The clip that ``clip`` names, as it is on disk now.
@@ -32,38 +33,43 @@ class Locator:
         ``MissingGeometryError`` when it is raw video whose size neither row nor defaults give.
         """
         if not clip.path:
-            raise MissingSourceError("the row names no source")
+            raise MissingSourceError(
+                f"column {self._path_column!r} has no path in this row: write the clip's path there"
+            )
+        path = ""
         try:
             path = os.path.realpath(self._root / clip.path)
             if self._confine and not Path(path).is_relative_to(self._confine):
-                raise MissingSourceError("the source is outside --root, and --confine refuses it")
-            found = Path(path).stat()
+                raise MissingSourceError("the path leads outside --root, which --confine forbids")
+            status = Path(path).stat()
         except (OSError, ValueError) as error:
-            raise MissingSourceError(_unreachable(error)) from error
-        if not stat.S_ISREG(found.st_mode):
-            raise MissingSourceError("the source is not a regular file")
+            raise MissingSourceError(_explain(error, path)) from error
+        if not stat.S_ISREG(status.st_mode):
+            raise MissingSourceError(f"not a regular file: {path}")
         raw = self._raw_format(clip) if path.lower().endswith(RAW_SUFFIX) else None
-        return ClipRequest(path, found.st_size, found.st_mtime_ns, raw, self._sha256(path) if self._verify else "")
+        return ClipRequest(path, status.st_size, status.st_mtime_ns, raw, self._hash(path) if self._verify else "")
 
     def _raw_format(self, clip: ClipReference) -> RawFormat:
         width, height = clip.width or self._default_size[0], clip.height or self._default_size[1]
         if not width or not height:
             raise MissingGeometryError(
-                "raw video needs a width and a height: in the row, or by --default-width and --default-height"
+                "raw video needs a width and a height: in the row (--width-column, --height-column), or by "
+                "--default-width and --default-height"
             )
         return RawFormat(width, height, clip.pixel_format or self._pixel_format)
 
-    def _sha256(self, path: str) -> str:
+    def _hash(self, path: str) -> str:
         try:
             with os.fdopen(open_regular(path, self._confine), "rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise MissingSourceError(_unreachable(error)) from error
+            raise MissingSourceError(_explain(error, path)) from error
 
 
-def _unreachable(error: OSError | ValueError) -> str:
+def _explain(error: OSError | ValueError, path: str) -> str:
+    """Why the clip at ``path``, which is absolute, cannot be reached."""
     if isinstance(error, FileNotFoundError):
-        return "no such file"
+        return f"no such file: {path}"
     if isinstance(error, UnicodeEncodeError) and error.encoding != "utf-8":
-        return f"the path has letters that file names here, in {error.encoding}, cannot have; PYTHONUTF8=1 allows them"
-    return f"the source cannot be reached: {getattr(error, 'strerror', None) or error}"
+        return f"file names here are in {error.encoding}, which lacks letters of this path: set PYTHONUTF8=1"
+    return f"the clip cannot be reached: {getattr(error, 'strerror', None) or error}"

@@ -1,4 +1,4 @@
-"""Opening a regular file, and nothing that has taken its place, perhaps only below a folder."""
+"""Opening a regular file, and nothing that has taken its place; on request only below a folder."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _open_beneath(root: str, path: str, flags: int) -> int:
             folder = inner
         return os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
     except (OSError, ValueError) as error:
-        told = getattr(error, "strerror", None) or error
-        raise DecodeError(f"cannot be opened beneath --root: {told}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise DecodeError(f"cannot be opened beneath --root: {reason}") from error
     finally:
         os.close(folder)

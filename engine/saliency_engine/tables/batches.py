@@ -1,8 +1,11 @@
-"""Record batches on their way in: checked, and cut into pieces."""
+"""Rows on their way in: checked, cut into pieces, and each piece with its place in the file."""
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterable, Iterator
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
@@ -12,8 +15,8 @@ BATCH_ROWS = 16384  # larger batches are read and written no faster
 BATCH_BYTES = 2 << 20  # twice as much cost 10 MB more and was no faster; half as much took a fifth longer
 
 
-class Sound:
-    """Record batches that have passed every check, and how many rows they had. Raises ``InputError``.
+class CheckedBatches:
+    """``batches`` one by one, each checked as far as Arrow can. Iterating raises ``InputError`` naming the column.
 
     Arrow takes offsets, dictionary indices and text as they are in the file: a wrong offset makes it read outside its
     memory later on, and a wrong index (from Parquet, too) would be written into the output.
@@ -21,6 +24,7 @@ class Sound:
 
     def __init__(self, batches: Iterable[pa.RecordBatch]) -> None:
         self.rows = 0
+        """Rows given out so far."""
         self._batches = batches
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
@@ -34,7 +38,7 @@ class Sound:
             yield batch
 
 
-def slices(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+def cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     """``batch`` in pieces of at most ``BATCH_ROWS`` rows and about ``BATCH_BYTES``; nothing for one without rows."""
     if not batch.num_rows:
         return
@@ -65,3 +69,11 @@ def _has_views(kind: pa.DataType, *, nested: bool) -> bool:
     lists = types.is_list_view(kind) or types.is_large_list_view(kind)
     inside = (kind.field(i).type for i in range(kind.num_fields))
     return lists or (views and nested) or any(_has_views(child, nested=True) for child in inside)
+
+
+def with_position(pieces: Iterable[Any], file: BinaryIO) -> Iterator[tuple[float | None, Any]]:
+    """Each piece with the part of ``file`` that has been read by then, in [0, 1]; ``None`` where it has no size."""
+    status = os.fstat(file.fileno()) if file.seekable() else None
+    size = status.st_size if status and stat.S_ISREG(status.st_mode) else 0
+    for piece in pieces:
+        yield (min(file.tell() / size, 1.0) if size else None), piece

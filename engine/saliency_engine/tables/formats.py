@@ -1,29 +1,79 @@
-"""Table formats: what a file's name or a stream's first bytes say, and how packed lines are unpacked."""
+"""Table formats: how a table's format is known, and what each format's module takes and gives.
+
+A format is one module with ``open_rows(RawTable) -> Opened`` and a ``Sink``. It is entered in ``_SUFFIXES`` below, in
+``input`` as a reader and in ``output`` as a writer.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import io
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, Protocol
 
 import pyarrow as pa
 
-from saliency_engine.config import TableJob
 from saliency_engine.errors import ConfigError, InputError
+from saliency_engine.tables.columns import Columns
+from saliency_engine.tables.jsonl_lines import ParsedLines, Reject
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a table is laid out in bytes.
-
-    ``kind``: JSON lines, a Parquet file, an Arrow IPC file (``arrow``) or an Arrow IPC ``stream``. ``codec`` is
-    ``gzip`` or ``zstd`` around JSON lines, or the codec of a Parquet file's columns; ``None`` is the format's default.
-    """
+    """How a table is laid out in bytes."""
 
     kind: Literal["jsonl", "parquet", "arrow", "stream"]
+    """JSON lines, a Parquet file, an Arrow IPC file or an Arrow IPC stream."""
     codec: str | None = None
+    """``gzip`` or ``zstd`` around JSON lines, or the codec of a Parquet file's columns; ``None``: the default one."""
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """An input table whose rows are still bytes: what a format's ``open_rows`` is given."""
+
+    path: str
+    """The file, or ``-`` for a pipe: then only ``stream`` can be read from."""
+    stream: io.BufferedReader
+    """The table's bytes, from the first one on."""
+    format: Format
+    columns: Columns
+    lines_as_arrow: bool
+    """Whether JSON lines become record batches; otherwise they stay lines."""
+    reject: Reject | None
+    """Takes each line that is no row; ``None``: the first such line is an ``InputError``."""
+    files: ExitStack
+    """Closes what is opened beside ``stream``."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An input table that is ready to be read."""
+
+    format: Format
+    """As its bytes are, whatever its name says: many ``.arrow`` files hold a stream."""
+    pieces: Iterator[tuple[float | None, pa.RecordBatch | ParsedLines]]
+    """(how much of the input has been read, in [0, 1], or ``None`` where that cannot be known; the next rows)."""
+    count_rows: Callable[[], int]
+    """After the last piece: how many rows the input has by its own account, rejected lines among them."""
+    schema: pa.Schema | None = None
+    """``None`` where rows stay JSON lines."""
+    rows_total: int | None = None
+    """The number of rows, where the format says it at once."""
+
+
+class Sink(Protocol):
+    """Writes rows in one format: ``Sink(file, format, schema)``, where ``schema`` is ``None`` for ``Lines``.
+
+    The bytes depend on the rows alone. ``close`` ends the table; ``abandon`` lets go of it, whatever state it is in.
+    Making one raises ``OutputError`` or ``pyarrow.ArrowException`` where the format cannot hold ``schema``.
+    """
+
+    def write(self, payload: Any) -> None: ...
+    def close(self) -> None: ...
+    def abandon(self) -> None: ...
 
 
 _SUFFIXES = {
@@ -64,25 +114,14 @@ def of_path(path: str, option: str) -> Format:
 def of_stream(head: bytes) -> Format:
     """The format of a pipe, from its first bytes: an IPC stream or JSON lines.
 
-    Raises ``InputError`` for formats that a pipe cannot carry.
+    Raises ``InputError`` for formats that cannot be read from a pipe.
     """
-    for magic, what in _NOT_FROM_A_PIPE.items():
+    for magic, name in _NOT_FROM_A_PIPE.items():
         if head.startswith(magic):
-            raise InputError(f"stdin holds {what}: give its path to --input, or send JSON lines or an Arrow IPC stream")
+            raise InputError(
+                f"{name} cannot be read from a pipe: give its path to --input, or send JSON lines or an Arrow stream"
+            )
     return Format("stream" if head.startswith(STREAM_MARK) else "jsonl")
-
-
-def of_output(job: TableJob, source: Format) -> Format:
-    """The format of ``job.output`` for an input in format ``source``.
-
-    A Parquet output takes the codec of a Parquet input. Raises ``ConfigError`` for an unknown suffix.
-    """
-    if job.output != "-":
-        chosen = of_path(job.output, "output")
-        both = chosen.kind == source.kind == "parquet"
-        return dataclasses.replace(chosen, codec=source.codec) if both else chosen
-    lines = source.kind == "jsonl" if job.output_format == "auto" else job.output_format == "jsonl"
-    return Format("jsonl" if lines else "stream")
 
 
 class Rewound(io.RawIOBase):

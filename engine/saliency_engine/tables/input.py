@@ -2,66 +2,101 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.errors import InputError
-from saliency_engine.tables import sources
-from saliency_engine.tables.formats import Format
-from saliency_engine.tables.jsonl_lines import Lines
-from saliency_engine.tables.rejects import Rejects
-from saliency_engine.tables.rows import ArrowRows, LineRows, line_columns
-from saliency_engine.tables.sources import Opened
+from saliency_engine.tables import arrow_ipc, formats, jsonl, parquet
+from saliency_engine.tables.columns import Columns
+from saliency_engine.tables.formats import Format, Opened, RawTable
+from saliency_engine.tables.jsonl_lines import Lines, Reject
+from saliency_engine.tables.rows import ArrowRows, LineRows
 from saliency_engine.types import RowBatch
 
+_READERS: dict[str, Callable[[RawTable], Opened]] = {
+    "jsonl": jsonl.open_rows,
+    "parquet": parquet.open_rows,
+    "arrow": arrow_ipc.open_rows,
+    "stream": arrow_ipc.open_rows,
+}
 _UNREADABLE = (pa.lib.Type_INTERVAL_MONTHS, pa.lib.Type_INTERVAL_DAY_TIME)
 
 
 class Table:
-    """An open input table; iterating gives its ``RowBatch`` es in order, once.
+    """An open input table; iterating gives its ``RowBatch`` es in order, once. Raises ``InputError`` saying where."""
 
-    ``schema`` is ``None`` when rows stay JSON lines; ``rows_total`` is ``None`` unless the format says it.
-    ``output_format`` is the format the job's output has; lines that are no rows go to ``rejects``. Iterating raises
-    ``InputError`` saying where.
-    """
-
-    def __init__(self, name: str, opened: Opened, output_format: Format, config: RunConfig, rejects: Rejects) -> None:
+    def __init__(self, name: str, opened: Opened, columns: Columns) -> None:
+        self.format = opened.format
         self.schema = opened.schema
+        """``None`` where rows stay JSON lines."""
         self.rows_total = opened.rows_total
-        self.output_format, self.rejects = output_format, rejects
-        self._name, self._pieces, self._counted = name, opened.pieces, opened.counted
-        self._plan: Callable[[Any, int], RowBatch[Any]]
+        """``None`` where the format does not say it before the end."""
+        self.fraction: float | None = None
+        """How much of the input has been read, in [0, 1]; ``None`` where that cannot be known."""
+        self.count_rows = opened.count_rows
+        """To be called at the end: how many rows the input has by its own account, rejected lines among them."""
+        self._name, self._pieces = name, opened.pieces
+        self._find_clips: Callable[[Any, int], RowBatch[Any]]
         with _reading(name):
-            _check(self.schema or ())
-            self._plan = (LineRows(config) if self.schema is None else ArrowRows(self.schema, config)).plan
-        self._fraction: float | None = None
+            _check_fields(self.schema or ())
+            rows = LineRows(columns) if self.schema is None else ArrowRows(self.schema, columns)
+            self._find_clips = rows.find_clips
 
     def __iter__(self) -> Iterator[RowBatch[pa.RecordBatch | Lines]]:
         first_row = 0
         while True:
             with _reading(self._name):
-                self._fraction, piece = next(self._pieces, (1.0, None))
+                self.fraction, piece = next(self._pieces, (1.0, None))
                 if piece is None:
                     return
-                batch = self._plan(piece, first_row)
+                batch = self._find_clips(piece, first_row)
             yield batch
             first_row += batch.rows
 
-    def fraction(self) -> float | None:
-        """How much of the input has been read, in [0, 1]; ``None`` when that cannot be known."""
-        return self._fraction
 
-    def rows(self) -> int:
-        """How many rows the input has by its own account, rejected lines among them; to be asked at the end."""
-        return self._counted()
+@contextmanager
+def open_table(
+    path: str,
+    columns: Columns,
+    *,
+    lines_as_arrow: bool = False,
+    reject: Reject | None = None,
+    stdin: BinaryIO | None = None,
+) -> Iterator[Table]:
+    """Open the table at ``path``, or in ``stdin`` (by default the process's own) where that is ``-``.
+
+    JSON lines stay lines, or become record batches with ``lines_as_arrow``. For that they are read twice, first for
+    their schema; a pipe is kept in a temporary file on disk meanwhile. Lines that are no rows go to ``reject``;
+    without it the first one is an ``InputError``. Raises ``ConfigError`` for an unknown suffix and ``InputError`` for
+    everything else.
+    """
+    with ExitStack() as files:
+        name = "stdin" if path == "-" else path
+        with _reading(name):
+            format, stream = _open_stream(path, stdin, files)
+            raw = RawTable(path, stream, format, columns, lines_as_arrow, reject, files)
+            opened = _READERS[format.kind](raw)
+        yield Table(name, opened, columns)
 
 
-def _check(fields: Iterable[pa.Field], column: str = "") -> None:
-    """Raises what would otherwise come up in the middle of the run, where Arrow first looks.
+def _open_stream(path: str, stdin: BinaryIO | None, files: ExitStack) -> tuple[Format, io.BufferedReader]:
+    if path == "-":
+        stdin = stdin or getattr(sys.stdin, "buffer", None)
+        if stdin is None:
+            raise InputError("it is closed, so --input - cannot read from it")
+        pipe = formats.Rewound(stdin)
+        return formats.of_stream(pipe.head), files.enter_context(io.BufferedReader(pipe, 1 << 20))
+    format = formats.of_path(path, "input")
+    return format, files.enter_context(io.BufferedReader(io.FileIO(path), 1 << 20))
+
+
+def _check_fields(fields: Iterable[pa.Field], column: str = "") -> None:
+    """Raise now what would otherwise come up in the middle of the run, where Arrow first looks.
 
     ``UnicodeDecodeError`` for a name that is not UTF-8, ``InputError`` for a type that PyArrow has no arrays of.
     """
@@ -69,32 +104,14 @@ def _check(fields: Iterable[pa.Field], column: str = "") -> None:
         own, kind = field.name, field.type  # reading the name is what checks it, inside a column too
         name = column or own
         if kind.id in _UNREADABLE:
-            raise InputError(f"column {name!r} holds a {kind}, which PyArrow cannot read: leave it out")
+            raise InputError(f"column {name!r} holds a {kind}, which PyArrow cannot read: leave the column out")
         inside = [pa.field("", kind.value_type)] if pa.types.is_dictionary(kind) else []
-        _check([*inside, *(kind.field(i) for i in range(kind.num_fields))], name)
-
-
-@contextmanager
-def open_table(
-    job: TableJob, config: RunConfig, stdin: BinaryIO | None = None, rejects: Rejects | None = None
-) -> Iterator[Table]:
-    """Open ``job.input`` (``-``: ``stdin``, by default the process's own) for the format of ``job.output``.
-
-    JSON lines that go to an Arrow format are read twice, first for their schema (a pipe is kept in a temporary
-    file on disk meanwhile). Lines that are no rows go to ``rejects``, which is to be open while the table is read;
-    without it the first one is an ``InputError``. Raises ``ConfigError`` for an unknown suffix and ``InputError`` for
-    the rest.
-    """
-    with ExitStack() as files:
-        name = "stdin" if job.input == "-" else job.input
-        rejects = rejects or Rejects(job)
-        with _reading(name):
-            opened, output_format = sources.open_source(job, stdin, files, line_columns(config), rejects)
-        yield Table(name, opened, output_format, config, rejects)
+        _check_fields([*inside, *(kind.field(i) for i in range(kind.num_fields))], name)
 
 
 @contextmanager
 def _reading(name: str) -> Iterator[None]:
+    """Turn whatever reading raises into an ``InputError`` that begins with the table's name."""
     try:
         yield
     except InputError as error:
@@ -105,7 +122,10 @@ def _reading(name: str) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"{name}: {error.strerror or error}") from error
     except MemoryError:
-        raise InputError(f"{name}: there is not enough memory to read it; is it damaged?") from None
+        raise InputError(
+            f"{name}: there is not enough memory to read it. The file may be damaged; if it is not, write it again in "
+            "smaller batches or row groups"
+        ) from None
     except pa.ArrowException as error:
         raise InputError(f"{name}: {error}") from error
     except UnicodeDecodeError as error:

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from saliency_engine.config import NUMBER_ROLES, RunConfig
 from saliency_engine.errors import InputError
+from saliency_engine.tables.columns import column_index
 from saliency_engine.tables.dictionaries import decoded, encoded
 from saliency_engine.tables.jsonl_edit import Edit
 from saliency_engine.tables.jsonl_lines import Lines
-from saliency_engine.tables.rows import column_index
-from saliency_engine.types import ClipResult, RowBatch, Status, sampling_of
+from saliency_engine.types import SKIPPED, ClipResult, RowBatch, Status, sampling_of
 
 
 class Joiner:
@@ -25,7 +25,7 @@ class Joiner:
 
     ``input_schema`` is the table's, ``None`` for JSON lines; ``schema`` is the output's: the same with our columns,
     which stay where they are if they exist and otherwise come last. Raises ``InputError`` when two input columns
-    bear the name of one of ours.
+    have the name of one of ours.
     """
 
     def __init__(self, config: RunConfig, model_id: str, input_schema: pa.Schema | None) -> None:
@@ -38,9 +38,10 @@ class Joiner:
         }
         self._places: dict[str, int | None] = {}
         self._kinds: dict[str, pa.DataType] = {}
-        self.schema: pa.Schema | None = None if input_schema is None else self._extended(input_schema)
+        self.schema: pa.Schema | None = None if input_schema is None else self._extend_schema(input_schema)
         # A clip's rows may lie in many small batches of lines: making its edit each time doubled their time.
-        self._edit_of = lru_cache(4096)(lambda result: self._edit(self._values(result)))
+        self._edit_of = lru_cache(4096)(lambda result: self._make_edit(self._values_of(result)))
+        self._edit_of_skipped = self._make_edit({"status": str(Status.SKIPPED_EXISTING)})
 
     def join(self, batch: RowBatch[Any], results: Sequence[ClipResult]) -> Any:
         """``batch.payload`` with what its rows gain; ``results[i]`` belongs to ``batch.clips[i]``.
@@ -50,9 +51,9 @@ class Joiner:
         """
         if self.schema is None:
             return self._join_lines(batch, results)
-        return self._join_arrow(batch, [self._values(result) for result in results])
+        return self._join_arrow(batch, [self._values_of(result) for result in results])
 
-    def _values(self, result: ClipResult) -> dict[str, Any]:
+    def _values_of(self, result: ClipResult) -> dict[str, Any]:
         """Role to value of a row with ``result``; ``None`` is null."""
         # Latin-1 file names arrive as lone surrogates, which neither format can hold.
         reason = (result.reason or "").encode("utf-8", "backslashreplace").decode()
@@ -62,23 +63,23 @@ class Joiner:
         return {"mean": None, "var": None, "status": str(result.status), "error": reason} | dict.fromkeys(self._tags)
 
     def _join_lines(self, batch: RowBatch[Lines], results: Sequence[ClipResult]) -> Lines:
-        edits = [self._edit_of(result) for result in results]
-        edits.append(self._edit({"status": str(Status.SKIPPED_EXISTING)}))  # found by code -1
+        edits = {code: self._edit_of(result) for code, result in enumerate(results)}
+        edits[SKIPPED] = self._edit_of_skipped
         lines = batch.payload
         rows = zip(lines.texts, lines.keys, batch.codes.tolist(), strict=True)
         return Lines([edits[code].apply(text, keys) for text, keys, code in rows], lines.keys, lines.trailer)
 
-    def _edit(self, values: dict[str, Any]) -> Edit:
+    def _make_edit(self, values: dict[str, Any]) -> Edit:
         """A null mean or variance is written; any other null only replaces what a row has."""
         named = {self._columns[role]: (role, value) for role, value in values.items() if role in self._columns}
         nulls = [name for name, (role, value) in named.items() if value is None and role not in ("mean", "var")]
         return Edit({name: value for name, (_, value) in named.items() if name not in nulls}, nulls)
 
-    def _extended(self, schema: pa.Schema) -> pa.Schema:
+    def _extend_schema(self, schema: pa.Schema) -> pa.Schema:
         for role, name in self._columns.items():
             place = column_index(schema, name)
-            old = pa.field(name, _plain(role)) if place is None else schema.field(place)
-            kind = old.type if _can_hold(role, old.type) else _plain(role)
+            old = pa.field(name, _plain_type(role)) if place is None else schema.field(place)
+            kind = old.type if _can_hold(role, old.type) else _plain_type(role)
             new = old.with_type(kind).with_nullable(True)  # a failed row has nulls
             schema = schema.append(new) if place is None else schema.set(place, new)
             self._places[role], self._kinds[role] = place, kind
@@ -90,14 +91,17 @@ class Joiner:
             place, kind = self._places[role], self._kinds[role]
             try:
                 if role == "status":
-                    column = _statuses(batch.codes, [value[role] for value in values])
+                    column = _take_statuses(batch.codes, [value[role] for value in values])
                 else:
                     old = None if place is None else columns[place]
-                    column = _joined(batch.codes, [value[role] for value in values], old, _plain(role))
-                column = _as_type(column, kind)
+                    column = _take_values(batch.codes, [value[role] for value in values], old, _plain_type(role))
+                column = _convert(column, kind)
             except pa.ArrowException as error:
                 option = f"--{role.replace('_', '-')}-column"
-                raise InputError(f"column {name!r} ({option}) cannot keep its values as {kind}: {error}") from error
+                raise InputError(
+                    f"column {name!r} ({option}) cannot keep its values as {kind}: {error}. Name another column "
+                    f"with {option}, or recompute all rows with --overwrite"
+                ) from error
             if place is None:
                 columns.append(column)
             else:
@@ -105,23 +109,24 @@ class Joiner:
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
 
-def _statuses(codes: NDArray[np.int32], values: list[str]) -> pa.Array:
+def _take_statuses(codes: NDArray[np.int32], values: list[str]) -> pa.Array:
+    """``values`` by code, and for skipped rows their own status."""
     texts = pa.array([*values, str(Status.SKIPPED_EXISTING)], pa.string())
-    return texts.take(pa.array(np.where(codes < 0, len(values), codes)))
+    return texts.take(pa.array(np.where(codes == SKIPPED, len(values), codes)))
 
 
-def _joined(codes: NDArray[np.int32], values: list[Any], old: pa.Array | None, kind: pa.DataType) -> pa.Array:
+def _take_values(codes: NDArray[np.int32], values: list[Any], old: pa.Array | None, kind: pa.DataType) -> pa.Array:
     """``values`` by code, and for skipped rows what ``old`` has."""
-    skipped = codes < 0
+    skipped = codes == SKIPPED
     if not values and old is not None:
         return old  # as it is: a dictionary need not be decoded and encoded again
     new = pa.array(values, kind).take(pa.array(codes, mask=skipped))
     if old is not None and skipped.any():
-        return pc.if_else(pa.array(skipped), _as_type(old, kind), new)
+        return pc.if_else(pa.array(skipped), _convert(old, kind), new)
     return new
 
 
-def _plain(role: str) -> pa.DataType:
+def _plain_type(role: str) -> pa.DataType:
     return pa.float64() if role in NUMBER_ROLES else pa.string()
 
 
@@ -135,7 +140,7 @@ def _can_hold(role: str, kind: pa.DataType) -> bool:
     return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
-def _as_type(array: pa.Array, kind: pa.DataType) -> pa.Array:
+def _convert(array: pa.Array, kind: pa.DataType) -> pa.Array:
     if array.type == kind:
         return array
     array = decoded(array)

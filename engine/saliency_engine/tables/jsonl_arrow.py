@@ -21,33 +21,33 @@ def to_lines(batch: pa.RecordBatch) -> Iterator[bytes]:
     nanoseconds], decimals text, binary base64, maps arrays of [key, value] pairs, extension types their storage.
     """
     names = batch.schema.names
-    columns = [_values(column) for column in batch.columns]
-    encode = json.JSONEncoder(ensure_ascii=False, default=_default).encode
+    columns = [_list_values(column) for column in batch.columns]
+    encode = json.JSONEncoder(ensure_ascii=False, default=_as_text).encode
     for values in zip(*columns, strict=True):
         yield encode(dict(zip(names, values, strict=True))).encode() + b"\n"
 
 
 def repeated_keys(schema: pa.Schema) -> set[str]:
     """Names that would be the key of two fields of one JSON object: column names, and those inside structs."""
-    found = {name for name in schema.names if schema.names.count(name) > 1}
+    repeated = {name for name in schema.names if schema.names.count(name) > 1}
     nested = list(schema.types)
     for kind in nested:  # grows
         children = [kind.field(i) for i in range(kind.num_fields)] if hasattr(kind, "num_fields") else []
         names = [child.name for child in children] if pa.types.is_struct(kind) else []
-        found |= {name for name in names if names.count(name) > 1}
+        repeated |= {name for name in names if names.count(name) > 1}
         nested += [child.type for child in children]
-    return found
+    return repeated
 
 
-def _values(column: pa.Array) -> list[Any]:
+def _list_values(column: pa.Array) -> list[Any]:
     if _is_odd(column.type):
-        return [_value(scalar) for scalar in column]
+        return [_convert(scalar) for scalar in column]
     kind = _portable(column.type)
     plain: list[Any] = (column if column.type == kind else column.cast(kind)).to_pylist()
     return plain
 
 
-def _default(value: object) -> str:
+def _as_text(value: object) -> str:
     if isinstance(value, Decimal):
         return str(value)
     if isinstance(value, bytes):
@@ -94,26 +94,26 @@ def _is_odd(kind: pa.DataType) -> bool:
     return odd or types.is_run_end_encoded(kind) or any(_is_odd(kind.field(i).type) for i in range(kind.num_fields))
 
 
-def _value(scalar: pa.Scalar) -> Any:
+def _convert(scalar: pa.Scalar) -> Any:
     """What ``to_lines`` makes of one value: slow, for the types that nothing faster is right for."""
     kind, types = scalar.type, pa.types
     if not scalar.is_valid:
         return None
-    found: Any
+    value: Any
     wrapped = types.is_dictionary(kind) or types.is_run_end_encoded(kind) or types.is_union(kind)
     if wrapped or isinstance(kind, pa.BaseExtensionType):
-        found = _value(scalar.value)
+        value = _convert(scalar.value)
     elif types.is_struct(kind):
-        found = {name: _value(item) for name, item in scalar.items()}
+        value = {name: _convert(item) for name, item in scalar.items()}
     elif types.is_map(kind):
         pairs = zip(scalar.values.field(0), scalar.values.field(1), strict=True)
-        found = [[_value(key), _value(item)] for key, item in pairs]
+        value = [[_convert(key), _convert(item)] for key, item in pairs]
     elif types.is_nested(kind):
-        found = [_value(item) for item in scalar.values]
+        value = [_convert(item) for item in scalar.values]
     else:
         plain = _portable(kind)
-        found = (scalar if plain == kind else scalar.cast(plain)).as_py()
-    return found
+        value = (scalar if plain == kind else scalar.cast(plain)).as_py()
+    return value
 
 
 def to_batch(chunk: ParsedLines, schema: pa.Schema, reject: Reject) -> pa.RecordBatch:
@@ -122,13 +122,13 @@ def to_batch(chunk: ParsedLines, schema: pa.Schema, reject: Reject) -> pa.Record
     A row with a whole number that no float64 equals, in a column that also has fractions, goes to ``reject``.
     """
     columns, misfits = [], dict[int, str]()
-    found, absent = chunk.columns(), [None] * len(chunk.rows)
+    present, absent = chunk.columns(), [None] * len(chunk.rows)
     for field in schema:
-        values = found.get(field.name, absent)
+        values = present.get(field.name, absent)
         try:
             columns.append(pa.array(values, field.type))
         except pa.ArrowException:
-            wrong = dict(_misfits(values, field))
+            wrong = dict(_find_misfits(values, field))
             misfits |= wrong
             columns.append(pa.array([None if at in wrong else value for at, value in enumerate(values)], field.type))
     batch = pa.RecordBatch.from_arrays(columns, schema=schema)
@@ -139,7 +139,8 @@ def to_batch(chunk: ParsedLines, schema: pa.Schema, reject: Reject) -> pa.Record
     return batch
 
 
-def _misfits(values: Sequence[Any], field: pa.Field) -> Iterator[tuple[int, str]]:
+def _find_misfits(values: Sequence[Any], field: pa.Field) -> Iterator[tuple[int, str]]:
+    """(row, reason) of each value that does not fit ``field``."""
     for at, value in enumerate(values):
         try:
             pa.array([value], field.type)

@@ -10,6 +10,8 @@ from typing import Any, BinaryIO, Literal, Protocol
 
 import orjson
 
+from saliency_engine.errors import InputError
+
 CHUNK_BYTES = 1 << 18  # four times as much falls out of the cache: a fifth slower beside a busy neighbour
 CHUNK_ROWS = 8192
 LINE_BYTES = 1 << 24
@@ -22,16 +24,14 @@ _BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Consecutive rows as the bytes they came in.
-
-    ``texts[i]`` is row i's line with its line ending, preceded by whatever stood before it that is no row (blank
-    lines, a byte order mark); ``keys[i]`` says which of the output columns row i already has at its top level.
-    ``trailer`` is what follows the last row.
-    """
+    """Consecutive rows as the bytes they came in."""
 
     texts: Sequence[bytes]
+    """Each row's line with its line ending, preceded by what stood before it: blank lines, a byte order mark."""
     keys: Sequence[frozenset[str]]
+    """Which of the output columns each row already has at its top level."""
     trailer: bytes = b""
+    """What follows the last row."""
 
     @property
     def num_rows(self) -> int:
@@ -58,17 +58,26 @@ class ParsedLines:
         return {key: [row.get(key) for row in self.rows] for key in keys}
 
     def line(self, at: int) -> bytes:
-        """Row ``at``'s line alone, without its line feed."""
+        """Row ``at``'s line, without its line feed and without what stood before it."""
         return self.texts[at].removesuffix(b"\n").rpartition(b"\n")[2].removeprefix(_BOM)
 
 
 class Reject(Protocol):
-    """Takes a line that is no row: its number, the reason, its bytes without the line feed, or their first ones.
+    """Takes a line that is no row: its number (from 1), the reason, and its bytes without the line feed.
 
-    ``rest`` gives the others, in pieces, of a line longer than ``LINE_BYTES``.
+    Of a line longer than ``LINE_BYTES``, ``line`` has the first bytes and ``rest`` gives the others, in pieces.
     """
 
-    def __call__(self, number: int, reason: str, line: bytes, rest: Iterable[bytes] | None = None) -> None: ...
+    def __call__(self, number: int, reason: str, line: bytes, rest: Iterable[bytes] | None = None, /) -> None: ...
+
+
+def refuse_line(number: int, reason: str, *_: object) -> None:
+    """A ``Reject`` that takes none: raises ``InputError``."""
+    raise InputError(f"line {number}: {reason} (run --rejects FILE keeps such lines and goes on)")
+
+
+def ignore_line(*_: object) -> None:
+    """A ``Reject`` that passes over every line."""
 
 
 def strict_loads(line: bytes) -> Any:
@@ -94,8 +103,8 @@ def refuse_surrogates(line: bytes, value: Any, allowed: Literal["strict", "surro
 class LineReader:
     """Iterating gives the rows of ``stream`` in pieces of about ``chunk_bytes`` and at most ``CHUNK_ROWS`` rows.
 
-    Lines that are no rows go to ``reject``: longer ones than ``LINE_BYTES``, whatever is no JSON object in UTF-8, and
-    objects with a value under the name of an output column that no run writes there (``columns`` has their types).
+    Lines that are no rows go to ``reject``: lines longer than ``LINE_BYTES``, whatever is no JSON object in UTF-8, and
+    objects with a value of another type where the run writes (``written`` has the output columns and their types).
     ``loads`` is tried first on each line; a line it refuses with ``ValueError`` is read again by ``exact``, which has
     the last word.
     """
@@ -103,7 +112,7 @@ class LineReader:
     def __init__(
         self,
         stream: BinaryIO,
-        columns: Mapping[str, frozenset[type]],
+        written: Mapping[str, frozenset[type]],
         reject: Reject,
         *,
         loads: Callable[[bytes], Any] = orjson.loads,
@@ -112,9 +121,9 @@ class LineReader:
     ) -> None:
         self.rows = 0
         """Lines so far that are not blank, given out or rejected."""
-        self._stream, self._columns, self._reject = stream, columns, reject
+        self._stream, self._written, self._reject = stream, written, reject
         self._loads, self._exact, self._chunk_bytes = loads, exact, chunk_bytes
-        self._names, self._key_sets = frozenset(columns), dict[frozenset[str], frozenset[str]]()
+        self._names, self._key_sets = frozenset(written), dict[frozenset[str], frozenset[str]]()
         self._number = 0
 
     def __iter__(self) -> Iterator[ParsedLines]:
@@ -136,6 +145,7 @@ class LineReader:
         loads, names, key_sets = self._loads, self._names, self._key_sets
         texts, keys, rows, numbers, blanks = [], [], [], [], 0
         for number, line in enumerate(lines, self._number + 1):
+            reason = ""
             try:
                 row = loads(line)
             except (ValueError, RecursionError):
@@ -143,14 +153,15 @@ class LineReader:
                     before += line
                     blanks += 1
                     continue
-                row = self._read_again(line)
+                row, reason = self._read_again(line)
             if type(row) is dict:
                 had = frozenset(names & row.keys())
-                fault = self._clash(row, had) if had else ""
-            else:
-                fault = row if type(row) is _Fault else f"{_json_kind(row)} where a JSON object is needed"
-            if fault:
-                self._reject(number, fault, line.removesuffix(b"\n"))
+                if had:
+                    reason = self._find_clash(row, had)
+            elif not reason:
+                reason = f"{_name_kind(row)} where a JSON object is needed"
+            if reason:
+                self._reject(number, reason, line.removesuffix(b"\n"))
                 continue
             texts.append(before + line if before else line)
             keys.append(key_sets.setdefault(had, had) if had else _NO_KEYS)
@@ -161,21 +172,23 @@ class LineReader:
         self.rows += len(lines) - blanks
         return ParsedLines(texts, keys, rows, numbers, before)
 
-    def _read_again(self, line: bytes) -> Any:
+    def _read_again(self, line: bytes) -> tuple[Any, str]:
+        """What ``line`` holds and an empty text, or ``None`` and the reason why it cannot be read."""
         try:
-            return self._exact(line)
+            return self._exact(line), ""
         except RecursionError:
-            return _Fault("nested too deeply")
+            return None, "nested too deeply"
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            return _Fault(f"not a JSON object: {error}")
+            return None, f"not a JSON object: {error}"
         except ValueError as error:
-            return _Fault(str(error))
+            return None, str(error)
 
-    def _clash(self, row: dict[str, Any], had: Iterable[str]) -> str:
+    def _find_clash(self, row: dict[str, Any], had: Iterable[str]) -> str:
+        """Why the run cannot write over one of the output columns that ``row`` ``had``; empty where it can."""
         for name in had:
-            if type(row[name]) not in self._columns[name]:
-                wanted = "a number" if float in self._columns[name] else "text"
-                return f"{name!r} holds {_json_kind(row[name])}, but this run writes {wanted} there: rename one of them"
+            if type(row[name]) not in self._written[name]:
+                wanted = "a number" if float in self._written[name] else "text"
+                return f"{name!r} holds {_name_kind(row[name])}, but this run writes {wanted} there: rename one of them"
         return ""
 
     def _reject_too_long(self, line: bytes) -> None:
@@ -188,14 +201,10 @@ class LineReader:
         self.rows += 1
         pieces = rest()
         self._reject(self._number, f"longer than {LINE_BYTES >> 20} MiB", line.removesuffix(b"\n"), pieces)
-        for _ in pieces:  # where nobody took them
+        for _ in pieces:  # also where ``reject`` left some
             pass
 
 
-class _Fault(str):
-    """Why a line is no JSON, where its object would be."""
-
-
-def _json_kind(value: object) -> str:
+def _name_kind(value: object) -> str:
     kinds = {dict: "an object", list: "an array", str: "a string", bool: "true or false", type(None): "null"}
     return kinds.get(type(value), "a number")

@@ -29,8 +29,8 @@ _LONG_NUMBER = b"0" * 19
 def loads(line: bytes) -> Any:
     """What the JSON text ``line`` holds. Raises ``ValueError`` where no Arrow column could hold all of it.
 
-    Beside what is no JSON that is: a repeated key, text with lone surrogates, integers beyond 64 bits, an array of
-    several types, nesting beyond ``MAX_DEPTH``.
+    Besides text that is no JSON, these are: a repeated key, text with lone surrogates, integers beyond 64 bits, an
+    array of several types, nesting beyond ``MAX_DEPTH``.
     """
     value = _DECODER.decode(line.decode())
     if type(value) is dict:
@@ -38,7 +38,7 @@ def loads(line: bytes) -> Any:
         # Without a sign of these every value by itself is sound, and looking closer would double the time.
         if b"[" in line or line.count(b"{") > MAX_DEPTH or _LONG_NUMBER in line.translate(_DIGITS):
             for key, item in value.items():
-                _check(key, item)
+                _check_value(key, item)
     return value
 
 
@@ -52,42 +52,42 @@ def plain_loads(line: bytes) -> Any:
     return value
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
         keys = [key for key, _ in pairs]
         raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice")
-    return found
+    return members
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique)
+_DECODER = json.JSONDecoder(object_pairs_hook=_make_object)
 
 
-def _check(key: str, value: Any) -> None:
+def _check_value(key: str, value: Any) -> None:
     try:
-        _sound(value, MAX_DEPTH)
-        _kind(value)
+        _check_depth_and_integers(value, MAX_DEPTH)
+        _type_of(value)
     except (ValueError, TypeError) as error:  # Arrow's own errors are of these kinds
         raise ValueError(f"column {key!r}: {error}") from error
 
 
-def _sound(value: Any, depth: int) -> None:
+def _check_depth_and_integers(value: Any, depth: int) -> None:
     if type(value) is int and not -(2**63) <= value < 2**63:
         raise ValueError("an integer beyond 64 bits has no Arrow type")
     if type(value) in (list, dict):
         if not depth:
             raise ValueError(f"nested more than {MAX_DEPTH} levels deep")
         for item in value if type(value) is list else value.values():
-            _sound(item, depth - 1)
+            _check_depth_and_integers(item, depth - 1)
 
 
-def _kind(value: Any) -> pa.DataType:
+def _type_of(value: Any) -> pa.DataType:
     if type(value) is dict:
-        return pa.struct([(key, _kind(item)) for key, item in value.items()])
-    return pa.list_(_common(value)) if type(value) is list else _SCALARS[type(value)]
+        return pa.struct([(key, _type_of(item)) for key, item in value.items()])
+    return pa.list_(_common_type(value)) if type(value) is list else _SCALARS[type(value)]
 
 
-def _common(values: Iterable[Any]) -> pa.DataType:
+def _common_type(values: Iterable[Any]) -> pa.DataType:
     """The type that all of ``values`` go with. Raises ``pyarrow.ArrowException`` where there is none.
 
     Not what ``pa.array`` infers: it takes ``true`` after 1.5 for 1.0.
@@ -95,7 +95,7 @@ def _common(values: Iterable[Any]) -> pa.DataType:
     types = dict.fromkeys(map(type, values))
     kinds = dict.fromkeys(_SCALARS[kind] for kind in types if kind in _SCALARS)
     if len(kinds) < len(types):
-        kinds |= dict.fromkeys(_kind(value) for value in values if type(value) in (list, dict))
+        kinds |= dict.fromkeys(_type_of(value) for value in values if type(value) in (list, dict))
     return reduce(unite, kinds, pa.null())
 
 
@@ -113,28 +113,33 @@ def infer(chunks: Iterable[ParsedLines]) -> pa.Schema:
     Whole numbers beside fractions become float64, nulls take any type, objects and arrays unite part by part.
     Raises ``InputError`` naming the column, the types and the lines where two lines share no type.
     """
-    found: dict[str, tuple[pa.DataType, int]] = {}
+    columns: dict[str, tuple[pa.DataType, int]] = {}  # the type so far, and the line that first gave it one
     for chunk in chunks:
         for key, values in chunk.columns().items():
-            known, line = found.get(key, (pa.null(), 0))
+            known, line = columns.get(key, (pa.null(), 0))
             try:
-                kind = unite(known, _common(values))
+                kind = unite(known, _common_type(values))
             except pa.ArrowException:
-                raise _conflict(key, known, line, values, chunk.numbers) from None
+                raise _explain_conflict(key, known, line, values, chunk.numbers) from None
             if known == pa.null() and kind != known:
                 line = next(number for number, value in zip(chunk.numbers, values, strict=True) if value is not None)
-            found[key] = kind, line
-    return pa.schema([(key, kind) for key, (kind, _) in found.items()])
+            columns[key] = kind, line
+    return pa.schema([(key, kind) for key, (kind, _) in columns.items()])
 
 
-def _conflict(key: str, known: pa.DataType, seen: int, values: Sequence[Any], lines: Sequence[int]) -> InputError:
+def _explain_conflict(
+    key: str, known: pa.DataType, seen: int, values: Sequence[Any], lines: Sequence[int]
+) -> InputError:
     """The first value that does not go with those before it, found one by one: only a run that fails pays for it."""
     for value, line in zip(values, lines, strict=True):
-        kind = _kind(value)
+        kind = _type_of(value)
         try:
             united = unite(known, kind)
         except pa.ArrowException:
-            return InputError(f"line {line}: column {key!r} is {kind} here but {known} on line {seen}")
+            return InputError(f"line {line}: column {key!r} is {kind} here but {known} on line {seen}; {_AGREE}")
         seen = line if known == pa.null() and united != known else seen
         known = united
-    return InputError(f"lines {lines[0]} to {lines[-1]}: column {key!r} is of several types")
+    return InputError(f"lines {lines[0]} to {lines[-1]}: column {key!r} is of several types; {_AGREE}")
+
+
+_AGREE = "make the types agree, or write JSON lines (--output FILE.jsonl)"

@@ -2,25 +2,51 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 
 from saliency_engine.errors import OutputError
-from saliency_engine.storage.atomic import Target, forget_buffered
-from saliency_engine.tables import sinks
-from saliency_engine.tables.formats import Format
+from saliency_engine.storage.atomic import PartialFile, forget_buffered
+from saliency_engine.tables.arrow_ipc import ArrowSink
+from saliency_engine.tables.formats import Format, Sink, of_path
+from saliency_engine.tables.jsonl import LineSink
+from saliency_engine.tables.parquet import ParquetSink
+
+_SINKS: dict[str, Callable[[BinaryIO, Format, pa.Schema | None], Sink]] = {
+    "jsonl": LineSink,
+    "parquet": ParquetSink,
+    "arrow": ArrowSink,
+    "stream": ArrowSink,
+}
+
+
+def choose_format(path: str, pipe_format: str, input_format: Format) -> Format:
+    """The format of the output ``path`` for an input in ``input_format``.
+
+    A file's suffix says it; a Parquet file takes the codec of a Parquet input. A pipe (``-``) has ``pipe_format``:
+    ``jsonl``, ``arrow`` (a stream), or ``auto``, which is lines for lines and a stream otherwise. Raises
+    ``ConfigError`` for an unknown suffix.
+    """
+    if path != "-":
+        chosen = of_path(path, "output")
+        both_parquet = chosen.kind == input_format.kind == "parquet"
+        return dataclasses.replace(chosen, codec=input_format.codec) if both_parquet else chosen
+    lines = input_format.kind == "jsonl" if pipe_format == "auto" else pipe_format == "jsonl"
+    return Format("jsonl" if lines else "stream")
 
 
 class Output:
     """An open output table: ``write`` its rows in order, then ``commit``; see ``open_output``."""
 
-    def __init__(self, name: str, sink: sinks.Sink, file: BinaryIO, target: Target | None) -> None:
+    def __init__(self, name: str, sink: Sink, file: BinaryIO, partial: PartialFile | None) -> None:
         self.rows = 0
-        self._name, self._sink, self._file, self._target = name, sink, file, target
+        """Rows written so far."""
+        self._name, self._sink, self._file, self._partial = name, sink, file, partial
 
     def write(self, payload: Any) -> None:
         """Append a ``pyarrow.RecordBatch`` or ``Lines``. Raises ``OutputError`` with path and cause."""
@@ -39,8 +65,8 @@ class Output:
             self._sink.close()
             if not self._file.closed:
                 self._file.flush()
-            if self._target is not None:
-                self._target.publish()
+            if self._partial is not None:
+                self._partial.publish()
 
 
 @contextmanager
@@ -54,21 +80,21 @@ def open_output(
     writing there, or when the format cannot hold the schema.
     """
     with ExitStack() as stack:
-        name, target = path, None
+        name, partial = path, None
         if path == "-":
             name, file = "stdout", stdout or getattr(sys.stdout, "buffer", None)
             if file is None:
-                raise OutputError("stdout: is closed")
+                raise OutputError("stdout: it is closed, so --output - cannot write to it")
         else:
             with _writing(name):
-                target = Target(path)
-                stack.callback(target.release)
-                file = target.open()
+                partial = PartialFile(path)
+                stack.callback(partial.release)
+                file = partial.open()
             stack.callback(_close, file)
         with _writing(name, file):
-            sink = sinks.open_sink(file, name, format, schema)
+            sink = _SINKS[format.kind](file, format, schema)
         stack.callback(sink.abandon)
-        yield Output(name, sink, file, target)
+        yield Output(name, sink, file, partial)
 
 
 def _close(file: BinaryIO) -> None:
@@ -78,13 +104,16 @@ def _close(file: BinaryIO) -> None:
 
 @contextmanager
 def _writing(name: str, file: BinaryIO | None = None) -> Iterator[None]:
+    """Turn whatever writing raises into an ``OutputError`` that begins with the table's name."""
     try:
         yield
+    except OutputError as error:
+        raise OutputError(f"{name}: {error}") from error
     except OSError as error:
         if file is not None:
             forget_buffered(file)
         if isinstance(error, BrokenPipeError):
-            raise OutputError(f"{name}: its reader has gone") from None
+            raise OutputError(f"{name}: the program that reads from it has ended") from None
         raise OutputError(f"{name}: {error.strerror or error}") from error
     except (pa.ArrowException, UnicodeError) as error:
         raise OutputError(f"{name}: {error}") from error

@@ -10,22 +10,22 @@ from pathlib import Path
 
 import orjson
 
-from saliency_engine.config import TableJob
-from saliency_engine.errors import ConfigError, InputError, OutputError
+from saliency_engine.errors import ConfigError, OutputError
 from saliency_engine.tables import formats
 from saliency_engine.tables.jsonl_lines import Lines
 from saliency_engine.tables.output import Output, open_output
 
 
 class Rejects:
-    """The rejected lines of one run, ``count`` of them so far.
+    """The rejected lines of one run, which go to the file at ``path`` while that is ``opened``.
 
-    They go to ``job.rejects_path`` while that is ``opened``. Where there is no such file (a pipe without ``--rejects``,
-    a command that only reads) the first one is an ``InputError``.
+    With an empty ``path`` (a pipe without ``--rejects``) there is no such file, and nothing may be added.
     """
 
-    def __init__(self, job: TableJob) -> None:
-        self.path, self.count = job.rejects_path, 0
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.count = 0
+        """Lines so far."""
         self._file: Output | None = None
 
     @contextmanager
@@ -46,33 +46,27 @@ class Rejects:
             if not self.count:
                 self._remove_older()
 
-    def foresee(self, number: int, reason: str, line: bytes, rest: Iterable[bytes] | None = None) -> None:
-        """In a first reading: nothing, unless ``add`` could not keep the line in the second."""
-        if not self.path:
-            self.add(number, reason, line, rest)
-
     def add(self, number: int, reason: str, line: bytes, rest: Iterable[bytes] | None = None) -> None:
         """Keep line ``number`` (from 1): ``line`` without its line feed, and ``rest``, the pieces of one too long.
 
-        The record has the line as ``text``, or as ``base64`` where it is not UTF-8 or has a ``rest``.
+        The record has the line as ``text``, or as ``base64`` where it is not UTF-8 or has a ``rest``. To be called
+        while the file is ``opened``.
         """
-        if self._file is None:
-            hint = "" if self.path else " (run --rejects FILE keeps such lines and goes on)"
-            raise InputError(f"line {number}: {reason}{hint}")
+        assert self._file is not None
         self.count += 1
         record = {"line": number, "reason": reason}
         try:
             if rest is None:
-                self._file.write(_one(orjson.dumps(record | {"text": line.decode()}) + b"\n"))
+                self._file.write(_make_row(orjson.dumps(record | {"text": line.decode()}) + b"\n"))
                 return
         except UnicodeDecodeError:
             pass
-        self._file.write(_one(orjson.dumps(record)[:-1] + b',"base64":"'))
+        self._file.write(_make_row(orjson.dumps(record)[:-1] + b',"base64":"'))
         for piece in rest or ():
             whole = len(line) // 3 * 3
-            self._file.write(_more(base64.b64encode(line[:whole])))
+            self._file.write(_continue_row(base64.b64encode(line[:whole])))
             line = line[whole:] + piece
-        self._file.write(_more(base64.b64encode(line) + b'"}\n'))
+        self._file.write(_continue_row(base64.b64encode(line) + b'"}\n'))
 
     def commit(self) -> None:
         """Put the file in its place, if there is anything in it: before the output, which never stands without it."""
@@ -83,12 +77,14 @@ class Rejects:
         try:
             Path(os.path.realpath(self.path)).unlink(missing_ok=True)
         except OSError as error:
-            raise OutputError(f"{self.path}: cannot remove what an earlier run left: {error.strerror}") from error
+            raise OutputError(
+                f"{self.path}: the rejected lines of an earlier run cannot be removed: {error.strerror}"
+            ) from error
 
 
-def _one(text: bytes) -> Lines:
+def _make_row(text: bytes) -> Lines:
     return Lines([text], [frozenset()])
 
 
-def _more(text: bytes) -> Lines:
+def _continue_row(text: bytes) -> Lines:
     return Lines([], [], text)

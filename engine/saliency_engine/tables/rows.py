@@ -1,4 +1,4 @@
-"""What rows ask for: which already have a saliency, and which clip each of the others names."""
+"""Which rows already have a saliency, and which clip each of the others names."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from saliency_engine.config import NUMBER_ROLES, RunConfig
 from saliency_engine.errors import InputError
+from saliency_engine.tables.columns import Columns, column_index
 from saliency_engine.tables.dictionaries import decoded
 from saliency_engine.tables.jsonl_lines import Lines, ParsedLines
-from saliency_engine.types import ClipReference, RowBatch
+from saliency_engine.types import SKIPPED, ClipReference, RowBatch
 
 _INFINITY = float("inf")
 _MOST_PIXELS = 2**31 - 1  # FFmpeg's own bound
 
 
-def from_batches(batches: Iterable[pa.RecordBatch], config: RunConfig) -> Iterator[RowBatch[pa.RecordBatch]]:
+def from_batches(batches: Iterable[pa.RecordBatch], columns: Columns) -> Iterator[RowBatch[pa.RecordBatch]]:
     """One ``RowBatch`` for each of ``batches``, which must share one schema.
 
     Raises ``InputError`` as ``ArrowRows`` does, and where a batch's schema differs from the first one's.
@@ -30,74 +30,69 @@ def from_batches(batches: Iterable[pa.RecordBatch], config: RunConfig) -> Iterat
     rows: ArrowRows | None = None
     first_row = 0
     for batch in batches:
-        rows = rows or ArrowRows(batch.schema, config)
+        rows = rows or ArrowRows(batch.schema, columns)
         if not batch.schema.equals(rows.schema):
-            raise InputError(f"the batch at row {first_row} has another schema than the first batch")
-        yield rows.plan(batch, first_row)
+            raise InputError(
+                f"the batch at row {first_row} has another schema than the first batch: process the batches of "
+                "different tables in calls of their own"
+            )
+        yield rows.find_clips(batch, first_row)
         first_row += batch.num_rows
 
 
-def column_index(schema: pa.Schema, name: str) -> int | None:
-    """Where the column ``name`` is, ``None`` without one; raises ``InputError`` where two bear the name."""
-    found: list[int] = schema.get_all_field_indices(name) if name else []
-    if len(found) > 1:
-        raise InputError(f"the input has {len(found)} columns named {name!r}")
-    return found[0] if found else None
-
-
 class ArrowRows:
-    """Plans the record batches of one schema, column by column.
+    """Finds the clips that the record batches of one schema name, column by column.
 
     Raises ``InputError`` when the path column is absent or is not text.
     """
 
-    def __init__(self, schema: pa.Schema, config: RunConfig) -> None:
+    def __init__(self, schema: pa.Schema, columns: Columns) -> None:
         self.schema = schema
-        self._path = _path_index(schema, config.path_column)
-        keys = (config.width_column, config.height_column, config.pix_fmt_column)
+        self._path = _path_index(schema, columns.path)
+        keys = (columns.width, columns.height, columns.pix_fmt)
         self._width, self._height, self._pixel_format = (column_index(schema, name) for name in keys)
-        existing = [column_index(schema, name) for name in (config.mean_column, config.var_column)]
-        keep = not config.overwrite and all(i is not None and _is_number(schema.field(i).type) for i in existing)
-        self._existing = existing if keep else []
+        results = [column_index(schema, name) for name in (columns.mean, columns.var)]
+        keep = not columns.overwrite and all(i is not None and _is_number(schema.field(i).type) for i in results)
+        self._results = results if keep else []
 
-    def plan(self, batch: pa.RecordBatch, first_row: int) -> RowBatch[pa.RecordBatch]:
+    def find_clips(self, batch: pa.RecordBatch, first_row: int) -> RowBatch[pa.RecordBatch]:
         """``batch`` with a code for each row; raises ``InputError`` for a path that is not UTF-8."""
-        codes = np.full(batch.num_rows, -1, np.int32)
-        todo = self._todo(batch)
+        codes = np.full(batch.num_rows, SKIPPED, np.int32)
+        todo = self._find_todo(batch)
         if not len(todo):
             return RowBatch(first_row, codes, (), batch)
-        codes[todo], sources = self._sources(batch, todo, first_row)
-        return RowBatch(first_row, codes, sources, batch)
+        codes[todo], clips = self._number_clips(batch, todo, first_row)
+        return RowBatch(first_row, codes, clips, batch)
 
-    def _todo(self, batch: pa.RecordBatch) -> NDArray[np.int64]:
+    def _find_todo(self, batch: pa.RecordBatch) -> NDArray[np.int64]:
         """The rows without a finite mean and variance."""
-        if not self._existing:
+        if not self._results:
             return np.arange(batch.num_rows)
-        mean, var = (pc.is_finite(decoded(batch.column(i))) for i in self._existing)
+        mean, var = (pc.is_finite(decoded(batch.column(i))) for i in self._results)
         done = pc.fill_null(pc.and_(mean, var), False)
         if done.true_count == batch.num_rows:  # the common case of a second run
             return np.empty(0, np.int64)
         return np.flatnonzero(~done.to_numpy(zero_copy_only=False))
 
-    def _sources(
+    def _number_clips(
         self, batch: pa.RecordBatch, todo: NDArray[np.int64], first_row: int
     ) -> tuple[NDArray[np.int32], tuple[ClipReference, ...]]:
-        """A code for each row in ``todo``, and the sources that the codes index."""
+        """A code for each row in ``todo``, and the clips that the codes index."""
         places = (self._path, self._width, self._height, self._pixel_format)
         keys = [None if place is None else _as_key(batch.column(place)) for place in places]
         if len(todo) < batch.num_rows:
             keys = [None if key is None else key.take(pa.array(todo)) for key in keys]
-        codes, firsts = _distinct([key for key in keys if key is not None])
+        codes, firsts = _number_keys([key for key in keys if key is not None])
         try:
             values = [[None] * len(firsts) if key is None else key.take(firsts).to_pylist() for key in keys]
         except UnicodeDecodeError as error:
             raise InputError(f"a path or pixel format in or after row {first_row} is not UTF-8: {error}") from error
         index: dict[ClipReference, int] = {}  # raw keys that differ may mean the same: width null and width -1
-        same = [index.setdefault(_source(*key), len(index)) for key in zip(*values, strict=True)]
-        return np.asarray(same, np.int32)[codes], tuple(index)
+        clip_codes = [index.setdefault(_make_clip(*key), len(index)) for key in zip(*values, strict=True)]
+        return np.asarray(clip_codes, np.int32)[codes], tuple(index)
 
 
-def _distinct(keys: Sequence[pa.Array]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _number_keys(keys: Sequence[pa.Array]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """``[rows]`` codes of the distinct key tuples, numbered as they appear, and the first row of each code."""
     codes, count = np.zeros(len(keys[0]), np.int64), 1
     for key in keys:
@@ -118,54 +113,49 @@ def _as_key(column: pa.Array) -> pa.Array | None:
 
 
 class LineRows:
-    """Plans JSON lines, row by row."""
+    """Finds the clips that JSON lines name, row by row."""
 
-    def __init__(self, config: RunConfig) -> None:
-        self._config = config
-        self._keep = not config.overwrite and bool(config.mean_column and config.var_column)
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+        self._keep = not columns.overwrite and bool(columns.mean and columns.var)
 
-    def plan(self, chunk: ParsedLines, first_row: int) -> RowBatch[Lines]:
-        """``chunk`` with a code for each row; a path that is absent or no text counts as empty."""
-        config, keep = self._config, self._keep
-        mean_column, var_column = config.mean_column, config.var_column
-        names = config.path_column, config.width_column, config.height_column, config.pix_fmt_column
+    def find_clips(self, chunk: ParsedLines, first_row: int) -> RowBatch[Lines]:
+        """``chunk`` with a code for each row. A row without a path, or whose path is not text, has an empty one."""
+        columns, keep = self._columns, self._keep
+        mean, var = columns.mean, columns.var
+        names = columns.path, columns.width, columns.height, columns.pix_fmt
         codes = []
         index: dict[ClipReference, int] = {}
 
-        @lru_cache(None, typed=True)  # making a Source takes 1.2 µs, ten times as long; true is not 1
-        def code(*values: Any) -> int:
-            return index.setdefault(_source(*values), len(index))
+        def find_code(*values: Any) -> int:
+            return index.setdefault(_make_clip(*values), len(index))
 
+        find_again = lru_cache(None, typed=True)(
+            find_code
+        )  # making a clip takes 1.2 µs, ten times as long; true is not 1
         for row in chunk.rows:
-            if keep and _is_finite(row.get(mean_column)) and _is_finite(row.get(var_column)):
-                codes.append(-1)
+            if keep and _is_finite(row.get(mean)) and _is_finite(row.get(var)):
+                codes.append(SKIPPED)
                 continue
             try:
-                codes.append(code(*map(row.get, names)))
+                codes.append(find_again(*map(row.get, names)))
             except TypeError:  # a list or an object, which has no hash
-                codes.append(code.__wrapped__(*map(row.get, names)))
+                codes.append(find_code(*map(row.get, names)))
         lines = Lines(chunk.texts, chunk.keys, chunk.trailer)
         return RowBatch(first_row, np.asarray(codes, np.int32), tuple(index), lines)
 
 
-def line_columns(config: RunConfig) -> dict[str, frozenset[type]]:
-    """The output columns' names, with the types that a JSON line's value may have there before a run writes it."""
-    number: frozenset[type] = frozenset({int, float, type(None)})
-    text: frozenset[type] = frozenset({str, type(None)})
-    roles = config.output_columns.items()
-    return {name: number if role in NUMBER_ROLES else text for role, name in roles if name}
-
-
-def _source(path: Any, width: Any, height: Any, pixel_format: Any) -> ClipReference:
+def _make_clip(path: Any, width: Any, height: Any, pixel_format: Any) -> ClipReference:
     return ClipReference(
         path if isinstance(path, str) else "",
-        _pixels(width),
-        _pixels(height),
+        _read_size(width),
+        _read_size(height),
         pixel_format if isinstance(pixel_format, str) and pixel_format else None,
     )
 
 
-def _pixels(value: Any) -> int | None:
+def _read_size(value: Any) -> int | None:
+    """``value`` in pixels, ``None`` where it is no positive whole number that FFmpeg takes."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if 0 < value <= _MOST_PIXELS and value == int(value) else None
@@ -184,12 +174,12 @@ def _path_index(schema: pa.Schema, name: str) -> int:
         raise InputError(f"no column {name!r} (--path-column); {hint}the input's columns: {has}")
     kind = schema.field(index).type
     if not _is_text(kind):
-        raise InputError(f"column {name!r} (--path-column) is {kind}, not text")
+        raise InputError(f"column {name!r} (--path-column) is {kind}, not text: name the column with the clips' paths")
     return index
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    """Text, or a column of nulls, which may be anything."""
+    """Whether ``kind`` is text, or that of a column of nulls, which may be anything."""
     types = pa.types
     kind = kind.value_type if types.is_dictionary(kind) else kind
     return bool(

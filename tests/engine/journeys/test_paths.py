@@ -112,7 +112,7 @@ def test_confine_keeps_to_the_root(tmp_path: Path, clips: dict[str, Path], canar
     for start in (root, tmp_path / "start"):
         got = results(inside + outside, root=str(start), confine=True)
         assert got[: len(inside)] == [("ok", "")] * len(inside)
-        refused = ("missing-source", "the source is outside --root, and --confine refuses it")
+        refused = ("missing-source", "the path leads outside --root, which --confine forbids")
         assert got[len(inside) :] == [refused] * len(outside)
 
 

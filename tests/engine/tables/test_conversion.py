@@ -16,35 +16,39 @@ import pyarrow.parquet as pq
 import pytest
 from tests.rows import write_rows
 
-from saliency_engine.config import RunConfig, TableJob
+from saliency_engine.config import RunConfig
 from saliency_engine.errors import InputError
 from saliency_engine.tables import input, jsonl_arrow
+from saliency_engine.tables.columns import columns_of
+from saliency_engine.tables.formats import Format
 from saliency_engine.tables.join import Joiner
 from saliency_engine.tables.jsonl_lines import CHUNK_ROWS
-from saliency_engine.tables.output import open_output
+from saliency_engine.tables.output import choose_format, open_output
 from saliency_engine.tables.rejects import Rejects
 from saliency_engine.types import ClipResult, Status
 
+CONFIG = RunConfig(model="frequency_tuned_v1")
+COLUMNS = columns_of(CONFIG)
 SUFFIXES = ["jsonl", "ndjson.gz", "jsonl.zst", "parquet", "pq", "arrow", "feather"]
 
 
 def run(source: str | Path, target: str | Path, stdin: io.BytesIO | None = None) -> bytes:
-    """A run without its clips: every source is ``ok``. Gives what went to stdout."""
-    config, stdout = RunConfig(model="frequency_tuned_v1"), io.BytesIO()
-    job = TableJob(input=str(source), output=str(target))
-    rejects = Rejects(job)
-    with input.open_table(job, config, stdin, rejects) as table:
-        joiner = Joiner(config, "m1", table.schema)
-        with open_output(str(target), table.output_format, joiner.schema, stdout) as output, rejects.opened():
+    """A run without its clips: every clip is ``ok``. Gives what went to stdout."""
+    rejects, stdout = Rejects("" if target == "-" else f"{target}.rejects.jsonl"), io.BytesIO()
+    as_arrow = choose_format(str(target), "auto", Format("jsonl")).kind != "jsonl"
+    reject = rejects.add if rejects.path else None
+    with input.open_table(str(source), COLUMNS, lines_as_arrow=as_arrow, reject=reject, stdin=stdin) as table:
+        joiner, format = Joiner(CONFIG, "m1", table.schema), choose_format(str(target), "auto", table.format)
+        with open_output(str(target), format, joiner.schema, stdout) as output, rejects.opened():
             for batch in table:
                 output.write(joiner.join(batch, [ClipResult(Status.OK, 0.5, 0.25)] * len(batch.clips)))
             rejects.commit()
-            output.commit(table.rows() - rejects.count)
+            output.commit(table.count_rows() - rejects.count)
     return stdout.getvalue()
 
 
 def load(path: Path) -> list[dict[str, Any]]:
-    with input.open_table(TableJob(input=str(path), output="o.arrow"), RunConfig(model="frequency_tuned_v1")) as table:
+    with input.open_table(str(path), COLUMNS, lines_as_arrow=True) as table:
         batches: list[Any] = [batch.payload for batch in table]
     return [row for batch in batches for row in batch.to_pylist()]
 
@@ -90,8 +94,7 @@ def test_an_empty_table_keeps_its_schema(tmp_path: Path) -> None:
 
 def as_schema(text: str, tmp_path: Path) -> pa.Schema:
     (tmp_path / "in.jsonl").write_text(text)
-    job = TableJob(input=str(tmp_path / "in.jsonl"), output="o.arrow")
-    with input.open_table(job, RunConfig(model="frequency_tuned_v1")) as table:
+    with input.open_table(str(tmp_path / "in.jsonl"), COLUMNS, lines_as_arrow=True) as table:
         for _ in table:
             pass
         return table.schema
@@ -164,9 +167,9 @@ def test_a_line_that_no_column_can_hold_is_rejected(tmp_path: Path, value: str, 
 def test_lines_that_change_between_their_two_readings_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_text('{"src": "a"}\n')
-    with input.open_table(TableJob(input=str(path), output="o.arrow"), RunConfig(model="frequency_tuned_v1")) as table:
+    with input.open_table(str(path), COLUMNS, lines_as_arrow=True) as table:
         path.write_text('{"src": "a", "new": 1}\n')
-        with pytest.raises(InputError, match=r"in\.jsonl: was changed while it was being read"):
+        with pytest.raises(InputError, match=r"in\.jsonl: the file was changed while it was being read"):
             list(table)
 
 

@@ -13,6 +13,7 @@ import pytest
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import InputError
 from saliency_engine.tables import rows
+from saliency_engine.tables.columns import columns_of
 from saliency_engine.tables.join import Joiner
 from saliency_engine.tables.jsonl_lines import LineReader
 from saliency_engine.types import ClipReference, ClipResult, Status
@@ -26,8 +27,8 @@ def config(**options: Any) -> RunConfig:
     return RunConfig(model="frequency_tuned_v1", **options)
 
 
-def results(sources: Sequence[ClipReference]) -> list[ClipResult]:
-    return [BAD if source.path.startswith("bad") else GOOD for source in sources]
+def results(clips: Sequence[ClipReference]) -> list[ClipResult]:
+    return [BAD if clip.path.startswith("bad") else GOOD for clip in clips]
 
 
 def refused(number: int, reason: str, line: bytes, rest: object = None) -> None:  # noqa: ARG001  as a ``Reject`` must
@@ -36,9 +37,9 @@ def refused(number: int, reason: str, line: bytes, rest: object = None) -> None:
 
 def join_lines(text: str, **options: Any) -> str:
     settings = config(**options)
-    joiner, out = Joiner(settings, "m1", None), b""
-    for chunk in LineReader(io.BytesIO(text.encode()), rows.line_columns(settings), refused):
-        batch = rows.LineRows(settings).plan(chunk, 0)
+    joiner, columns, out = Joiner(settings, "m1", None), columns_of(settings), b""
+    for chunk in LineReader(io.BytesIO(text.encode()), columns.written, refused):
+        batch = rows.LineRows(columns).find_clips(chunk, 0)
         out += b"".join(joiner.join(batch, results(batch.clips)).texts)
     return out.decode()
 
@@ -46,8 +47,8 @@ def join_lines(text: str, **options: Any) -> str:
 def join_arrow(table: pa.Table, **options: Any) -> pa.Table:
     settings = config(**options)
     joiner = Joiner(settings, "m1", table.schema)
-    planned = rows.from_batches(table.to_batches(max_chunksize=2), settings)
-    joined = [joiner.join(batch, results(batch.clips)) for batch in planned]
+    batches = rows.from_batches(table.to_batches(max_chunksize=2), columns_of(settings))
+    joined = [joiner.join(batch, results(batch.clips)) for batch in batches]
     assert all(batch.schema.equals(joiner.schema, check_metadata=True) for batch in joined)
     return pa.Table.from_batches(joined, joiner.schema)
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from saliency_engine.config import RunConfig
+from saliency_engine.tables.columns import columns_of
 from saliency_engine.tables.jsonl_lines import CHUNK_BYTES, CHUNK_ROWS, LINE_BYTES, LineReader
-from saliency_engine.tables.rows import line_columns
 
-COLUMNS = line_columns(RunConfig(model="frequency_tuned_v1"))
+COLUMNS = columns_of(RunConfig(model="frequency_tuned_v1")).written
 
 
 def read(text: bytes) -> tuple[bytes, list[tuple[int, str, bytes]], int]:
@@ -61,9 +61,9 @@ def test_a_line_that_is_no_row_is_rejected_whole_and_all_others_are_read(line: b
     kept, rejected, rows = read(before + line + b"\n" + after)
     assert kept == before + after
     assert rows == before.count(b"{") + 2
-    ((number, told, text),) = rejected
+    ((number, message, text),) = rejected
     assert (number, text) == (CHUNK_ROWS + 11, line)
-    assert re.search(reason, told)
+    assert re.search(reason, message)
 
 
 @pytest.mark.parametrize(
@@ -88,12 +88,12 @@ def test_odd_lines_that_are_rows_stay(line: bytes) -> None:
 def test_a_line_too_long_is_rejected_in_pieces() -> None:
     line = b'{"a": "' + b"x" * (LINE_BYTES + CHUNK_BYTES) + b'"}'
     for text, rows in ((line, 1), (b"{}\n" + line + b"\n", 2), (b"{}\n" + line + b"\n{}", 3)):
-        kept, rejected, found = read(text)
+        kept, rejected, count = read(text)
         assert kept == text.replace(line, b"").replace(b"\n\n", b"\n")
-        assert found == rows
-        ((number, reason, told),) = rejected
+        assert count == rows
+        ((number, reason, rejected_line),) = rejected
         assert (number, reason) == (min(rows, 2), "longer than 16 MiB")
-        assert told == line
+        assert rejected_line == line
 
 
 def test_a_file_of_blank_lines_is_read_in_pieces() -> None:

@@ -17,15 +17,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from saliency_engine.config import RunConfig, TableJob
+from saliency_engine.config import RunConfig
 from saliency_engine.errors import OutputError
 from saliency_engine.tables import formats, input
+from saliency_engine.tables.columns import columns_of
 from saliency_engine.tables.formats import Format
 from saliency_engine.tables.join import Joiner
 from saliency_engine.tables.jsonl_lines import Lines
-from saliency_engine.tables.output import open_output
+from saliency_engine.tables.output import choose_format, open_output
 from saliency_engine.types import ClipResult, Status
 
+CONFIG = RunConfig(model="frequency_tuned_v1")
 BATCH = pa.record_batch({"src": ["a", "b"], "x": [1.5, None]})
 SUFFIXES = ["jsonl", "jsonl.gz", "jsonl.zst", "parquet", "arrow"]
 
@@ -43,11 +45,11 @@ def names(folder: Path) -> list[str]:
 
 
 def run(source: Path, target: Path) -> None:
-    """A run without its clips: every source is ``ok``."""
-    config = RunConfig(model="frequency_tuned_v1")
-    with input.open_table(TableJob(input=str(source), output=str(target)), config) as table:
-        joiner = Joiner(config, "m1", table.schema)
-        with open_output(str(target), table.output_format, joiner.schema) as output:
+    """A run without its clips: every clip is ``ok``."""
+    as_arrow = formats.of_path(str(target), "output").kind != "jsonl"
+    with input.open_table(str(source), columns_of(CONFIG), lines_as_arrow=as_arrow) as table:
+        joiner, format = Joiner(CONFIG, "m1", table.schema), choose_format(str(target), "auto", table.format)
+        with open_output(str(target), format, joiner.schema) as output:
             count = 0
             for batch in table:
                 output.write(joiner.join(batch, [ClipResult(Status.OK, 0.5, 0.25)] * len(batch.clips)))
@@ -105,7 +107,7 @@ def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"no/out\.jsonl: the folder .*/no does not exist"):
         write(tmp_path / "no" / "out.jsonl", [BATCH])
     (tmp_path / "dir.jsonl").mkdir()
-    with pytest.raises(OutputError, match=r"dir\.jsonl: is there already and is no regular file"):
+    with pytest.raises(OutputError, match=r"dir\.jsonl: it is there already and is not a regular file"):
         write(tmp_path / "dir.jsonl", [BATCH])
     with pytest.raises(OutputError, match="File name too long"):
         write(tmp_path / ("x" * 250 + ".jsonl"), [BATCH])
@@ -159,14 +161,10 @@ def test_the_same_rows_are_the_same_bytes(tmp_path: Path, suffix: str) -> None:
 def test_a_table_may_be_replaced_by_itself(tmp_path: Path, name: str) -> None:
     write(tmp_path / name, [BATCH] * 3)
     run(tmp_path / name, tmp_path / name)
-    with input.open_table(TableJob(input=str(tmp_path / name), output="o.arrow"), _config()) as table:
+    with input.open_table(str(tmp_path / name), columns_of(CONFIG), lines_as_arrow=True) as table:
         batches: list[Any] = [batch.payload for batch in table]
     rows = [row for batch in batches for row in batch.to_pylist()]
     assert [(row["src"], row["saliency_status"]) for row in rows] == [("a", "ok"), ("b", "ok")] * 3
-
-
-def _config() -> RunConfig:
-    return RunConfig(model="frequency_tuned_v1")
 
 
 @pytest.mark.parametrize("codec", ["snappy", "zstd", "gzip", "uncompressed", "brotli", "lz4"])
@@ -273,5 +271,5 @@ def test_a_reader_that_goes_away_is_one_error_and_no_noise(kind: str) -> None:
         assert process.stderr is not None
         process.stdout.read(100)
         process.stdout.close()
-        assert process.stderr.read() == b"OutputError: stdout: its reader has gone\n"
+        assert process.stderr.read() == b"OutputError: stdout: the program that reads from it has ended\n"
     assert process.returncode == 1

@@ -16,6 +16,8 @@ from tests.processes import run
 
 from saliency_engine.config import TableJob
 from saliency_engine.errors import ConfigError, InputError, OutputError
+from saliency_engine.tables.columns import Columns
+from saliency_engine.tables.input import open_table
 from saliency_engine.tables.rejects import Rejects
 
 
@@ -87,10 +89,10 @@ def test_ten_thousand_hostile_lines_are_accounted_for_exactly(tmp_path: Path, cl
     for record in rejected:
         assert original(record) == lines[record["line"] - 1], bad[record["line"]]
         assert len(record["reason"]) > 5
-    told = json.loads(audit.read_text())
+    report = json.loads(audit.read_text())
     counts = {"total": 10_001, "ok": len(good), "skipped_existing": 0, "failed": len(bad), "rejected": len(bad)}
-    assert told["summary"] == counts
-    assert told["run_provenance"]["outputs"]["rejects"]["kind"] == "file"
+    assert report["summary"] == counts
+    assert report["run_provenance"]["outputs"]["rejects"]["kind"] == "file"
 
     # Columns hold fewer kinds of lines; a table's rows and its rejects are all its lines all the same.
     run(*options, "--output", tmp_path / "out.parquet", code=1)
@@ -104,9 +106,9 @@ def test_ten_thousand_hostile_lines_are_accounted_for_exactly(tmp_path: Path, cl
 def test_from_a_pipe_rejected_lines_need_a_file(tmp_path: Path, clips: dict[str, Path]) -> None:
     rows = b'{"src": "%s"}\n' % str(clips["bikes"]).encode()
     options = ("--input", "-", "--output", "-", "--model", "frequency_tuned_v1")
-    told = run(*options, input=rows + b"[]\n", code=2).stderr.decode()
-    assert "InputError: stdin, line 2: an array where a JSON object is needed" in told
-    assert "--rejects FILE" in told
+    message = run(*options, input=rows + b"[]\n", code=2).stderr.decode()
+    assert "InputError: stdin, line 2: an array where a JSON object is needed" in message
+    assert "--rejects FILE" in message
     done = run(*options, "--rejects", tmp_path / "bad.jsonl.gz", input=rows + b"[]\n" + rows, code=1)
     assert [json.loads(line)["saliency_status"] for line in done.stdout.splitlines()] == ["ok", "ok"]
     assert "1 lines: " in " ".join(done.stderr.decode().split())
@@ -115,7 +117,7 @@ def test_from_a_pipe_rejected_lines_need_a_file(tmp_path: Path, clips: dict[str,
 
 
 def keep(job: TableJob, *lines: bytes) -> None:
-    rejects = Rejects(job)
+    rejects = Rejects(job.rejects_path)
     with rejects.opened():
         for number, line in enumerate(lines):
             rejects.add(number, "reason", line)
@@ -131,7 +133,7 @@ def test_what_an_earlier_run_rejected_goes_with_its_output(tmp_path: Path) -> No
     kept = tmp_path / "out.jsonl.rejects.jsonl"
     keep(job, b"a", b"\xff")
     assert kept.read_text() == '{"line":0,"reason":"reason","text":"a"}\n{"line":1,"reason":"reason","base64":"/w=="}\n'
-    with suppress(KeyboardInterrupt), Rejects(job).opened():
+    with suppress(KeyboardInterrupt), Rejects(job.rejects_path).opened():
         assert names(tmp_path) == [kept.name, kept.name + ".partial"]
         raise KeyboardInterrupt
     assert names(tmp_path) == [kept.name]
@@ -143,7 +145,7 @@ def test_what_an_earlier_run_rejected_goes_with_its_output(tmp_path: Path) -> No
 
 
 def test_a_line_too_long_comes_back_from_its_pieces(tmp_path: Path) -> None:
-    rejects = Rejects(TableJob(input="in.jsonl", output=str(tmp_path / "out.jsonl")))
+    rejects = Rejects(str(tmp_path / "out.jsonl.rejects.jsonl"))
     pieces = [bytes([number]) * (7 * number) for number in range(40)]
     with rejects.opened():
         rejects.add(1, "long", b"start", pieces)
@@ -163,12 +165,19 @@ def test_the_file_for_rejected_lines_is_nothing_elses(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--rejects .*bad\.parquet: rejected lines are written as JSON lines"):
         keep(TableJob(input="in.jsonl", output=str(output), rejects=str(tmp_path / "bad.parquet")))
     job = TableJob(input="in.jsonl", output=str(output))
-    with Rejects(job).opened(), pytest.raises(OutputError, match="another run is writing it"):
+    with Rejects(job.rejects_path).opened(), pytest.raises(OutputError, match="another run is writing it"):
         keep(job)
 
 
-def test_without_a_file_the_first_line_stops_the_run() -> None:
-    rejects = Rejects(TableJob(input="in.jsonl", output="-"))
-    for take in (rejects.add, rejects.foresee):
-        with pytest.raises(InputError, match="line 3: why"):
-            take(3, "why", b"line")
+@pytest.mark.parametrize("lines_as_arrow", [False, True])
+def test_without_a_file_the_first_line_stops_the_run(tmp_path: Path, lines_as_arrow: bool) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b'{"src": "a"}\n\n[]\n')
+
+    def read() -> None:
+        with open_table(str(path), Columns(), lines_as_arrow=lines_as_arrow) as table:
+            assert not lines_as_arrow  # the first reading, for the schema, has met the line already
+            list(table)
+
+    with pytest.raises(InputError, match=r"in\.jsonl, line 3: an array where .*run --rejects FILE keeps"):
+        read()

@@ -15,27 +15,28 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from saliency_engine.config import RunConfig, TableJob
+from saliency_engine.config import RunConfig
 from saliency_engine.errors import ConfigError, InputError
-from saliency_engine.tables import batches, input, rows
+from saliency_engine.tables import batches, input, output, rows
+from saliency_engine.tables.columns import Columns, columns_of
+from saliency_engine.tables.formats import Format
 from saliency_engine.types import ClipReference, RowBatch
 
 NAN = float("nan")
 Batches = list[RowBatch[Any]]
 
 
-def config(**options: Any) -> RunConfig:
-    return RunConfig(model="frequency_tuned_v1", **options)
+def columns(**options: Any) -> Columns:
+    return columns_of(RunConfig(model="frequency_tuned_v1", **options))
 
 
-def read(path: str | Path, stdin: bytes = b"", output: str = "", **options: Any) -> Batches:
-    job = TableJob(input=str(path), output=output or "-")
-    with input.open_table(job, config(**options), io.BytesIO(stdin)) as table:
+def read(path: str | Path, stdin: bytes = b"", **options: Any) -> Batches:
+    with input.open_table(str(path), columns(**options), stdin=io.BytesIO(stdin)) as table:
         return list(table)
 
 
-def plan(batches: Batches) -> list[ClipReference | None]:
-    """Each row's source, ``None`` for a row that is left alone."""
+def named(batches: Batches) -> list[ClipReference | None]:
+    """Each row's clip, ``None`` for a row that is left alone."""
     return [None if code < 0 else batch.clips[code] for batch in batches for code in batch.codes]
 
 
@@ -69,10 +70,10 @@ def test_only_rows_with_a_finite_mean_and_variance_are_left_alone(store: Callabl
     mean = pa.array([0.5, NAN, None, float("inf"), 0.0, 0.5], from_pandas=False)
     var = pa.array([0.1, 0.1, 0.1, 0.1, None, 0], pa.float32())
     path = store({"src": list("abcdef"), "saliency_mean": mean, "saliency_var": var})
-    assert [source is None for source in plan(read(path))] == [True, False, False, False, False, True]
-    assert None not in plan(read(path, overwrite=True))
-    assert None not in plan(read(path, var_column=""))
-    assert None not in plan(read(path, mean_column="other"))
+    assert [clip is None for clip in named(read(path))] == [True, False, False, False, False, True]
+    assert None not in named(read(path, overwrite=True))
+    assert None not in named(read(path, var_column=""))
+    assert None not in named(read(path, mean_column="other"))
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "arrow"])
@@ -80,10 +81,10 @@ def test_text_is_no_mean(tmp_path: Path, suffix: str) -> None:
     WRITERS[suffix](
         tmp_path / f"in.{suffix}", pa.table({"src": ["a"], "saliency_mean": ["0.5"], "saliency_var": [0.1]})
     )
-    assert plan(read(tmp_path / f"in.{suffix}")) == [ClipReference("a")]
+    assert named(read(tmp_path / f"in.{suffix}")) == [ClipReference("a")]
 
 
-def test_rows_of_one_clip_share_one_source(store: Callable[[dict[str, Any]], Path]) -> None:
+def test_rows_of_one_clip_share_one_reference(store: Callable[[dict[str, Any]], Path]) -> None:
     path = store(
         {
             "src": ["b", "a", "b", None, "b", "b"],
@@ -119,8 +120,8 @@ def test_a_size_is_a_positive_whole_number(
     store: Callable[[dict[str, Any]], Path], width: list[Any], meaning: list[int | None]
 ) -> None:
     path = store({"src": ["a"] * len(width), "width": width})
-    assert plan(read(path)) == [ClipReference("a", pixels) for pixels in meaning]
-    assert len({source for batch in read(path) for source in batch.clips}) == len(set(meaning))
+    assert named(read(path)) == [ClipReference("a", pixels) for pixels in meaning]
+    assert len({clip for batch in read(path) for clip in batch.clips}) == len(set(meaning))
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,7 @@ def test_numbers_in_dictionaries_and_decimals_are_numbers(tmp_path: Path) -> Non
     number = pa.array([64, None, 64])
     table = pa.table({"src": ["a"] * 3, "width": number.dictionary_encode(), "height": number.cast(pa.decimal128(19))})
     write_arrow(tmp_path / "in.arrow", table)
-    assert plan(read(tmp_path / "in.arrow")) == [
+    assert named(read(tmp_path / "in.arrow")) == [
         ClipReference("a", 64, 64),
         ClipReference("a"),
         ClipReference("a", 64, 64),
@@ -150,12 +151,12 @@ def test_numbers_in_dictionaries_and_decimals_are_numbers(tmp_path: Path) -> Non
 
 def test_lines_without_a_usable_path_have_an_empty_one(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"a": 1}\n{"src": 5}\n{"src": null}\n{"src": ["x"]}\n')
-    assert plan(read(tmp_path / "in.jsonl")) == [ClipReference("")] * 4
+    assert named(read(tmp_path / "in.jsonl")) == [ClipReference("")] * 4
 
 
 def test_true_in_a_line_is_no_size(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text("".join(f'{{"src": "a", "width": {w}}}\n' for w in ("1", "true", "1.0", "[1]")))
-    assert plan(read(tmp_path / "in.jsonl")) == [
+    assert named(read(tmp_path / "in.jsonl")) == [
         ClipReference("a", 1),
         ClipReference("a"),
         ClipReference("a", 1),
@@ -182,9 +183,9 @@ def test_two_columns_of_one_name_are_refused_where_we_need_one(tmp_path: Path) -
 def test_tables_come_in_bounded_batches_and_say_how_far_they_are(tmp_path: Path, suffix: str) -> None:
     path, count = tmp_path / f"in.{suffix}", 50_000
     WRITERS[suffix](path, pa.table({"src": [f"{i:08d}.mp4" for i in range(count)]}))
-    with input.open_table(TableJob(input=str(path), output="-"), config()) as table:
+    with input.open_table(str(path), columns()) as table:
         assert table.rows_total == (count if suffix == "parquet" else None)
-        seen = [(batch.first_row, batch.rows, table.fraction() or 0.0) for batch in table]
+        seen = [(batch.first_row, batch.rows, table.fraction or 0.0) for batch in table]
     assert len(seen) > 2
     assert max(size for _, size, _ in seen) <= batches.BATCH_ROWS
     assert [first for first, _, _ in seen] == np.cumsum([0, *(size for _, size, _ in seen)])[:-1].tolist()
@@ -234,30 +235,31 @@ def ipc_stream(table: pa.Table) -> bytes:
 )
 def test_a_pipe_is_known_by_its_first_bytes(data: bytes, kind: str) -> None:
     pipe = io.BufferedReader(Dripping(data))
-    with input.open_table(TableJob(input="-", output="-"), config(), pipe) as table:
-        assert plan(list(table)) == [ClipReference("a"), ClipReference("b"), ClipReference("c")]
-        assert table.output_format.kind == kind
+    with input.open_table("-", columns(), stdin=pipe) as table:
+        assert named(list(table)) == [ClipReference("a"), ClipReference("b"), ClipReference("c")]
+        assert table.format.kind == kind
+        assert output.choose_format("-", "auto", table.format).kind == kind
         assert table.rows_total is None
 
 
 def test_an_empty_pipe_is_an_empty_table_and_how_far_a_pipe_is_cannot_be_known() -> None:
     assert read("-", b"") == []
-    with input.open_table(TableJob(input="-", output="-"), config(), io.BytesIO(b'{"src": "a"}')) as table:
+    with input.open_table("-", columns(), stdin=io.BytesIO(b'{"src": "a"}')) as table:
         next(iter(table))
-        assert table.fraction() is None
+        assert table.fraction is None
 
 
 @pytest.mark.parametrize(
     ("head", "what"), [(b"ARROW1\0\0", "Arrow IPC file"), (b"PAR1", "Parquet"), (b"\x1f\x8b\x08", "gzip")]
 )
 def test_a_pipe_of_another_format_is_refused_by_name(head: bytes, what: str) -> None:
-    with pytest.raises(InputError, match=f"stdin holds .*{what}.*--input"):
+    with pytest.raises(InputError, match=f"stdin: .*{what}.* cannot be read from a pipe: .*--input"):
         read("-", head + b"rest")
 
 
 def test_an_arrow_file_may_hold_a_stream(tmp_path: Path) -> None:
     (tmp_path / "in.arrow").write_bytes(ipc_stream(pa.table({"src": ["a", "b", "c"]})))
-    assert len(plan(read(tmp_path / "in.arrow"))) == 3
+    assert len(named(read(tmp_path / "in.arrow"))) == 3
 
 
 STREAM = ipc_stream(pa.table({"src": ["a", "b", "c"]}))
@@ -321,9 +323,9 @@ def test_a_parquet_footer_that_says_too_few_rows_loses_none(tmp_path: Path) -> N
     pq.write_table(pa.table({"src": ["a", "b", "c"]}), sink)
     data = patched(sink.getvalue(), 6, 0, lambda data: pq.read_metadata(io.BytesIO(data)).num_rows == 0)
     (tmp_path / "in.parquet").write_bytes(data)
-    with input.open_table(TableJob(input=str(tmp_path / "in.parquet"), output="-"), config()) as table:
-        assert plan(list(table)) == [ClipReference("a"), ClipReference("b"), ClipReference("c")]
-        assert table.rows() == 0  # which the output compares with what was written
+    with input.open_table(str(tmp_path / "in.parquet"), columns()) as table:
+        assert named(list(table)) == [ClipReference("a"), ClipReference("b"), ClipReference("c")]
+        assert table.count_rows() == 0  # which the output compares with what was written
 
 
 def test_batches_that_point_outside_themselves_are_refused(tmp_path: Path) -> None:
@@ -347,8 +349,8 @@ def test_suffixes_are_known_or_listed(tmp_path: Path) -> None:
         read(tmp_path / "in.csv")
     (tmp_path / "in.JSONL").write_text("{}\n")
     with pytest.raises(ConfigError, match=r"--output out\.txt: unknown suffix"):
-        read(tmp_path / "in.JSONL", output="out.txt")
-    assert plan(read(tmp_path / "in.JSONL")) == [ClipReference("")]
+        output.choose_format("out.txt", "auto", Format("jsonl"))
+    assert named(read(tmp_path / "in.JSONL")) == [ClipReference("")]
 
 
 def damaged(name: str, tmp_path: Path) -> Path:
@@ -383,12 +385,12 @@ def test_a_damaged_file_is_an_input_error_naming_it(tmp_path: Path, name: str) -
 def test_batches_from_a_user_come_back_one_for_one() -> None:
     schema = pa.schema([("src", pa.string())])
     batches = [pa.record_batch([pa.array(paths, pa.string())], schema=schema) for paths in (["a", "b"], [], ["b"])]
-    planned = list(rows.from_batches(iter(batches), config()))
-    assert [(batch.first_row, batch.rows, batch.payload) for batch in planned] == [
+    got = list(rows.from_batches(iter(batches), columns()))
+    assert [(batch.first_row, batch.rows, batch.payload) for batch in got] == [
         (0, 2, batches[0]),
         (2, 0, batches[1]),
         (2, 1, batches[2]),
     ]
-    assert planned[2].clips == (ClipReference("b"),)
+    assert got[2].clips == (ClipReference("b"),)
     with pytest.raises(InputError, match="row 2 has another schema"):
-        list(rows.from_batches([batches[0], pa.record_batch({"src": ["a"], "x": [1]})], config()))
+        list(rows.from_batches([batches[0], pa.record_batch({"src": ["a"], "x": [1]})], columns()))

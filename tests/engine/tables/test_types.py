@@ -13,12 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 from tests.arrow_types import COLUMNS, INSIDE, NOT_IN_PARQUET, PLAIN
 
-from saliency_engine.config import RunConfig, TableJob
+from saliency_engine.config import RunConfig
 from saliency_engine.errors import InputError, OutputError
 from saliency_engine.tables import batches, input, jsonl_arrow
+from saliency_engine.tables.columns import columns_of
 from saliency_engine.tables.formats import Format
 from saliency_engine.tables.join import Joiner
-from saliency_engine.tables.output import open_output
+from saliency_engine.tables.output import choose_format, open_output
 from saliency_engine.types import ClipResult, Status
 
 CONFIG = RunConfig(model="frequency_tuned_v1")
@@ -34,14 +35,15 @@ def table_of(family: str, *, without: Sequence[str] = ()) -> pa.Table:
 
 
 def run(source: Path, target: str, stdin: bytes = b"") -> bytes:
-    """A run without its clips: every source is ``ok``. Gives what went to stdout."""
-    job, stdout = TableJob(input=str(source), output=target), io.BytesIO()
-    with input.open_table(job, CONFIG, io.BytesIO(stdin)) as table:
-        joiner = Joiner(CONFIG, "m1", table.schema)
-        with open_output(target, table.output_format, joiner.schema, stdout) as output:
+    """A run without its clips: every clip is ``ok``. Gives what went to stdout."""
+    as_arrow, stdout = choose_format(target, "auto", Format("jsonl")).kind != "jsonl", io.BytesIO()
+    pipe = io.BytesIO(stdin)
+    with input.open_table(str(source), columns_of(CONFIG), lines_as_arrow=as_arrow, stdin=pipe) as table:
+        joiner, format = Joiner(CONFIG, "m1", table.schema), choose_format(target, "auto", table.format)
+        with open_output(target, format, joiner.schema, stdout) as output:
             for batch in table:
                 output.write(joiner.join(batch, [ClipResult(Status.OK, 0.5, 0.25)] * len(batch.clips)))
-            output.commit(table.rows())
+            output.commit(table.count_rows())
     return stdout.getvalue()
 
 

@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from saliency_engine.config import RunConfig, TableJob
+from saliency_engine.config import RunConfig
 from saliency_engine.errors import InputError
 from saliency_engine.tables import formats
+from saliency_engine.tables.columns import columns_of
 from saliency_engine.tables.input import open_table
 from saliency_engine.types import ClipReference
 
@@ -52,7 +53,7 @@ def _clips_of(path: str, config: RunConfig) -> Iterator[ClipReference]:
     elif not named.is_file():
         raise InputError(f"{path}: no such file or folder")
     elif formats.is_table(path):
-        with open_table(TableJob(input=path, output="-"), config) as table:
+        with open_table(path, columns_of(config)) as table:
             for batch in table:
                 yield from batch.clips
     else:

@@ -1,0 +1,54 @@
+"""The columns of a table that reading it looks at, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from saliency_engine.config import NUMBER_ROLES, RunConfig
+from saliency_engine.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Which columns say what. An empty name stands for no column; by default every row names a clip to compute."""
+
+    path: str = "src"
+    """Holds the clip's path. A Parquet or Arrow table must have it, as text."""
+    width: str = "width"
+    height: str = "height"
+    pix_fmt: str = "pix_fmt"
+    mean: str = ""
+    """A row with a finite number here and in ``var`` is left alone; where one of the two has no name, none is."""
+    var: str = ""
+    overwrite: bool = False
+    """Leave no row alone."""
+    written: Mapping[str, frozenset[type]] = field(default_factory=dict)
+    """The columns that the run writes, each with the types of value that a JSON line may already have there."""
+
+
+def columns_of(config: RunConfig) -> Columns:
+    """The columns that the options of ``config`` name."""
+    number: frozenset[type] = frozenset({int, float, type(None)})
+    text: frozenset[type] = frozenset({str, type(None)})
+    roles = config.output_columns.items()
+    return Columns(
+        path=config.path_column,
+        width=config.width_column,
+        height=config.height_column,
+        pix_fmt=config.pix_fmt_column,
+        mean=config.mean_column,
+        var=config.var_column,
+        overwrite=config.overwrite,
+        written={name: number if role in NUMBER_ROLES else text for role, name in roles if name},
+    )
+
+
+def column_index(schema: pa.Schema, name: str) -> int | None:
+    """Where the column ``name`` is, ``None`` without one; raises ``InputError`` where several have the name."""
+    indices: list[int] = schema.get_all_field_indices(name) if name else []
+    if len(indices) > 1:
+        raise InputError(f"the input has {len(indices)} columns named {name!r}: rename all but one of them")
+    return indices[0] if indices else None
