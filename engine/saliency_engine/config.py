@@ -245,7 +245,6 @@ def load_options(path: str | Path) -> dict[str, Any]:
 
 def split_options(options: Mapping[str, Any]) -> tuple[TableJob, RunConfig]:
     """Build both configs from one flat mapping; raises ``ConfigError`` as they do."""
-    job_names = {option.name for option in dataclasses.fields(TableJob)}
-    job = {key: value for key, value in options.items() if key in job_names}
-    run = {key: value for key, value in options.items() if key not in job_names}
+    job = {option.name: options[option.name] for option in dataclasses.fields(TableJob) if option.name in options}
+    run = {name: value for name, value in options.items() if name not in job}
     return TableJob(**job), RunConfig(**run)

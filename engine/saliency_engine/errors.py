@@ -6,13 +6,13 @@
     ├── ConfigError               an option is unknown, of the wrong type, or out of range
     ├── InputError                the input table cannot be read (where: file, line or column)
     ├── OutputError               the output cannot be written, or another run is writing it
-    ├── MemoError                 the memo file is not one of ours, of another version, or unusable
+    ├── MemoError                 the memo file is not a memo, is of another version, or cannot be used
     ├── ModelError                the model cannot be loaded or is not a saliency model
     │   ├── ProviderError         the execution provider asked for cannot run here
-    │   ├── SignatureError        a signature cannot be checked, does not hold, or is somebody else's
-    │   └── FetchError            a release's file cannot be brought
+    │   ├── SignatureError        a signature cannot be checked, is not valid, or is by another signer
+    │   └── FetchError            a file of a release cannot be downloaded
     ├── WorkerError               the decoding processes cannot start at all
-    └── ClipError                 one clip failed: becomes that row's status and reason, never an exit
+    └── ClipError                 one clip failed: its rows get a status and a reason, and the run goes on
         ├── MissingSourceError    missing-source
         ├── MissingGeometryError  missing-geometry
         ├── DecodeError           decode-failed
@@ -51,11 +51,11 @@ class ProviderError(ModelError):
 
 
 class SignatureError(ModelError):
-    """A signature cannot be checked, does not hold, or is not by whom it must be."""
+    """A signature cannot be checked, is not valid, or is by another signer."""
 
 
 class FetchError(ModelError):
-    """A file of a release cannot be brought; the message says whether to try again."""
+    """A file of a release cannot be downloaded; the message says whether to try again."""
 
 
 class WorkerError(SaliencyError):
@@ -63,7 +63,7 @@ class WorkerError(SaliencyError):
 
 
 class ClipError(SaliencyError):
-    """One clip failed; its rows carry the status and the reason."""
+    """One clip failed; its rows get a status and the reason, and the run goes on."""
 
 
 class MissingSourceError(ClipError):
@@ -71,12 +71,12 @@ class MissingSourceError(ClipError):
 
 
 class MissingGeometryError(ClipError):
-    """Raw video whose size neither the row nor the defaults give."""
+    """Neither the row nor the defaults give the size of a raw video."""
 
 
 class DecodeError(ClipError):
-    """The decoder gave no usable frame."""
+    """The clip cannot be opened or decoded, or its frames cannot be used."""
 
 
 class InferenceError(ClipError):
-    """Inference or aggregation failed, or gave something that is no saliency map."""
+    """The model failed, or what it gave is not a saliency map."""

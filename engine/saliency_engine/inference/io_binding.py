@@ -20,7 +20,7 @@ from saliency_engine.inference.backend import shorten_message
 from saliency_engine.numerics.normalize import normalize
 
 _KINDS: Final = {"tensor(float)": np.float32, "tensor(uint16)": np.uint16}
-# What replaying a captured graph may differ by from running it: with another input it would be more.
+# How far maps of a replayed graph may be from those of a plain run. A replay on another input would be further off.
 _SAME = 1e-3
 _NO_GRAPH = -1  # a run with this number neither captures a graph nor replays one
 

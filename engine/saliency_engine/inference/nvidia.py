@@ -1,6 +1,6 @@
 """NVIDIA cards: ONNX Runtime with CUDA or TensorRT, input and output bound to the card's memory.
 
-Written against the documentation of ONNX Runtime 1.31; what needs a card has not been run yet (docs/performance.md).
+Written from the documentation of ONNX Runtime 1.31. What needs a card has not been run yet (docs/performance.md).
 https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html
 https://onnxruntime.ai/docs/execution-providers/TensorRT-ExecutionProvider.html
 """
@@ -26,10 +26,10 @@ from saliency_engine.models.load import Model
 
 CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 CUDA_OPTIONS: Mapping[str, str] = {
-    # On by default on cards that have it, with 10 bits of mantissa: a table tagged with a float32 model must hold that
-    # model's numbers.
+    # TF32, with 10 bits of mantissa, is the default on cards that have it. A table tagged with a float32 model must
+    # hold that model's numbers.
     "use_tf32": "0",
-    # The default times every convolution at every start: slow, and a run that is taken up again might choose others.
+    # The default times every convolution at every start. That is slow, and a resumed run might choose other ones.
     "cudnn_conv_algo_search": "HEURISTIC",
     "arena_extend_strategy": "kSameAsRequested",
 }
@@ -137,7 +137,7 @@ def _engine_folder(model: Model) -> Path | None:
     Each model has its own, because TensorRT's file names tell graphs apart, but not their weights.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not cache.is_absolute():  # the XDG specification has relative paths ignored
+    if not cache.is_absolute():  # the XDG specification says to ignore relative paths
         try:
             cache = Path.home() / ".cache"
         except RuntimeError:
@@ -162,6 +162,6 @@ def _preload(provider: str) -> str:
     with contextlib.redirect_stdout(io.StringIO()) as report:
         onnxruntime.preload_dlls()
     if provider == TENSORRT:
-        with contextlib.suppress(ImportError):  # installed by other means than pip, the system's loader finds it
+        with contextlib.suppress(ImportError):  # where pip did not install it, the system's loader finds it
             importlib.import_module("tensorrt")
     return "; ".join(line for line in report.getvalue().splitlines() if line.startswith("Failed"))

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Its wheels (seen in 1.31) keep a device id and a store of usage events under ~/.cache, for sending. Nothing here
-# phones home; it looks at this variable once, when it is loaded. Whoever wants it on sets it to 0.
+# Its wheels (seen in 1.31) keep a device id and usage events under ~/.cache, to send them. Nothing here phones home.
+# The library reads this variable once, when it is loaded; set it to 0 to allow sending.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
@@ -85,14 +85,14 @@ def create_session(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
-    # Its plan of a first run's memory is laid out beside what that run took: U2NETP on two threads came to 711 MB
-    # instead of 509, no faster. On a card, where graphs are captured, all stays as it is.
+    # A memory pattern planned from the first run is allocated beside the memory that this run took: U2NETP on two
+    # threads came to 711 MB instead of 509, and was no faster. On a card, where graphs are captured, it stays on.
     options.enable_mem_pattern = wanted != CPU
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")  # for ``count_operators``
     for name, size in sizes.items():
         options.add_free_dimension_override_by_name(name, size)
     try:
-        # Without enable_fallback=0 it would print on stdout, and go on with the CPU, also in the middle of a run.
+        # Without enable_fallback=0 it prints on stdout and goes on with the CPU, even in the middle of a run.
         session = onnxruntime.InferenceSession(data, options, providers=list(providers.items()), enable_fallback=0)
     except Exception as error:
         raise ModelError(f"cannot load the model {model.source}: {shorten_message(error)}") from error

@@ -15,7 +15,7 @@ from saliency_engine.models.load import Model
 from saliency_engine.numerics.normalize import Normalizer
 
 # Importing OpenVINO (seen in 2026.4) makes an id in ~/intel and sends a usage event, and fails where there is no home.
-# Nothing here phones home: its statistics package is out of sight while it is imported, as if it were not installed.
+# Nothing here phones home: while OpenVINO is imported, its statistics package is hidden as if it were not installed.
 _SILENCED = sys.modules.setdefault("openvino_telemetry", None) is None  # type: ignore[arg-type]
 try:
     import openvino
@@ -42,8 +42,8 @@ class OpenVino:
             )
         self._settings = {
             "INFERENCE_NUM_THREADS": threads,
-            # Its default is bfloat16 wherever the processor has it: up to four times as fast, and the second student's
-            # mean moved by 0.005. A table tagged with a float32 model must hold that model's numbers.
+            # OpenVINO's default is bfloat16 where the processor has it: up to four times as fast, but the second
+            # student's mean moved by 0.005. A table tagged with a float32 model must hold that model's numbers.
             "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
         }
         self._source = model.source

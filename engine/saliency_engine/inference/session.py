@@ -1,4 +1,4 @@
-"""One session for the whole run: which library runs the graph, its shapes, and running a batch."""
+"""The session of a run: which library runs the graph, on frames of which shape, and how many at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from saliency_engine.models.load import Model
 # go on with another library and other last digits. On the CPU OpenVINO takes 16.4 ms a frame and ONNX Runtime 20.6 for
 # the second student, 171 and 162 for U2NETP, 7.9 and 21 for the student in int8 (docs/performance.md).
 _AUTO = ("cuda", "openvino", "cpu")
-# With a GPU: one batch is copied while another is with the model.
+# One batch is copied to or from the GPU while the model runs on another.
 GPU_CALLS_AT_ONCE = 2
 
 
@@ -62,8 +62,7 @@ class Session:
         sizes = [size if fixed is None else fixed for fixed, size in zip(backend.input_shape, free, strict=True)]
         self.frames_per_call, _, self.height, self.width = sizes
         calls_at_once = GPU_CALLS_AT_ONCE
-        # On a GPU one batch more is measured and filled meanwhile, so fast does it compute.
-        self.batches_at_once = 3
+        self.batches_at_once = 3  # a GPU is so fast that one more is measured and filled while two are with it
         if not backend.prefers_batches:
             if backend.input_shape[0] is None:
                 # A processor gains nothing from frames in one call: 5.2 ms a frame, not 4.8, for the built-in model.
@@ -77,7 +76,7 @@ class Session:
             self._graph = backend.compile((self.frames_per_call, 3, self.height, self.width), calls_at_once)
         except ModelError as error:  # it loaded before, so the size is to blame
             raise self._does_not_run(model, error) from error
-        del backend  # and with it the graph as it was loaded, before a run takes its own memory
+        del backend  # frees the graph as it was loaded, before the first run takes memory of its own
         self.remark = "; ".join(filter(None, [*others, self._graph.remark]))
         self.map_height, self.map_width = self._find_map_size(model)
 
@@ -99,8 +98,7 @@ class Session:
     def _find_map_size(self, model: Model) -> tuple[int, int]:
         shape = self._graph.map_shape
         if None in shape:
-            # Only a run tells the map's size. It also brings out sizes that the graph cannot take, before any clip is
-            # read.
+            # Only a run tells the map's size. A size that the graph cannot take fails here, before any clip is read.
             black = np.zeros((self.frames_per_call, 3, self.height, self.width), np.uint16)
             try:
                 shape = self._graph(black).shape
@@ -124,12 +122,12 @@ class Session:
 
 
 def model_threads(config: RunConfig) -> int:
-    """Threads of the model on the CPU under ``config``."""
+    """How many threads the model has on the CPU."""
     return cores() if config.threads == "auto" else config.threads
 
 
 def open_session(model: Model, config: RunConfig) -> Session:
-    """The model, ready to run under ``config``. Raises ``ModelError``, ``ProviderError``."""
+    """The session of ``model`` with the options of ``config``. Raises ``ModelError``, ``ProviderError``."""
     return Session(
         model,
         provider=config.provider,
