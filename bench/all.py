@@ -3,8 +3,8 @@
     python bench/all.py [--student FILE.onnx] [--student-int8 FILE.onnx] [--u2netp FILE.onnx] [--u2netp-int8 FILE.onnx]
         [--checkout FOLDER] [--checkpoint FILE.pth]
 
-Without models the built-in one is measured. With all of them it takes three quarters of an hour; nothing else
-should run meanwhile.
+Without models the built-in one is measured. With all of them it takes three quarters of an hour on two cores. Nothing
+else should run meanwhile.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BUILT_IN = _HERE.parent / "engine" / "saliency_engine" / "assets" / "frequency_t
 
 
 def main() -> None:
-    """Run them; exits with the first one that fails."""
+    """Run them one after the other; exits with the status of the first one that fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("student", "student-int8", "u2netp", "u2netp-int8", "checkout", "checkpoint"):
         parser.add_argument(f"--{name}", type=Path)

@@ -2,9 +2,9 @@
 
     python bench/chart.py [RESULT.json …] [--output docs/performance.svg]
 
-On the left the wall time of a clip. The engine does several things at once: its bars are cut as its processes and
-threads divided the cores among them (CPU time ÷ cores); the others do one thing after the other, and are cut by the
-clock.
+On the left is the wall time of a clip, by what it went to. The engine does several things at once: its part of each is
+the CPU time of the processes or threads that do it, divided by the number of cores. The other ways do one thing after
+the other: their parts are measured by the clock.
 """
 
 from __future__ import annotations
@@ -44,39 +44,39 @@ def main() -> None:
         len(rows), 2, figsize=(11, 0.21 * sum(heights)), squeeze=False, height_ratios=heights, layout="constrained"
     )
     for (times, rates), (model, size, report, cores) in zip(panels, rows, strict=True):
-        _times(times, report, cores, f"{model}, {size}: ms a clip")
-        _rates(rates, report, f"{model}, {size}: clips/s")
+        _draw_times(times, report, cores, f"{model}, {size}: ms a clip")
+        _draw_rates(rates, report, f"{model}, {size}: clips/s")
     figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower left", ncols=4, frameon=False)
     figure.savefig(arguments.output, metadata={"Date": None})
 
 
-def _times(panel: Any, result: dict[str, Any], cores: int, title: str) -> None:
+def _draw_times(panel: Any, result: dict[str, Any], cores: int, title: str) -> None:
     shown = {
-        name: told
-        for name, told in result["ms_per_clip"].items()
+        name: figures
+        for name, figures in result["ms_per_clip"].items()
         if not name.startswith("bare") and not name.endswith("own size")
     }
     left = [0.0] * len(shown)
     for part, colour in _COLOURS.items():
-        widths = [_split(name, told, cores).get(part, 0.0) for name, told in shown.items()]
+        widths = [_split(name, figures, cores).get(part, 0.0) for name, figures in shown.items()]
         panel.barh(list(shown), widths, left=left, color=colour, label=part)
         left = [a + b for a, b in zip(left, widths, strict=True)]
     _finish(panel, title, left, "{:.0f}")
 
 
-def _split(name: str, told: dict[str, Any], cores: int) -> dict[str, float]:
-    """A clip's milliseconds by what they went to; ``idle`` is what is left."""
+def _split(name: str, figures: dict[str, Any], cores: int) -> dict[str, float]:
+    """A clip's milliseconds by what they went to; ``idle`` is the rest."""
     if name.startswith("engine"):
-        cpu = told["cpu"]
+        cpu = figures["cpu"]
         parts = {"decode": cpu.get("workers", 0.0), "model": cpu.get("threads", 0.0), "other": cpu.get("loop", 0.0)}
         parts = {part: value / cores for part, value in parts.items()}
-        return parts | {"idle": max(told["wall"] - sum(parts.values()), 0.0)}
-    stages = told["stages"]
+        return parts | {"idle": max(figures["wall"] - sum(parts.values()), 0.0)}
+    stages = figures["stages"]
     parts = {part: stages.get(part, 0.0) for part in ("decode", "model")}
-    return parts | {"other": told["wall"] - sum(parts.values())}
+    return parts | {"other": figures["wall"] - sum(parts.values())}
 
 
-def _rates(panel: Any, result: dict[str, Any], title: str) -> None:
+def _draw_rates(panel: Any, result: dict[str, Any], title: str) -> None:
     rates = result["clips_per_second"]
     kinds = {"engine": _OURS, "bare": _LIMIT}
     colours = [kinds.get(name.replace(",", " ").split()[0], _OTHERS) for name in rates]

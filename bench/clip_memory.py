@@ -3,8 +3,9 @@
     python bench/clip_memory.py MODEL.onnx [MODEL.onnx …] [--few 16] [--many 64] [--providers cpu openvino]
         [--output FOLDER]
 
-The whole command, `saliency-batch run`, with its default settings; memory is the largest sum of the proportional set
-sizes (PSS) of all its processes, read from /proc some thirty times a second. The bar: 1.2 GB (10^9 bytes).
+This measures the whole command, `saliency-batch run`, with its default settings. Memory is the largest sum of the
+proportional set sizes (PSS) of all its processes, read from /proc some thirty times a second. The bar is 1.2 GB (10^9
+bytes).
 """
 
 from __future__ import annotations
@@ -34,16 +35,16 @@ def main() -> None:
     arguments = parser.parse_args()
     results = []
     with tempfile.TemporaryDirectory() as folder:
-        made = make_clips(Path(folder), arguments.few, 1920, 1080)
+        originals = make_clips(Path(folder), arguments.few, 1920, 1080)
         clips = [Path(folder) / f"again-{number}.mp4" for number in range(arguments.many)]
         for number, clip in enumerate(clips):
-            os.link(made[number % len(made)], clip)  # another name is another clip
+            os.link(originals[number % len(originals)], clip)  # another name is another clip to the engine
         print("| model | provider | clips | peak | bar 1,200 MB | clips/s |\n|---|---|---:|---:|---|---:|")
         for model in arguments.models:
             for provider in arguments.providers:
                 for count in (arguments.few, arguments.many):
                     results.append(_measure(Path(folder), model, provider, clips[:count]))
-                    print(_line(results[-1]), flush=True)
+                    print(_format_line(results[-1]), flush=True)
     save("clip_memory", {"results": results}, arguments.output)
 
 
@@ -55,7 +56,7 @@ def _measure(folder: Path, model: Path, provider: str, clips: list[Path]) -> dic
     return {"model": model.stem, "provider": provider, "clips": len(clips), "peak_mb": peak, "seconds": seconds}
 
 
-def _line(result: dict[str, Any]) -> str:
+def _format_line(result: dict[str, Any]) -> str:
     met = "met" if result["peak_mb"] <= BAR_MB else "missed"
     first = f"| {result['model']} | {result['provider']} | {result['clips']}"
     return f"{first} | {result['peak_mb']} MB | {met} | {result['clips'] / result['seconds']:.2f} |"

@@ -4,13 +4,17 @@
         [--engines cpu openvino openvino:bfloat16 openvino:float32:INT8.onnx] [--torch CHECKOUT CHECKPOINT]
         [--output FOLDER]
 
-Contenders, each in its own process (see contender.py), over the same real H.264 clips (encoded from the four real
-ones at each size), eight head frames: the engine in every setting of `--engines`, warm, without what it remembers of
-clips; the bare model on a ready tensor in the same settings; the row-at-a-time script at 320x320 and, where the model
-takes it, at the clip's own size; one shared session at batch 1; with `--torch` upstream's U2NETP in eager torch, from a
-checkout (whose code runs: give one that you trust) with the weights of a checkpoint.
+Every contender takes eight head frames of the same H.264 clips, which are the four real ones encoded at each size, in a
+process of its own (see harness/race.py). The contenders are:
 
-The ways' numbers must agree: float32 ways with each other, all others within what the accuracy gates allow.
+- the engine in every setting of `--engines`, warm, with no clip in its memo;
+- the bare model on a ready tensor, in the same settings;
+- the row-at-a-time script at 320x320 and, where the model takes it, at the clip's own size;
+- one shared session, a frame per call;
+- with `--torch` upstream's U2NETP in eager torch, from a checkout with the weights of a checkpoint. The checkout's code
+  runs: give one that you trust.
+
+The numbers must agree: those of float32 ways with each other, all others within what the accuracy gates allow.
 """
 
 from __future__ import annotations
@@ -30,16 +34,17 @@ from harness.inputs import make_clips
 from harness.race import Contender, Turn, race
 from harness.results import RESULTS, float32_gflops, save
 
-_GATE = 0.02  # the mean of a map may move by that much in a variant; other resizing moves it by a quarter of it
+_GATE = 0.02  # by so much a variant may move the mean of a map; another way of resizing moves it by a quarter of this
 _SAME = 1e-4
 
 
 class Setting(NamedTuple):
-    """One of ``--engines``: ``model`` is another file than the float32 one, or ``None``."""
+    """One of ``--engines``."""
 
     provider: str
     precision: str
     model: Path | None
+    """Another file than the float32 model, or ``None``."""
 
     @classmethod
     def parse(cls, text: str) -> Setting:
@@ -50,13 +55,13 @@ class Setting(NamedTuple):
 
     @property
     def name(self) -> str:
-        """For tables."""
+        """As tables show it."""
         parts = [self.provider, *([self.precision] if self.precision != "float32" else [])]
         return " ".join([*parts, *([self.model.stem] if self.model else [])])
 
     @property
     def exact(self) -> bool:
-        """Whether it must give the float32 model's numbers."""
+        """Whether its numbers must be those of the float32 model."""
         return self.precision == "float32" and self.model is None
 
 
@@ -77,46 +82,46 @@ def main() -> None:
         width, height = map(int, size.split("x"))
         with tempfile.TemporaryDirectory() as folder:
             *clips, spare = make_clips(Path(folder), arguments.clips + 1, width, height)
-            contenders = _contenders(arguments, settings, own_size=height % 8 == 0)
+            contenders = _list_contenders(arguments, settings, own_size=height % 8 == 0)
             turns = race(contenders, arguments.rounds, clips, spare, few={targets.OWN_SIZE})
-        told = {"model": arguments.model.stem, "size": size, "clips": arguments.clips, "rounds": arguments.rounds}
-        result = {**told, **_figures(arguments.model, size, turns, gflops, settings)}
+        asked = {"model": arguments.model.stem, "size": size, "clips": arguments.clips, "rounds": arguments.rounds}
+        result = {**asked, **_compute_figures(arguments.model, size, turns, gflops, settings)}
         print(_markdown(result), flush=True)
         save(f"end_to_end_{arguments.model.stem}_{size}", result, arguments.output)
 
 
-def _contenders(arguments: argparse.Namespace, settings: Sequence[Setting], own_size: bool) -> list[Contender]:
+def _list_contenders(arguments: argparse.Namespace, settings: Sequence[Setting], own_size: bool) -> list[Contender]:
     model, threads = arguments.model.resolve(), len(os.sched_getaffinity(0))
-    found = []
+    contenders = []
     for setting in settings:
         file = setting.model or model
         options = {"provider": setting.provider, "precision": setting.precision}
-        found.append(
+        contenders.append(
             Contender(f"engine, {setting.name}", peers.OurEngine, {"model_path": str(file), "memo": "off", **options})
         )
         bare = {"model": file, "threads": threads, "library": setting.provider, "precision": setting.precision}
-        found.append(Contender(f"bare model, {setting.name}", peers.BareModel, bare))
+        contenders.append(Contender(f"bare model, {setting.name}", peers.BareModel, bare))
     plain = {"model": model, "threads": threads}
-    found.append(Contender("one session", peers.OneSession, plain))
-    found.append(Contender(targets.ROW, peers.RowAtATime, {**plain, "size": peers.SIZE}))
-    if own_size and _any_size(model):
-        found.append(Contender(targets.OWN_SIZE, peers.RowAtATime, {**plain, "size": None}))
+    contenders.append(Contender("one session", peers.OneSession, plain))
+    contenders.append(Contender(targets.ROW, peers.RowAtATime, {**plain, "size": peers.SIZE}))
+    if own_size and _takes_any_size(model):
+        contenders.append(Contender(targets.OWN_SIZE, peers.RowAtATime, {**plain, "size": None}))
     if arguments.torch:
         checkout, checkpoint = arguments.torch
         eager = {"module": checkout / "model" / "u2net.py", "checkpoint": checkpoint, "threads": threads}
-        found.append(Contender("torch eager", peers.TorchEager, eager))
-    return found
+        contenders.append(Contender("torch eager", peers.TorchEager, eager))
+    return contenders
 
 
-def _any_size(model: Path) -> bool:
+def _takes_any_size(model: Path) -> bool:
     dimensions = onnx.load(model).graph.input[0].type.tensor_type.shape.dim
     return not any(dimension.dim_value for dimension in dimensions[2:])
 
 
-def _figures(
+def _compute_figures(
     model: Path, size: str, turns: Mapping[str, list[Turn]], gflops: float, settings: Sequence[Setting]
 ) -> dict[str, Any]:
-    agreement = _agreement(turns, settings)
+    agreement = _check_agreement(turns, settings)
     seconds = {name: [turn.seconds / turn.clips for turn in each] for name, each in turns.items()}
     rates = {name: round(1 / statistics.median(each), 3) for name, each in seconds.items()}
     ratios = {
@@ -139,7 +144,7 @@ def _figures(
 
 
 def _milliseconds(turns: Sequence[Turn]) -> dict[str, Any]:
-    """Of the middle turn, a clip: wall time, stages by their own clocks (the engine's run side by side), CPU time."""
+    """Per clip, in the turn of median length: wall time, stages by their clocks (the engine's overlap), CPU time."""
     turn = sorted(turns, key=lambda turn: turn.seconds)[len(turns) // 2]
     wall = 1e3 * turn.seconds / turn.clips
     stages, cpu = (
@@ -149,20 +154,20 @@ def _milliseconds(turns: Sequence[Turn]) -> dict[str, Any]:
     return {"wall": round(wall, 2), "stages": stages, "cpu": cpu}
 
 
-def _agreement(turns: Mapping[str, list[Turn]], settings: Sequence[Setting]) -> dict[str, float]:
-    """How far each way's means lie from those of the engine in float32 on ONNX Runtime: the largest of any clip.
+def _check_agreement(turns: Mapping[str, list[Turn]], settings: Sequence[Setting]) -> dict[str, float]:
+    """The largest distance of each way's mean of a clip from that of the engine in float32 on ONNX Runtime.
 
-    Exits where that is more than it may be.
+    Exits where one is larger than it may be.
     """
-    wanted = [mean for mean, _ in turns["engine, cpu"][0].results]
+    expected = [mean for mean, _ in turns["engine, cpu"][0].results]
     exact = {f"engine, {setting.name}" for setting in settings if setting.exact}
     moved = {}
     for name, each in turns.items():
         if each[0].results and name != targets.OWN_SIZE:
             means = [mean for mean, _ in each[0].results]
-            moved[name] = round(max(abs(a - b) for a, b in zip(means, wanted, strict=True)), 6)
+            moved[name] = round(max(abs(a - b) for a, b in zip(means, expected, strict=True)), 6)
             if moved[name] > (_SAME if name in exact else _GATE):
-                sys.exit(f"{name}: a mean lies {moved[name]} off the engine's: these are not the same clips or models")
+                sys.exit(f"{name}: a mean is {moved[name]} away from the engine's: it had other clips or another model")
     return moved
 
 

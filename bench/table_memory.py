@@ -2,10 +2,10 @@
 
     python bench/table_memory.py [--rows 1000000] [--output FOLDER]
 
-Each table is run as its own process through the command line, with the built-in model; memory is the largest sum of the
-proportional set sizes (PSS) of all its processes, read from /proc some thirty times a second in each of three runs. The
-fifty clips are short re-encodings of the four real clips. The bar: a long table may use at most 100 MB more than one of
-1,000 rows.
+The whole command, `saliency-batch run` with the built-in model, is run three times on each table. Memory is the
+largest sum of the proportional set sizes (PSS) of all its processes, read from /proc some thirty times a second. The
+fifty clips are short re-encodings of the four real clips. The bar: a long table may use at most 100 MB more than one
+of 1,000 rows.
 """
 
 from __future__ import annotations
@@ -32,16 +32,17 @@ def main() -> None:
     results = []
     with tempfile.TemporaryDirectory() as folder:
         clips = make_clips(Path(folder), 50, 320, 240, frames=8)
+        print("| format | rows are | 1,000 rows | long table | more | seconds |\n|---|---|---:|---:|---:|---:|")
         for suffix in ("jsonl", "parquet"):
             for case in ("skipped", "shared"):
                 few, many = (_measure(Path(folder), suffix, case, rows, clips) for rows in (1000, arguments.rows))
                 more = many["peak_mb"] - few["peak_mb"]
                 results.append({"format": suffix, "case": case, "few": few, "many": many, "more_mb": round(more, 1)})
-                print(_line(results[-1]), flush=True)
+                print(_format_line(results[-1]), flush=True)
     save("table_memory", {"results": results}, arguments.output)
 
 
-def _line(result: dict[str, Any]) -> str:
+def _format_line(result: dict[str, Any]) -> str:
     few, many = result["few"], result["many"]
     return (
         f"| {result['format']} | {result['case']} | {few['peak_mb']} MB | {many['peak_mb']} MB | "
@@ -54,7 +55,7 @@ def _measure(folder: Path, suffix: str, case: str, rows: int, clips: Sequence[Pa
     make_table(table, rows, clips, done=case == "skipped")
     command = [*COMMAND, "--input", str(table), "--output", str(output)]
     command += ["--model", "frequency_tuned_v1", "--memo", "off"]
-    # Of several runs: the peak of a short one is easily missed between two readings.
+    # The largest of several runs, because the peak of a short run is easily missed between two readings.
     seconds, peak = max((measure(command) for _ in range(ROUNDS)), key=lambda run: run.peak_mb)
     return {"rows": rows, "peak_mb": peak, "seconds": seconds}
 

@@ -2,13 +2,19 @@
 
     python bench/tables.py [--rows 1000000] [--rounds 3] [--disk FOLDER] [--output FOLDER]
 
-The whole command, `saliency-batch run` with the built-in model, confined to one core with all it starts; files in
-memory (/dev/shm) and on disk (FOLDER, by default the temporary folder). `rows/s` is what each further row costs: the
-rows beyond a table of fifty rows, by the seconds beyond that table's. `skipped` rows have their numbers already,
-`shared` ones name one of fifty clips, which the table of fifty rows computes too. `plain way`, on the same core in the
-same rounds: a loop over orjson's `loads` and `dumps`, or PyArrow's `read_table` and `write_table`, either adding one
-column. `plain copy`: seconds to copy as many bytes to the same place and make them safe (fsync), which the disk alone
-asks for. Medians; the places take turns. From one format to another with a tenth of the rows, in memory only.
+This measures the whole command, `saliency-batch run` with the built-in model, confined to one core with all that it
+starts, on files in memory (/dev/shm) and on disk (FOLDER, by default the temporary folder).
+
+- `rows/s` says what each further row costs: the rows that the table has beyond fifty, divided by the seconds that it
+  takes beyond those of a table of fifty rows.
+- `skipped` rows have their numbers already; `shared` ones name one of fifty clips, which the table of fifty rows
+  computes too.
+- `plain way`, on the same core in the same rounds, is a loop over orjson's `loads` and `dumps`, or PyArrow's
+  `read_table` and `write_table`; either adds one column.
+- `plain copy` is the seconds to copy as many bytes to the same place and flush them (fsync): what the disk alone takes.
+
+Figures are medians; memory and disk take turns. Conversions from one format to another have a tenth of the rows and are
+measured in memory only.
 """
 
 from __future__ import annotations
@@ -37,14 +43,16 @@ _MEMORY = Path("/dev/shm")
 
 @dataclass(frozen=True)
 class Case:
-    """Rows of one kind from one format to another; ``bar`` is in rows/s, ``share`` that of ``--rows``."""
+    """Rows of one kind from the format ``source`` to the format ``target``."""
 
     source: str
     target: str
     rows: Literal["skipped", "shared"] = "skipped"
     fields: int = 60
     bar: int | None = None
+    """In rows/s."""
     share: float = 1.0
+    """How many of ``--rows`` there are."""
     places: tuple[str, ...] = ("memory", "disk")
 
 
@@ -95,7 +103,7 @@ def main() -> None:
             here = {place: places[place] for place in case.places}
             results += _measure(case, here, clips, round(arguments.rows * case.share), arguments.rounds)
             for result in results[-len(here) :]:
-                print(_line(result), flush=True)
+                print(_format_line(result), flush=True)
     save("tables", {"rounds": arguments.rounds, "results": results}, arguments.output)
 
 
@@ -109,18 +117,18 @@ def _measure(
             make_table(folder / tables[size], count, clips, done=case.rows == "skipped", fields=case.fields)
     for _ in range(rounds):
         for place, folder in places.items():
-            _round(case, folder, tables, seconds[place])
+            _run_round(case, folder, tables, seconds[place])
     results = []
     for place, folder in places.items():
         bytes_a_row = round((folder / tables["many"]).stat().st_size / rows)
-        median = {name: statistics.median(seen) for name, seen in seconds[place].items()}
-        results.append(_result(case, place, rows, median) | {"bytes_a_row": bytes_a_row})
+        median = {name: statistics.median(each) for name, each in seconds[place].items()}
+        results.append(_make_result(case, place, rows, median) | {"bytes_a_row": bytes_a_row})
         for file in (*tables.values(), f"out.{case.target}"):
             (folder / file).unlink()
     return results
 
 
-def _round(case: Case, folder: Path, tables: dict[str, str], seconds: dict[str, list[float]]) -> None:
+def _run_round(case: Case, folder: Path, tables: dict[str, str], seconds: dict[str, list[float]]) -> None:
     output, plain = folder / f"out.{case.target}", _PLAIN.get((case.source, case.target))
     for size, name in tables.items():
         table = str(folder / name)
@@ -131,7 +139,7 @@ def _round(case: Case, folder: Path, tables: dict[str, str], seconds: dict[str, 
     seconds["copy"].append(_copy(output, folder / "copy"))
 
 
-def _result(case: Case, place: str, rows: int, median: dict[str, float]) -> dict[str, Any]:
+def _make_result(case: Case, place: str, rows: int, median: dict[str, float]) -> dict[str, Any]:
     def rate(way: str) -> int | None:
         many, few = median.get(f"{way}many"), median.get(f"{way}few")
         return round((rows - CLIPS) / (many - few)) if many and few else None
@@ -153,8 +161,8 @@ def _result(case: Case, place: str, rows: int, median: dict[str, float]) -> dict
 
 
 def _run(command: Sequence[str], output: Path) -> float:
-    output.unlink(missing_ok=True)  # freeing the last one's gigabyte would be paid for here
-    return _timed(lambda: subprocess.run(command, check=True, preexec_fn=_one_core))
+    output.unlink(missing_ok=True)  # else the time to free the last one's gigabyte would count
+    return _time(lambda: subprocess.run(command, check=True, preexec_fn=_keep_to_one_core))
 
 
 def _copy(source: Path, target: Path) -> float:
@@ -163,23 +171,23 @@ def _copy(source: Path, target: Path) -> float:
             shutil.copyfileobj(reader, writer, 1 << 20)
             os.fsync(writer.fileno())
 
-    seconds = _timed(copy)
+    seconds = _time(copy)
     target.unlink()
     return seconds
 
 
-def _timed(work: Any) -> float:
-    os.sync()  # what was written before is not to be paid for here
+def _time(work: Any) -> float:
+    os.sync()  # else the time to write what earlier commands left would count
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
 
-def _one_core() -> None:
+def _keep_to_one_core() -> None:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
-def _line(result: dict[str, Any]) -> str:
+def _format_line(result: dict[str, Any]) -> str:
     bar, plain = result["bar"], result["rows_per_second_the_plain_way"] or ""
     met = f"{bar:,}: {'met' if result['rows_per_second'] >= bar else 'missed'}" if bar else ""
     case = f"{result['source']} → {result['target']} | {result['fields']} | {result['case']} | {result['place']}"

@@ -1,8 +1,8 @@
 """A model alone on a graphics card: the bare loop, the engine's way there and back, agreement with the processor.
 
-Each function is for a process of its own (see ``gpu.py``): memory comes back, and a crash takes nothing else along.
-``provider`` is the engine's, ``cuda`` or ``tensorrt``; with ``cpu`` everything runs on ONNX Runtime's CPU provider, to
-see that the script works where there is no card.
+``gpu.py`` calls each function in a process of its own, so that its memory is freed and a crash stops nothing else.
+``provider`` is the engine's, ``cuda`` or ``tensorrt``. With ``cpu`` everything runs on ONNX Runtime's CPU provider, so
+that the script can be tried where there is no card.
 """
 
 from __future__ import annotations
@@ -37,12 +37,15 @@ _WARM_UP = 3
 
 @dataclass(frozen=True)
 class Loop:
-    """What is run in a loop for at least ``seconds``: ``batch`` frames a call, with CUDA ``graphs`` or without."""
+    """How a model is run in a loop."""
 
     provider: str
     batch: int
+    """Frames per call."""
     graphs: bool
+    """Whether with CUDA graphs."""
     seconds: float
+    """How long at least."""
 
 
 def load(path: Path) -> Model:
@@ -51,7 +54,7 @@ def load(path: Path) -> Model:
 
 
 def batches(path: Path, wanted: Sequence[int]) -> list[int]:
-    """Which of ``wanted`` frames a call the engine would run with; its own where the graph allows no other."""
+    """Those of ``wanted`` frames per call that the engine would run with; the graph's own where it allows no other."""
     model = load(path)
     own = read_graph(model.data).input_shape[0]
     free = isinstance(own, str) or (own == 1 and edit.frames_apart(model.data))
@@ -59,14 +62,14 @@ def batches(path: Path, wanted: Sequence[int]) -> list[int]:
 
 
 def start(path: Path, provider: str) -> dict[str, str]:
-    """What runs; raises ``ProviderError`` where ``provider`` does not start."""
+    """On what the model runs, and its precision; raises ``ProviderError`` where ``provider`` does not start."""
     backend = nvidia.Gpu(load(path), provider)
-    return {"runs on": backend.provider, "precision": _precision(path)}
+    return {"runs on": backend.provider, "precision": _read_precision(path)}
 
 
 def bare(path: Path, loop: Loop, options: Mapping[str, str]) -> dict[str, Any]:
-    """The limit: the session run in a loop on buffers bound once, nothing copied. ``options`` are CUDA's."""
-    model, (width, height) = load(path), _size(path)
+    """The limit: the session in a loop on buffers bound once, nothing copied. ``options`` are the provider's."""
+    model, (width, height) = load(path), _read_size(path)
     provider, batch, graphs = loop.provider, loop.batch, loop.graphs
     data = edit.with_input(model.data, (batch, 3, height, width), uint16=False)
     if provider != "cpu":
@@ -83,20 +86,24 @@ def bare(path: Path, loop: Loop, options: Mapping[str, str]) -> dict[str, Any]:
     binding = session.io_binding()
     binding.bind_ortvalue_input(session.get_inputs()[0].name, frames)
     binding.bind_ortvalue_output(session.get_outputs()[0].name, maps)
-    rate = batch * _rate(lambda: session.run_with_iobinding(binding, own), loop.seconds)
+    rate = batch * _measure_rate(lambda: session.run_with_iobinding(binding, own), loop.seconds)
     return {"frames_per_second": rate, "maps": float(maps.numpy().mean())}
 
 
 def there_and_back(path: Path, loop: Loop, uint16: bool) -> dict[str, Any]:
-    """The engine's way with ready frames: copies there, normalisation, the model, copies back; two calls at once."""
-    backend, (width, height) = nvidia.Gpu(load(path), loop.provider, uint16=uint16, graphs=loop.graphs), _size(path)
+    """The engine's way with ready frames, two calls at once: copies there, normalisation, the model, copies back.
+
+    With ``uint16`` frames cross in 16 bits and are normalised on the card; else float32 crosses, normalised here.
+    """
+    backend = nvidia.Gpu(load(path), loop.provider, uint16=uint16, graphs=loop.graphs)
+    width, height = _read_size(path)
     compiled = backend.compile((loop.batch, 3, height, width), GPU_CALLS_AT_ONCE)
     frames = np.random.default_rng(0).integers(0, 65536, (loop.batch, 3, height, width), np.uint16)
     begin = threading.Barrier(GPU_CALLS_AT_ONCE)
 
     def call_again_and_again(_: int) -> float:
         begin.wait()
-        return _rate(lambda: compiled(frames), loop.seconds)
+        return _measure_rate(lambda: compiled(frames), loop.seconds)
 
     with ThreadPoolExecutor(GPU_CALLS_AT_ONCE) as callers:
         rate = loop.batch * sum(callers.map(call_again_and_again, range(GPU_CALLS_AT_ONCE)))
@@ -104,21 +111,21 @@ def there_and_back(path: Path, loop: Loop, uint16: bool) -> dict[str, Any]:
 
 
 def agreement(path: Path, provider: str, batch: int, clips: Sequence[Path]) -> dict[str, Any]:
-    """How far the maps of real frames are from those of ONNX Runtime on the CPU, and what the accuracy gate says."""
-    model, (width, height) = load(path), _size(path)
-    frames = _frames(clips, width, height, batch)
+    """How far the maps of real frames are from those of ONNX Runtime on the CPU, and which gates they miss."""
+    model, (width, height) = load(path), _read_size(path)
+    frames = _decode_frames(clips, width, height, batch)
     card = nvidia.Gpu(model, provider).compile((batch, 3, height, width), 1)
     loaded = OnnxRuntime(model, "float32", 1)
     alone = batch if loaded.input_shape[0] not in {1, None} else 1
     processor = loaded.compile((alone, 3, height, width), 1)
-    found = card(frames).reshape(batch, -1)
-    wanted = np.concatenate([processor(frames[n : n + alone]).copy() for n in range(0, batch, alone)])
-    figures = compare(wanted.reshape(batch, -1), found)
+    maps = card(frames).reshape(batch, -1)
+    expected = np.concatenate([processor(frames[n : n + alone]).copy() for n in range(0, batch, alone)])
+    figures = compare(expected.reshape(batch, -1), maps)
     gate = EIGHT_BITS if "QuantizeLinear" in read_graph(model.data).operators else HALF
     return {**asdict(figures), "misses": gate.misses(figures)}
 
 
-def _rate(step: Callable[[], object], seconds: float) -> float:
+def _measure_rate(step: Callable[[], object], seconds: float) -> float:
     """Steps per second, after a few to warm up."""
     for _ in range(_WARM_UP):
         step()
@@ -129,8 +136,8 @@ def _rate(step: Callable[[], object], seconds: float) -> float:
     return steps / elapsed
 
 
-def _frames(clips: Sequence[Path], width: int, height: int, count: int) -> NDArray[np.uint16]:
-    """``count`` frames of the clips, again and again where they are fewer."""
+def _decode_frames(clips: Sequence[Path], width: int, height: int, count: int) -> NDArray[np.uint16]:
+    """``count`` frames of the clips, repeated where there are fewer."""
     locator = Locator(RunConfig(model="frequency_tuned_v1"))
     spec = DecodeSpec(width=width, height=height, sampling=Head(8, 8), color="auto")
     decoded = [decode_frames(locator.locate(ClipReference(str(clip))), spec)[0] for clip in clips]
@@ -138,12 +145,12 @@ def _frames(clips: Sequence[Path], width: int, height: int, count: int) -> NDArr
     return frames[np.arange(count) % len(frames)]
 
 
-def _size(path: Path) -> tuple[int, int]:
+def _read_size(path: Path) -> tuple[int, int]:
     height, width = read_graph(path.read_bytes()).input_shape[2:]
     return (width, height) if isinstance(width, int) and isinstance(height, int) else SIZE
 
 
-def _precision(path: Path) -> str:
+def _read_precision(path: Path) -> str:
     data = path.read_bytes()
     if "QuantizeLinear" in read_graph(data).operators:
         return "int8"

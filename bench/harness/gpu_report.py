@@ -1,19 +1,20 @@
-"""The figures of ``gpu.py`` as Markdown."""
+"""The figures of ``gpu.py`` as Markdown tables."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-BAR = 0.8  # end to end ÷ bare loop, U2NETP in half precision, 540p
+BAR = 0.8  # what end to end must reach of the bare loop: U2NETP in half precision, 540p
 _WAYS = ("bare", "normalised there", "normalised here")
 
 
 def markdown(result: Mapping[str, Any]) -> str:
+    """What ``gpu.py`` measured of one model."""
     lines = [
         f"\n## {result['model']} ({result['precision']}) on {result['runs on']}",
         "",
-        _agreement(result["agreement"]),
+        _describe_agreement(result["agreement"]),
     ]
     lines += _table(
         ["batch", "CUDA graphs", "bare loop, frames/s", "there and back, normalised there", "normalised here"],
@@ -41,21 +42,22 @@ def markdown(result: Mapping[str, Any]) -> str:
         "model at work",
         "limit",
     ]
-    lines += _table(heads, [_run(run) for run in result["end to end"]])
-    return "\n".join([*lines, "", *_closing(result)])
+    lines += _table(heads, [_list_run(run) for run in result["end to end"]])
+    return "\n".join([*lines, "", *_compare_with_row_at_a_time(result)])
 
 
-def _agreement(found: Mapping[str, Any]) -> str:
-    if "failed" in found:
-        return f"Agreement with the CPU: {found['failed']}"
-    verdict = "; ".join(found["misses"]) or "passes the gate"
+def _describe_agreement(figures: Mapping[str, Any]) -> str:
+    if "failed" in figures:
+        return f"Agreement with the CPU: {figures['failed']}"
+    verdict = "; ".join(figures["misses"]) or "passes the gate"
     return (
-        f"Agreement with ONNX Runtime on the CPU over {found['frames']} frames: r {found['correlation']:.6f}, largest "
-        f"|Δmean| {found['delta_mean']:.1e}, largest difference of a pixel {found['max_abs']:.1e}: {verdict}."
+        f"Agreement with ONNX Runtime on the CPU over {figures['frames']} frames: r {figures['correlation']:.6f}, "
+        f"largest |Δmean| {figures['delta_mean']:.1e}, largest "
+        f"difference of a pixel {figures['max_abs']:.1e}: {verdict}."
     )
 
 
-def _run(run: Mapping[str, Any]) -> list[Any]:
+def _list_run(run: Mapping[str, Any]) -> list[Any]:
     if "failed" in run:
         return [run["batch"], run["workers"], f"failed: {run['failed']}", *[""] * 5]
     share = run["of the bare loop"]
@@ -64,16 +66,16 @@ def _run(run: Mapping[str, Any]) -> list[Any]:
     return [run["batch"], run["workers"], *rates, "" if share is None else f"{share:.2f}", *work, run["limit"]]
 
 
-def _closing(result: Mapping[str, Any]) -> list[str]:
+def _compare_with_row_at_a_time(result: Mapping[str, Any]) -> list[str]:
     """The row-at-a-time script, and the bar where this model has one."""
     runs = [run for run in result["end to end"] if "failed" not in run]
     best = max(runs, key=lambda run: run["frames_per_second"], default=None)
-    row, told = result["row at a time"], []
+    row, lines = result["row at a time"], []
     if "failed" in row:
-        told.append(f"Row at a time: {row['failed']}")
+        lines.append(f"Row at a time: {row['failed']}")
     elif best:
         ratio = best["clips_per_second"] / row["clips_per_second"]
-        told.append(f"Row at a time: {row['clips_per_second']:.2f} clips/s; the engine is {ratio:.1f} times as fast.")
+        lines.append(f"Row at a time: {row['clips_per_second']:.2f} clips/s; the engine is {ratio:.1f} times as fast.")
     if (
         best
         and best["of the bare loop"] is not None
@@ -82,8 +84,10 @@ def _closing(result: Mapping[str, Any]) -> list[str]:
     ):
         reached = best["of the bare loop"]
         verdict = "met" if reached >= BAR else "missed"
-        told.append(f"Bar: {reached:.2f} of the bare loop, {BAR} asked for: {verdict}; the limit was {best['limit']}.")
-    return told
+        lines.append(
+            f"The bar is {BAR} of the bare loop: {reached:.2f} reached, {verdict}; the limit was {best['limit']}."
+        )
+    return lines
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:

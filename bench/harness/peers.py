@@ -1,7 +1,7 @@
-"""The engine, and the other ways to the same table, each written plainly: what a benchmark sets side by side.
+"""What a benchmark sets side by side: the engine, and the other ways to the same table, each written plainly.
 
-A way is made once, with its model, and then called with clip paths; it gives the (mean, variance) of every clip, so
-that a benchmark can check that it compares like with like. ``clock`` has the seconds of its stages.
+Each way is made once, with its model, and then called with clip paths. It returns (mean, variance) of every clip, so
+that a benchmark can check that it compares like with like. Its ``clock`` holds the seconds of its stages.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class OurEngine:
 
     def __call__(self, clips: Sequence[Path]) -> list[Result]:
         for clip in clips:
-            os.utime(clip)  # to the engine's memo a clip that was touched is another clip
+            os.utime(clip)  # the engine keeps results in memory; a clip that was touched is another clip to it
         batches = list(self._engine.process([pa.record_batch({"src": [str(clip) for clip in clips]})]))
         rows = pa.Table.from_batches(batches)
         return list(zip(rows["saliency_mean"].to_pylist(), rows["saliency_var"].to_pylist(), strict=True))
@@ -101,7 +101,7 @@ class TorchEager:
 
 
 class BareModel:
-    """The limit: the model run in a loop on a ready tensor, nothing else; it gives no results.
+    """The limit: the model alone, in a loop over a ready tensor; it returns no results.
 
     ``library`` is ``cpu`` (ONNX Runtime) or ``openvino``, ``precision`` as the engine's.
     """

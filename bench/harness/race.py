@@ -1,4 +1,4 @@
-"""Contenders, each in a process of its own, and rounds in which they take turns.
+"""A race: contenders, each in a process of its own, and rounds in which they take turns.
 
 Libraries in one process disturb each other (their threads spin beside the others' work), so each contender is made in
 its own process and sleeps there while the others have their turn. A round gives every contender one turn over the same
@@ -22,40 +22,43 @@ from typing import Any, NamedTuple, Self
 
 from harness.peers import Result
 
-DISTURBED = 0.1  # cores; kernel threads take a hundredth
+DISTURBED = 0.1  # cores kept busy by other programs; kernel threads alone take 0.01
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
 class Contender:
-    """``make(**arguments)`` gives the way to be measured; it is called in the contender's process."""
+    """One way to be measured, and the name it has in tables."""
 
     name: str
     make: Callable[..., Any]
+    """Called with ``arguments`` in the contender's process: one of the classes of ``peers``."""
     arguments: dict[str, Any]
 
 
 class Turn(NamedTuple):
-    """One turn: number of clips, wall seconds, each clip's numbers, busy seconds by stage, CPU seconds by place.
-
-    ``cpu``: ``workers`` (child processes: the engine's decoding), ``loop`` (the main thread), ``threads`` (the others
-    of its process: the model), ``elsewhere`` (other programs: a turn they took part in is worth less).
-    """
+    """What one turn gave and took."""
 
     clips: int
+    """How many there were."""
     seconds: float
+    """Of the clock on the wall."""
     results: list[Result]
+    """Mean and variance of each clip."""
     stages: dict[str, float]
+    """Busy seconds of each stage."""
     cpu: dict[str, float]
+    """CPU seconds: ``workers`` (child processes, the engine's decoding), ``loop`` (the main thread), ``threads`` (the
+    other threads of its process, the model), ``elsewhere`` (other programs, which make a turn worth less)."""
 
     @property
     def disturbed(self) -> float:
-        """How many cores other programs kept busy meanwhile."""
+        """How many cores other programs kept busy during the turn."""
         return self.cpu["elsewhere"] / self.seconds
 
 
 class Process:
-    """A contender's process; ``turn`` has it work while the caller waits."""
+    """A contender's process: ``turn`` lets it work and waits for it."""
 
     def __init__(self, contender: Contender) -> None:
         context = multiprocessing.get_context("spawn")
@@ -66,7 +69,7 @@ class Process:
         self._receive()
 
     def turn(self, clips: Sequence[Path]) -> Turn:
-        """Raises ``RuntimeError`` with the process's traceback."""
+        """One turn over ``clips``; raises ``RuntimeError`` with the process's traceback when the contender fails."""
         self._ours.send(list(clips))
         return Turn(len(clips), *self._receive())
 
@@ -99,9 +102,9 @@ def _serve(contender: Contender, connection: Any) -> None:
             stages, cpu, started = dict(work.clock.seconds), _cpu_seconds(), time.perf_counter()
             results = work(clips)
             seconds = time.perf_counter() - started
-            told = (seconds, results, _since(stages, work.clock.seconds), _since(cpu, _cpu_seconds()))
-            connection.send(told)
-    except Exception:  # noqa: BLE001  told to the parent, whatever it is
+            cpu, stages = _since(cpu, _cpu_seconds()), _since(stages, work.clock.seconds)
+            connection.send((seconds, results, stages, cpu))
+    except Exception:  # noqa: BLE001  the parent raises it, whatever it is
         connection.send(f"{contender.name}: {traceback.format_exc()}")
 
 
@@ -110,7 +113,7 @@ def _since(before: dict[str, float], now: dict[str, float]) -> dict[str, float]:
 
 
 def _cpu_seconds() -> dict[str, float]:
-    """CPU seconds so far, of this process and of descendants that are alive."""
+    """CPU seconds so far, of this process, of its living descendants and of all other programs; see ``Turn.cpu``."""
     spent = {"workers": 0.0, "loop": 0.0, "threads": 0.0}
     children: dict[int, list[tuple[int, float]]] = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
@@ -124,11 +127,11 @@ def _cpu_seconds() -> dict[str, float]:
         for pid, seconds in children.get(pending.pop(), []):
             spent["workers"] += seconds
             pending.append(pid)
-    # user, nice, system, irq, softirq of the whole machine
+    # The user, nice, system, irq and softirq times of the whole machine.
     spent["elsewhere"] = sum(int(Path("/proc/stat").read_text().split()[field]) for field in (1, 2, 3, 6, 7)) / _TICKS
     main = Path(f"/proc/self/task/{threading.main_thread().native_id}/stat")
     spent["loop"] = _seconds(main.read_text().rpartition(")")[2].split())
-    spent["threads"] = time.process_time() - spent["loop"]  # those that have ended, as a closed session's, among them
+    spent["threads"] = time.process_time() - spent["loop"]  # with threads that have ended, as those of a closed session
     spent["elsewhere"] -= sum(seconds for where, seconds in spent.items() if where != "elsewhere")
     return spent
 
@@ -140,9 +143,10 @@ def _seconds(fields: list[str]) -> float:
 def race(
     contenders: Sequence[Contender], rounds: int, clips: Sequence[Path], spare: Path, few: Collection[str] = ()
 ) -> dict[str, list[Turn]]:
-    """``rounds`` turns of every contender over ``clips``, by name; before them one over ``spare`` that does not count.
+    """``rounds`` turns of every contender over ``clips``, by the contender's name.
 
-    Those named in ``few`` are slow and see every eighth clip, at least two.
+    Before them each has one turn over ``spare``, which does not count. The contenders named in ``few`` are slow: they
+    get an eighth of the clips, at least two.
     """
     shorter = clips[: max(2, len(clips) // 8)]
     turns: dict[str, list[Turn]] = {contender.name: [] for contender in contenders}
@@ -151,7 +155,7 @@ def race(
         for process in processes.values():
             process.turn([spare])
         for index in range(rounds):
-            # Each round begins with another one: whoever comes after a quiet moment, or a hot one, is no better off.
+            # Each round begins with another contender, so that none always comes after a quiet moment or a hot one.
             names = [*processes][index % len(processes) :] + [*processes][: index % len(processes)]
             for name in names:
                 turns[name].append(_quiet_turn(processes[name], shorter if name in few else clips))

@@ -1,4 +1,4 @@
-"""What a machine can do at best, and where results are kept."""
+"""Where results are kept, and the figure that says how fast the machine is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
 def float32_gflops(size: int = 2048, repeats: int = 9) -> float:
-    """10^9 float32 operations per second of a large matrix product in numpy, on all cores: the best run."""
+    """10^9 float32 operations per second in the fastest of several large matrix products in numpy, on all cores."""
     left, right = np.random.default_rng(0).standard_normal((2, size, size), dtype=np.float32)
     seconds = []
     for _ in range(repeats):
@@ -26,5 +26,5 @@ def float32_gflops(size: int = 2048, repeats: int = 9) -> float:
 
 
 def save(name: str, figures: dict[str, Any], folder: Path) -> None:
-    """Write ``figures`` with the machine as ``<name>.json`` into ``folder``."""
+    """Write ``figures``, and which machine gave them, as ``<name>.json`` into ``folder``."""
     (folder / f"{name}.json").write_text(json.dumps({"machine": describe(), **figures}, indent=1) + "\n")

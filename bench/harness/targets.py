@@ -1,4 +1,4 @@
-"""What the project set out to reach, and whether a run did."""
+"""The bars that the project set itself, and whether a run reached them."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ _BARS = (
 
 
 def judge(model: str, size: str, ratios: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
-    """The bars of ``model`` at ``size``; ``ratios[engine][other]`` says how many times as fast ``engine`` was."""
-    told = []
+    """The bars of ``model`` at ``size``; ``ratios[engine][other]`` is how many times as fast ``engine`` was."""
+    verdicts = []
     for bar in _BARS:
         if bar.model not in model or bar.size != size:
             continue
         reached = {name: others[bar.loser] for name, others in ratios.items() if bar.loser in others}
         winner = max(reached, key=lambda name: reached[name], default="") if bar.winner == "best" else bar.winner
         if winner in reached:
-            told.append(
+            verdicts.append(
                 {
                     "what": f"{winner} ÷ {bar.loser}",
                     "bar": bar.least,
@@ -49,4 +49,4 @@ def judge(model: str, size: str, ratios: Mapping[str, Mapping[str, float]]) -> l
                     "met": reached[winner] >= bar.least,
                 }
             )
-    return told
+    return verdicts

@@ -105,8 +105,8 @@ def test_memo(benchmark: Any, way: str, tmp_path: Path) -> None:
     database.commit()
 
     def engine() -> list[tuple[float, float]]:
-        found = (memo.get(memo.key(request)) for request in requests)
-        return [summarize(one, "ema", 0.6) for one in found if isinstance(one, ClipStatistics)]
+        entries = (memo.get(memo.key(request)) for request in requests)
+        return [summarize(entry, "ema", 0.6) for entry in entries if isinstance(entry, ClipStatistics)]
 
     def query() -> list[tuple[float, float]]:
         command = "SELECT mean, var FROM clips WHERE path = ?"
