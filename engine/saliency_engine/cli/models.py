@@ -12,7 +12,6 @@ import click
 
 from saliency_engine.models import registry
 from saliency_engine.models.entry import Entry
-from saliency_engine.models.load import believed
 from saliency_engine.models.signature import DEFAULT_IDENTITY, DEFAULT_ISSUER, Expected
 from saliency_engine.report.terminal import printable
 
@@ -163,7 +162,7 @@ def _expected(identity: str | None, issuer: str | None) -> Expected:
 
 
 def _verified_by(entry: Entry) -> str:
-    evidence = believed(entry) if entry.state != "not installed" else None
+    evidence = entry.vouched_by if entry.state != "not installed" else None
     return evidence.how if evidence else "-"
 
 

@@ -68,6 +68,11 @@ class Entry:
             return "installed"
         return "built in" if asset(f"{self.id}.onnx").is_file() else "not installed"
 
+    @property
+    def vouched_by(self) -> Evidence | None:
+        """Why its bytes are believed to be the right ones: as they were installed, or by the package's own registry."""
+        return Evidence("registry") if self.folder is None else self.evidence
+
     def data(self) -> tuple[str, bytes]:
         """Where the model's bytes are from, and the bytes, not checked yet. Raises ``ModelError``."""
         if self.folder is not None:

@@ -22,7 +22,6 @@ from saliency_engine.models.entry import (
     read_model,
 )
 from saliency_engine.models.graph.inspect import Graph, read_graph
-from saliency_engine.models.load import believed
 from saliency_engine.models.signature import Expected, Signer, verify_signature
 
 LICENCE_ASSET = "Apache-2.0-u2netp.txt"
@@ -54,7 +53,7 @@ def verify(model: str, bundle: Path | None, sha256: str, expected: Expected) -> 
         raise ModelError(f"{source} was changed after it was installed: its entry has the sha256 {entry.sha256}")
     if bundle is None and entry.folder is not None and (entry.folder / BUNDLE_FILE).is_file():
         bundle = entry.folder / BUNDLE_FILE
-    return _check(source, data, bundle, sha256 or entry.sha256, expected, before=believed(entry))
+    return _check(source, data, bundle, sha256 or entry.sha256, expected, before=entry.vouched_by)
 
 
 def install(

@@ -57,7 +57,7 @@ def load_model(config: RunConfig) -> Model:
     given = config.model_sha256.lower()
     if given and given != sha256:
         raise ModelError(f"{source} has the sha256 {sha256}, not {given} (--model-sha256): not the model you meant")
-    evidence = believed(entry) or (Evidence("sha256") if given else None)
+    evidence = (entry.vouched_by if entry else None) or (Evidence("sha256") if given else None)
     if evidence is None and config.require_verified:
         raise ModelError(
             f"{source} is not verified (--require-verified): no registry entry and no --model-sha256 vouches for its "
@@ -71,13 +71,6 @@ def load_model(config: RunConfig) -> Model:
     if config.precision == "bfloat16" and not config.model_id:
         model_id += "_bf16"  # rows of another precision must not be mixed unseen
     return Model(model_id, source, sha256, data, evidence, entry, graph.fault)
-
-
-def believed(entry: Entry | None) -> Evidence | None:
-    """Why the bytes of ``entry`` are believed: as they were installed, or by the package's own registry."""
-    if entry is None or entry.folder is not None:
-        return entry.evidence if entry else None
-    return Evidence("registry")
 
 
 def _entry_of(model_id: str, sha256: str) -> Entry | None:

@@ -1,76 +1,92 @@
 """What an ONNX file may hold before ONNX Runtime sees a byte of it.
 
 A graph can name other files to be read (external data), native code to be called (custom domains, ``EPContext``), and
-whatever the runtime's parser meets. So the file is walked here without the onnx package, every message of it down to
-the tensors, and refused when it holds any of these or anything this version does not know.
+whatever the runtime's parser meets. So every message of the file is looked at here, down to the tensors, and the file
+is refused when it holds any of these, or anything that this version does not know. Nothing but the bytes is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Any
+
+import onnx
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.unknown_fields import UnknownFieldSet
+from onnx import ModelProto, TensorProto, TensorShapeProto
 
 from saliency_engine.errors import ModelError
 from saliency_engine.models.graph.operators import ADMITTED
-from saliency_engine.models.graph.protobuf import Field, WireError, fields
+from saliency_engine.models.graph.weights import find_fault
 
 _DOMAINS = ("", "ai.onnx")
-_DEEPEST = 100  # protobuf's own limit
-# Fields of onnx.proto (IR version 13) by number: those that hold messages to walk …
-_CHILDREN: dict[str, dict[int, str]] = {
-    "ModelProto": {7: "GraphProto"},
-    "GraphProto": {1: "NodeProto", 5: "TensorProto", 15: "SparseTensorProto"},
-    "NodeProto": {5: "AttributeProto"},
-    "AttributeProto": {
-        **{5: "TensorProto", 10: "TensorProto", 6: "GraphProto", 11: "GraphProto"},
-        **{22: "SparseTensorProto", 23: "SparseTensorProto"},
-    },
-    "TensorProto": {},
-    "SparseTensorProto": {1: "TensorProto", 2: "TensorProto"},
+_MOST_BYTES = 2**31 - 1  # of a message of Protocol Buffers, for every library that reads them
+# Fields of onnx.proto (IR version 13): those that hold messages to look into …
+_INNER: dict[str, frozenset[str]] = {
+    "ModelProto": frozenset({"graph"}),
+    "GraphProto": frozenset({"node", "initializer", "sparse_initializer"}),
+    "NodeProto": frozenset({"attribute"}),
+    "AttributeProto": frozenset({"t", "tensors", "g", "graphs", "sparse_tensor", "sparse_tensors"}),
+    "TensorProto": frozenset(),
+    "SparseTensorProto": frozenset({"values", "indices"}),
 }
 # … and those that can do no harm: numbers, names, types, notes. Fields that are in neither are looked at one by one.
-_PLAIN: dict[str, frozenset[int]] = {
-    "ModelProto": frozenset({1, 2, 3, 4, 5, 6, 8, 26}),
-    "GraphProto": frozenset({2, 10, 11, 12, 13, 14, 16}),
-    "NodeProto": frozenset({1, 2, 3, 6, 8, 9, 10}),
-    "AttributeProto": frozenset({1, 2, 3, 4, 7, 8, 9, 13, 14, 15, 20, 21}),
-    "TensorProto": frozenset({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16}),
-    "SparseTensorProto": frozenset({3}),
+_HARMLESS: dict[str, frozenset[str]] = {
+    kind: frozenset(names.split())
+    for kind, names in {
+        "ModelProto": """ir_version producer_name producer_version domain model_version doc_string opset_import
+            configuration""",
+        "GraphProto": "name doc_string input output value_info quantization_annotation metadata_props",
+        "NodeProto": "input output name doc_string overload metadata_props device_configurations",
+        "AttributeProto": "name f i s floats ints strings doc_string tp type_protos type ref_attr_name",
+        "TensorProto": """dims data_type segment float_data int32_data string_data int64_data name raw_data double_data
+            uint64_data doc_string metadata_props""",
+        "SparseTensorProto": "dims",
+    }.items()
 }
 
 
 @dataclass
 class Graph:
-    """What a graph says about itself.
-
-    ``operators``: every operator type used, those of inner graphs too. ``metadata``: its metadata properties.
-    ``input_shape``: dimensions of the first input that is no weight, free ones by name. ``fault``: why no map it gives
-    can be trusted, empty where nothing speaks against it.
-    """
+    """What a graph says about itself."""
 
     operators: set[str] = field(default_factory=set)
+    """Every operator type used, those of inner graphs too."""
     metadata: dict[str, str] = field(default_factory=dict)
+    """The file's metadata properties."""
     input_shape: tuple[int | str, ...] = ()
+    """Dimensions of the first input that is no weight, free ones by name."""
     fault: str = ""
+    """Why no map that the graph gives can be trusted; empty where nothing speaks against it."""
 
 
 def read_graph(data: bytes) -> Graph:
-    """Walk an ONNX file.
+    """Look through an ONNX file.
 
     Raises ``ModelError`` when it is malformed, or has external data, a custom domain, an ``EPContext`` node,
     functions of its own, a training graph, or a field that this version does not know.
     """
+    model, graph = parse_model(data), Graph()
+    _look_into(model, graph)
+    graph.input_shape = _input_shape(model)
+    if not graph.operators:
+        raise ModelError("it is not an ONNX model: it has no operators")
+    return graph
+
+
+def parse_model(data: bytes) -> ModelProto:
+    """The message that an ONNX file holds; it takes about as much memory as the file. Raises ``ModelError``."""
     if data[4:8] == b"ORTM":  # ONNX Runtime would take it for its own format and never parse it as ONNX
         raise ModelError("it is in ONNX Runtime's own format, which cannot be checked; give the ONNX file")
-    found, message = Graph(), memoryview(data)
+    if len(data) > _MOST_BYTES:
+        raise ModelError(f"it has {len(data)} bytes; an ONNX file has at most {_MOST_BYTES}")
+    model = ModelProto()
     try:
-        _walk("ModelProto", message, found, 0)
-        found.input_shape = _input_shape(message)
-    except WireError as error:
-        raise ModelError(f"it is not an ONNX file, or a damaged one ({error})") from error
-    if not found.operators:
-        raise ModelError("it is not an ONNX model: it has no operators")
-    return found
+        model.ParseFromString(data)
+    except DecodeError as error:
+        raise ModelError("it is not an ONNX file, or it is damaged, or nested more than 100 messages deep") from error
+    return model
 
 
 def check_operators(graph: Graph, allowed: Collection[str]) -> None:
@@ -81,74 +97,63 @@ def check_operators(graph: Graph, allowed: Collection[str]) -> None:
         raise ModelError(f"unsupported op {', '.join(refused)}: if you trust it with this model, add {options}")
 
 
-def _walk(kind: str, message: memoryview, found: Graph, depth: int) -> None:
-    if depth > _DEEPEST:
-        raise ModelError(f"its graphs are nested more than {_DEEPEST} messages deep")
-    children, plain = _CHILDREN[kind], _PLAIN[kind]
-    if kind == "TensorProto":
-        from saliency_engine.models.graph import weights  # noqa: PLC0415  numpy would make every --help slower
+def _look_into(message: Message, graph: Graph) -> None:
+    """Refuse what may not be in ``message``, and note in ``graph`` what it says."""
+    kind = message.DESCRIPTOR.name
+    if len(unknown := UnknownFieldSet(message)):  # a known field is among them where its wire type is another one
+        name = f"{unknown[0].field_number} of wire type {unknown[0].wire_type}"
+        raise ModelError(f"its {kind} has a field {name}; onnx {onnx.__version__} knows no such field: upgrade onnx")
+    if isinstance(message, TensorProto):
+        graph.fault = graph.fault or find_fault(message)
+    for descriptor, value in message.ListFields():
+        if descriptor.name in _INNER[kind]:
+            for inner in [value] if isinstance(value, Message) else value:
+                _look_into(inner, graph)
+        elif descriptor.name not in _HARMLESS[kind]:
+            _judge(kind, descriptor.name, value, graph)
 
-        found.fault = found.fault or weights.fault(message)
-    for entry in fields(message):
-        if entry.number in children:
-            _walk(children[entry.number], entry.message(), found, depth + 1)
-        elif entry.number not in plain:
-            _judge(kind, entry, found)
 
-
-def _judge(kind: str, entry: Field, found: Graph) -> None:
-    """Fields that decide. A field given twice is judged twice, so it does not matter which one a parser would take."""
-    match kind, entry.number:
-        case "NodeProto", 4:
-            _operator(entry.text(), found)
-        case "NodeProto", 7:
-            if entry.text() not in _DOMAINS:
+def _judge(kind: str, name: str, value: Any, graph: Graph) -> None:
+    """Fields that decide."""
+    match kind, name:
+        case "NodeProto", "op_type":
+            if value == "EPContext":
+                raise ModelError("it holds an EPContext node: code compiled for one machine, which cannot be checked")
+            graph.operators.add(_check_text(name, value))
+        case "NodeProto", "domain":
+            if value not in _DOMAINS:
                 raise ModelError(
-                    f"it uses an operator of the custom domain {entry.text()!r}; only ONNX's own operators run here"
+                    f"it uses an operator of the custom domain {value!r}; only ONNX's own operators run here"
                 )
-        case "TensorProto", 13:
+        case "TensorProto", "data_location" if value == TensorProto.DEFAULT:
+            pass
+        case "TensorProto", "data_location" | "external_data":
             raise ModelError("it keeps weights in another file (external data); save it as one file")
-        case "TensorProto", 14:
-            if entry.value != 0:
-                raise ModelError("it keeps weights in another file (external data); save it as one file")
-        case "ModelProto", 14:
-            texts = {part.number: part.text() for part in fields(entry.message())}
-            found.metadata[texts.get(1, "")] = texts.get(2, "")
-        case "ModelProto", 20:
+        case "ModelProto", "metadata_props":
+            graph.metadata |= {_check_text(name, text.key): _check_text(name, text.value) for text in value}
+        case "ModelProto", "training_info":
             raise ModelError("it holds a training graph; export it for inference")
-        case "ModelProto", 25:
+        case "ModelProto", "functions":
             raise ModelError("it defines functions of its own; inline them when you export it")
         case _:
-            raise ModelError(f"its {kind} has a field {entry.number} that this version does not know")
+            raise ModelError(f"its {kind} has a field {name}, which cannot be checked yet: upgrade saliency-batch")
 
 
-def _operator(name: str, found: Graph) -> None:
-    if name == "EPContext":
-        raise ModelError("it holds an EPContext node: code compiled for one machine, which cannot be checked")
-    found.operators.add(name)
+def _check_text(name: str, value: Any) -> str:
+    """``value``, where it is text; protobuf gives bytes for what is not UTF-8."""
+    if not isinstance(value, str):
+        raise ModelError(f"it is damaged: its {name} {value!r} is not text in UTF-8")
+    return value
 
 
-def _input_shape(model: memoryview) -> tuple[int | str, ...]:
-    graphs = list(_within(model, 7))
-    names = {part.text() for graph in graphs for tensor in _within(graph, 5) for part in _numbered(tensor, 8)}
-    for graph in graphs:
-        for value in _within(graph, 11):
-            if not any(part.text() in names for part in _numbered(value, 1)):
-                # ValueInfoProto.type → TypeProto.tensor_type → Tensor.shape → TensorShapeProto.dim
-                shapes = (s for t in _within(value, 2) for tensor in _within(t, 1) for s in _within(tensor, 2))
-                return tuple(_dimension(size) for shape in shapes for size in _within(shape, 1))
+def _input_shape(model: ModelProto) -> tuple[int | str, ...]:
+    weights = {tensor.name for tensor in model.graph.initializer}
+    for value in model.graph.input:
+        if value.name not in weights:
+            return tuple(_dimension(size) for size in value.type.tensor_type.shape.dim)
     return ()
 
 
-def _dimension(size: memoryview) -> int | str:
-    parts = list(fields(size))
-    fixed = [part.value for part in parts if part.number == 1 and isinstance(part.value, int)]
-    return fixed[-1] if fixed else next((part.text() for part in parts if part.number == 2), "")
-
-
-def _numbered(message: memoryview, number: int) -> Iterator[Field]:
-    return (part for part in fields(message) if part.number == number)
-
-
-def _within(message: memoryview, number: int) -> Iterator[memoryview]:
-    return (part.message() for part in _numbered(message, number))
+def _dimension(size: TensorShapeProto.Dimension) -> int | str:
+    """A negative size is a free one, as for ONNX Runtime."""
+    return size.dim_value if size.HasField("dim_value") and size.dim_value >= 0 else str(size.dim_param)
