@@ -102,7 +102,8 @@ class Gpu:
         ``_preload`` reported.
         """
         try:
-            create_session(self._model, edit.smallest_model(), providers(self._model, self._wanted, graphs=False), {}, 1)
+            wanted = providers(self._model, self._wanted, graphs=False)
+            create_session(self._model, edit.smallest_model(), wanted, {}, 1)
         except ModelError as error:
             reason = shorten_message(error.__cause__ or error)
             raise ProviderError(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from saliency_engine.models.graph.inspect import parse_model
+from saliency_engine.models.graph.inspect import check_text, parse_model
 from saliency_engine.numerics.normalize import OFFSET, SCALE
 
 # Operators that treat every frame of a batch by itself, whatever their attributes are.
@@ -33,16 +33,17 @@ def with_input(data: bytes, shape: Sequence[int], *, uint16: bool) -> bytes:
     graph = model.graph
     weights = {tensor.name for tensor in graph.initializer}
     frames = next(value for value in graph.input if value.name not in weights)
+    name = check_text("input", frames.name)
     if uint16:
-        name, taken = frames.name, f"{frames.name} in 16 bits"
+        taken = f"{name} in 16 bits"
         for at, node in enumerate(_normalization(taken, name)):  # nodes stand in the order they run in
             graph.node.insert(at, node)
         frames.CopyFrom(helper.make_tensor_value_info(taken, TensorProto.UINT16, shape))
     else:
-        frames.CopyFrom(helper.make_tensor_value_info(frames.name, TensorProto.FLOAT, shape))
+        frames.CopyFrom(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
     for value in graph.output:
         free = [None] * len(value.type.tensor_type.shape.dim)
-        value.CopyFrom(helper.make_tensor_value_info(value.name, TensorProto.FLOAT, free))
+        value.CopyFrom(helper.make_tensor_value_info(check_text("output", value.name), TensorProto.FLOAT, free))
     del graph.value_info[:]  # shapes of inner values, which may be those of another batch size
     edited: bytes = model.SerializeToString()
     return edited

@@ -119,7 +119,7 @@ def _judge(kind: str, name: str, value: Any, graph: Graph) -> None:
         case "NodeProto", "op_type":
             if value == "EPContext":
                 raise ModelError("it holds an EPContext node: code compiled for one machine, which cannot be checked")
-            graph.operators.add(_check_text(name, value))
+            graph.operators.add(check_text(name, value))
         case "NodeProto", "domain":
             if value not in _DOMAINS:
                 raise ModelError(
@@ -130,7 +130,7 @@ def _judge(kind: str, name: str, value: Any, graph: Graph) -> None:
         case "TensorProto", "data_location" | "external_data":
             raise ModelError("it keeps weights in another file (external data); save it as one file")
         case "ModelProto", "metadata_props":
-            graph.metadata |= {_check_text(name, text.key): _check_text(name, text.value) for text in value}
+            graph.metadata |= {check_text(name, text.key): check_text(name, text.value) for text in value}
         case "ModelProto", "training_info":
             raise ModelError("it holds a training graph; export it for inference")
         case "ModelProto", "functions":
@@ -139,7 +139,7 @@ def _judge(kind: str, name: str, value: Any, graph: Graph) -> None:
             raise ModelError(f"its {kind} has a field {name}, which cannot be checked yet: upgrade saliency-batch")
 
 
-def _check_text(name: str, value: Any) -> str:
+def check_text(name: str, value: Any) -> str:
     """``value``, where it is text; protobuf gives bytes for what is not UTF-8."""
     if not isinstance(value, str):
         raise ModelError(f"it is damaged: its {name} {value!r} is not text in UTF-8")
