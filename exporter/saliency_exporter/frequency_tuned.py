@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
 
+from saliency_engine.numerics.normalize import IMAGENET_MEAN, IMAGENET_STD
+
 MODEL_ID = "frequency_tuned_v1"
 OPSET = 17
 IR_VERSION = 8  # the one that opset 17 came with: any ONNX Runtime that knows the operators loads the file
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 # IEC 61966-2-1; its rows sum to the D65 white (0.9505, 1, 1.0890), so that greys get a = b = 0.
 RGB_TO_XYZ = ((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505))
 SRGB_KNEE = 0.04045

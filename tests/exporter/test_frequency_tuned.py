@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -15,13 +13,12 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from click.testing import CliRunner
 from numpy.typing import NDArray
 from PIL import Image
+from tests.exporter.upstream import saliency_export
 
 from saliency_engine.models.graph import operators
 from saliency_exporter import frequency_tuned
-from saliency_exporter.cli import main
 
 Floats = NDArray[np.float32] | NDArray[np.float64]
 Model = Callable[[Floats], NDArray[np.float32]]
@@ -212,31 +209,8 @@ def test_other_sizes(real: NDArray[np.float64]) -> None:
 def test_command_writes_the_shipped_file(tmp_path: Path, shipped: bytes) -> None:
     output = tmp_path / "model.onnx"
     output.write_bytes(b"an older file")
-    result = CliRunner().invoke(main, ["frequency-tuned", "--output", str(output)])
+    result = saliency_export("frequency-tuned", "--output", output)
     assert result.exit_code == 0
     assert result.output.split()[0] == hashlib.sha256(shipped).hexdigest()
     assert output.read_bytes() == shipped
     assert list(tmp_path.iterdir()) == [output]
-
-
-def test_command_says_why_it_cannot_write(tmp_path: Path) -> None:
-    result = CliRunner().invoke(main, ["frequency-tuned", "--output", str(tmp_path / "absent" / "model.onnx")])
-    assert result.exit_code == 2
-    assert result.stderr.startswith("OutputError: ")
-    assert "does not exist" in result.stderr
-
-
-def test_command_without_onnx_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delitem(sys.modules, "saliency_exporter.frequency_tuned")
-    monkeypatch.delattr("saliency_exporter.frequency_tuned")
-    monkeypatch.setitem(sys.modules, "onnx", None)
-    result = CliRunner().invoke(main, ["frequency-tuned", "--output", str(tmp_path / "model.onnx")])
-    assert result.exit_code == 2
-    assert "pip install 'saliency-batch[export]'" in result.stderr
-    assert not list(tmp_path.iterdir())
-
-
-def test_help_imports_nothing_heavy() -> None:
-    code = "import sys, saliency_exporter.cli; print(sorted({'onnx', 'numpy', 'torch'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

@@ -5,35 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 from click.testing import Result
+from tests.exporter.upstream import StandIn, manifest_path, saliency_export
 
 pytest.importorskip("torch", reason="torch is not installed (extra: export)")
 
-Run = Callable[..., Result]
+
+def release(model: Path, checkout: Path, folder: Path) -> Result:
+    inputs = ("--model", model, "--manifest", manifest_path(model), "--checkout", checkout)
+    return saliency_export("release", *inputs, "--output-dir", folder)
 
 
-class Checkout(Protocol):
-    folder: Path
-
-    def export(self, output: Path, *options: object) -> Result: ...
-
-
-def release(run: Run, model: Path, checkout: Path, folder: Path) -> Result:
-    manifest = model.with_name(f"{model.name}.manifest.json")
-    return run(
-        "release", "--model", model, "--manifest", manifest, "--checkout", checkout, "--output-dir", folder
-    )  # fmt: skip
-
-
-def test_the_folder_holds_what_a_release_needs(run: Run, exported: Path, stand_in: Checkout, tmp_path: Path) -> None:
+def test_the_folder_holds_what_a_release_needs(exported: Path, stand_in: StandIn, tmp_path: Path) -> None:
     folder = tmp_path / "release"
     folder.mkdir()  # empty: allowed
-    result = release(run, exported, stand_in.folder, folder)
+    result = release(exported, stand_in.folder, folder)
     assert result.exit_code == 0, result.stderr
     names = sorted(path.name for path in folder.iterdir())
     assert names == [
@@ -51,16 +41,14 @@ def test_the_folder_holds_what_a_release_needs(run: Run, exported: Path, stand_i
     assert (folder / "u2netp_mirror_v1.onnx").read_bytes() == exported.read_bytes()
 
 
-def test_licence_and_card_say_what_apache_asks_for(
-    run: Run, exported: Path, stand_in: Checkout, tmp_path: Path
-) -> None:
+def test_licence_and_card_say_what_apache_asks_for(exported: Path, stand_in: StandIn, tmp_path: Path) -> None:
     folder = tmp_path / "release"
-    assert release(run, exported, stand_in.folder, folder).exit_code == 0
+    assert release(exported, stand_in.folder, folder).exit_code == 0
     manifest = json.loads((folder / "u2netp_mirror_v1.manifest.json").read_bytes())
     text = (folder / "Apache-2.0-u2netp.txt").read_text(encoding="utf-8")
     assert text.endswith((stand_in.folder / "LICENSE").read_text(encoding="utf-8").rstrip("\n") + "\n")
-    for said in ("Xuebin Qin", "STATEMENT OF CHANGES", "converted to one ONNX file", "d0", "1 x 3 x 48 x 64"):
-        assert said in text
+    for words in ("Xuebin Qin", "STATEMENT OF CHANGES", "converted to one ONNX file", "d0", "1 x 3 x 48 x 64"):
+        assert words in text
     assert "holds no NOTICE file" in text
     card = (folder / "u2netp_mirror_v1.md").read_text(encoding="utf-8")
     for value in (
@@ -74,26 +62,24 @@ def test_licence_and_card_say_what_apache_asks_for(
         assert value in card
 
 
-def test_a_notice_goes_along(run: Run, checkout: Checkout, tmp_path: Path) -> None:
+def test_a_notice_goes_along(checkout: StandIn, tmp_path: Path) -> None:
     (checkout.folder / "NOTICE").write_text("The stand-in\nCopyright somebody\n", encoding="utf-8")
     model = tmp_path / "u2netp_mirror_v1.onnx"
     assert checkout.export(model).exit_code == 0
-    assert release(run, model, checkout.folder, tmp_path / "release").exit_code == 0
+    assert release(model, checkout.folder, tmp_path / "release").exit_code == 0
     assert "The stand-in\nCopyright somebody" in (tmp_path / "release" / "Apache-2.0-u2netp.txt").read_text()
     (checkout.folder / "NOTICE").unlink()
-    result = release(run, model, checkout.folder, tmp_path / "second")
+    result = release(model, checkout.folder, tmp_path / "second")
     assert (result.exit_code, "disagree on whether there is a NOTICE" in result.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("what", ["model", "licence", "schema", "id", "folder"])
-def test_parts_that_do_not_belong_together(
-    run: Run, exported: Path, checkout: Checkout, tmp_path: Path, what: str
-) -> None:
+def test_parts_that_do_not_belong_together(exported: Path, checkout: StandIn, tmp_path: Path, what: str) -> None:
     model = Path(shutil.copy(exported, tmp_path / "model.onnx"))
     path = tmp_path / "model.onnx.manifest.json"
-    manifest: dict[str, Any] = json.loads(exported.with_name(f"{exported.name}.manifest.json").read_bytes())
+    manifest: dict[str, Any] = json.loads(manifest_path(exported).read_bytes())
     folder = tmp_path / "release"
-    said = {
+    message = {
         "model": "is not the manifest's model",
         "licence": "is not the licence that the model was made under",
         "schema": "not a manifest of schema u2netp-mirror-export-manifest-v1",
@@ -115,9 +101,9 @@ def test_parts_that_do_not_belong_together(
         folder.mkdir()
         (folder / "mine").touch()
     path.write_text(json.dumps(manifest), encoding="utf-8")
-    result = release(run, model, checkout.folder, folder)
+    result = release(model, checkout.folder, folder)
     assert result.exit_code == 2
-    assert said in result.stderr
+    assert message in result.stderr
     assert sorted(entry.name for entry in tmp_path.iterdir() if entry.name != "release") == [
         "U-2-Net",
         "model.onnx",

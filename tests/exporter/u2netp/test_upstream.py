@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import Result
+from tests.exporter.upstream import manifest_of, saliency_export
 from tests.processes import saliency_batch
 from tests.rows import read_rows, write_clips
 
 from saliency_exporter import sample_frames
-
-Run = Callable[..., Result]
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +28,9 @@ def checkpoint(upstream: Path, clips: dict[str, Path], tmp_path_factory: pytest.
     torch = pytest.importorskip("torch", reason="torch is not installed (extra: export)")
     namespace: dict[str, type] = {}
     exec((upstream / "model" / "u2net.py").read_text(encoding="utf-8"), namespace)
-    sources = [str(path) for path in clips.values()]
+    paths = [str(path) for path in clips.values()]
     frames = [
-        sample_frames.decode_clips(sources, 320, 320, most=8),
+        sample_frames.decode_clips(paths, 320, 320, most=8),
         sample_frames.draw_natural(4, 320, 320),
         sample_frames.draw_extreme(320, 320)[3:7],
     ]
@@ -50,7 +46,7 @@ def checkpoint(upstream: Path, clips: dict[str, Path], tmp_path_factory: pytest.
     return path
 
 
-def means(model: Path, table: Path, output: Path) -> list[float]:
+def mean_column(model: Path, table: Path, output: Path) -> list[float]:
     """``saliency_mean`` of every row by the engine."""
     options: list[str | Path] = ["--input", table, "--output", output, "--model-path", model, "--memo", "off"]
     options += ["--max-frames", "4", "--frame-samples", "4"]
@@ -59,26 +55,26 @@ def means(model: Path, table: Path, output: Path) -> list[float]:
 
 
 def test_batches_of_one_and_eight_give_the_engine_the_same_means(
-    run: Run, upstream: Path, checkpoint: Path, clips: dict[str, Path], tmp_path: Path
+    upstream: Path, checkpoint: Path, clips: dict[str, Path], tmp_path: Path
 ) -> None:
     table = tmp_path / "clips.jsonl"
     write_clips(table, clips.values())
-    found = {}
+    means = {}
     for batch in (1, 8):
         model = tmp_path / f"u2netp_b{batch}.onnx"
-        result = run(
+        result = saliency_export(
             *("u2netp", "--upstream-dir", upstream, "--checkpoint", checkpoint, "--output", model, "--batch", batch),
             *("--frames", clips["bikes"]),
         )
         assert result.exit_code == 0, result.stderr
         assert "differ from the audited" not in result.stderr
-        manifest = json.loads(Path(f"{model}.manifest.json").read_bytes())
+        manifest = manifest_of(model)
         assert manifest["upstream"]["head"].startswith("ac7e1c81")
         assert manifest["upstream"]["audit"]["differing"] == []
         assert manifest["export"]["batch"] == batch
         assert manifest["parity"]["frames"] >= 40
         assert manifest["parity"]["max_abs_difference"] <= 1e-4
         assert manifest["parity"]["mean_map_deviation"] > 0.01
-        found[batch] = means(model, table, tmp_path / f"out_{batch}.jsonl")
-    assert len(found[1]) == len(clips)
-    np.testing.assert_allclose(found[1], found[8], rtol=0, atol=1e-4)
+        means[batch] = mean_column(model, table, tmp_path / f"out_{batch}.jsonl")
+    assert len(means[1]) == len(clips)
+    np.testing.assert_allclose(means[1], means[8], rtol=0, atol=1e-4)
