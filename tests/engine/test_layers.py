@@ -1,7 +1,8 @@
-"""Rooms import only what lies below them: the rule in CONTRIBUTING.md, read from every import of the engine."""
+"""The rules of CONTRIBUTING.md on imports: a room imports only what lies below it, and a library has one room."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,23 @@ LAYERS = (
 )
 """From the bottom to the top. Rooms in one set never import each other."""
 HEIGHT = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}
+HOMES = {
+    "av": {"video"},
+    "click": {"cli"},
+    "cryptography": {"models"},
+    "google": {"models"},  # Protocol Buffers, in which ONNX files are written
+    "matplotlib": {"jobs"},  # the chart of `bench`, an extra
+    "numba": {"numerics"},
+    "onnx": {"models"},
+    "onnxruntime": {"inference"},
+    "openvino": {"inference"},
+    "PIL": {"report"},
+    "pyarrow": {"tables"},
+    "rich": {"report", "jobs"},  # `show`, `doctor` and `bench` print tables of their own
+    "sigstore": {"models"},
+    "sqlite3": {"pipeline"},
+}
+"""Libraries by the rooms that may import them; numpy and orjson may be imported anywhere."""
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -39,3 +57,16 @@ def test_a_module_imports_only_from_below(path: Path) -> None:
     assert not wrong, f"{room} must not import {', '.join(wrong)}"
     foreign = {name.split(".")[0] for name in imports(path)}
     assert not foreign & {"torch", "saliency_exporter"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_library_has_one_room(path: Path) -> None:
+    libraries = {name.split(".")[0] for name in imports(path, for_types=False)}
+    foreign = sorted(library for library in libraries if room_of(path) not in HOMES.get(library, {room_of(path)}))
+    assert not foreign, f"{room_of(path)} must not import {', '.join(foreign)}"
+
+
+def test_every_library_is_known() -> None:
+    libraries = {name.split(".")[0] for path in MODULES for name in imports(path, for_types=False)}
+    known = {*HOMES, "numpy", "orjson", "saliency_engine", "__future__", *sys.stdlib_module_names}
+    assert not libraries - known, "say in HOMES which room imports it"

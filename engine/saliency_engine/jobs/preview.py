@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +31,8 @@ def contact_sheet(table_path: str, config: RunConfig, output: str, clips: int) -
         first = _take_distinct((clip for batch in table for clip in batch.clips), clips)
     model = load_model(config)
     warn_of(model)
-    session = open_session(model, config)
-    sheet = draw_contact_sheet([_make_tile(clip, config, session) for clip in first])
+    with closing(open_session(model, config)) as session:
+        sheet = draw_contact_sheet([_make_tile(clip, config, session) for clip in first])
     write_together({Path(output): sheet})
 
 

@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Self
 
 from saliency_engine.config import RunConfig
 from saliency_engine.inference.session import model_threads, open_session
@@ -26,6 +24,9 @@ from saliency_engine.tables import rows
 from saliency_engine.tables.columns import columns_of
 from saliency_engine.tables.join import Joiner
 from saliency_engine.types import ClipResult, PayloadT, RowBatch, decode_spec
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Engine:
