@@ -1,4 +1,4 @@
-"""Runs whose decoding workers are stopped and let go on at random."""
+"""Runs whose decoding workers are stopped and continued at random."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Rows = list[tuple[str, str, float, float]]
 
 
 def compute(paths: Sequence[Path], **options: Any) -> Rows:
-    """(src, status, mean, variance) of every row, the rows fed in uneven batches, each clip in two rows."""
+    """(src, status, mean, variance) of every row of a run: uneven batches, and each clip in two rows."""
     with Engine(RunConfig(model="frequency_tuned_v1", **options)) as engine:
         return _rows(engine, paths)
 
 
 def disturbed(seed: int, paths: Sequence[Path]) -> Rows:
-    """The same on 1 to 16 workers that are held up for up to 60 ms at a time, with batches of 1 to 32 frames."""
+    """The same with 1 to 16 workers, stopped for up to 60 ms at a time, and 1 to 32 frames per call."""
     generator = random.Random(seed)
     config = RunConfig(
         model="frequency_tuned_v1",

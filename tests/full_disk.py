@@ -1,7 +1,8 @@
-"""Run under ``LD_PRELOAD=faults.so``: fails every k-th call on every kind of file that we write, and looks at the rest.
+"""Fails each call in turn on every kind of file that we write, and checks what the files hold afterwards.
 
-Prints what was found as JSON. ``python -m tests.full_disk FOLDER`` works in FOLDER, with the likelier error of each
-call; ``--all`` behind it takes both.
+    LD_PRELOAD=faults.so python -m tests.full_disk FOLDER [--all]
+
+It works in FOLDER and prints counts as JSON. Each call fails with its likelier error; with ``--all`` with both.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Fault:
 
 
 def every_fault() -> Iterator[Fault]:
-    """Of each kind one after the other, until there is no k-th call."""
+    """The faults of each call in turn, until there is no k-th call."""
     likely = {"write": errno.ENOSPC, "fsync": errno.EIO, "rename": errno.EIO, "truncate": errno.ENOSPC}
     for call, error in likely.items():
         for code in (errno.ENOSPC, errno.EIO) if "--all" in sys.argv else (error,):
@@ -57,7 +58,7 @@ def every_fault() -> Iterator[Fault]:
 
 @contextmanager
 def injected(fault: Fault, part: str) -> Iterator[None]:
-    """On the files whose path contains ``part``."""
+    """Makes ``fault`` happen on the files whose path contains ``part``."""
     SHIM.fault_arm(part.encode(), fault.call.encode(), ctypes.c_long(fault.k), fault.error)
     try:
         yield
@@ -84,37 +85,37 @@ def document(folder: Path) -> tuple[Path, Callable[[], None]]:
 
 
 def spoil(target: Path, write: Callable[[], None]) -> Counter[str]:
-    """Every fault on one file: it must be told with path and cause, and leave the file that was there."""
-    found: Counter[str] = Counter()
+    """Every fault on one file: the error must name path and cause, and the file that was there must stay."""
+    counts: Counter[str] = Counter()
     for fault in every_fault():
         target.write_text("before")
-        told = ""
+        message = ""
         with injected(fault, str(target.parent)):
             try:
                 write()
             except OutputError as failure:
-                told = str(failure)
+                message = str(failure)
         if not fault.happened:
-            assert not told, (fault, told)
+            assert not message, (fault, message)
             continue
-        found[fault.call] += 1
-        assert str(target) in told, (fault, told)
-        assert os.strerror(fault.error) in told, (fault, told)
+        counts[fault.call] += 1
+        assert str(target) in message, (fault, message)
+        assert os.strerror(fault.error) in message, (fault, message)
         left = {path.name for path in target.parent.iterdir()}
-        if "its folder cannot be flushed" in told:
-            found["after the rename"] += 1
+        if "its folder cannot be flushed" in message:
+            counts["after the rename"] += 1
             assert left <= {target.name}, (fault, left)
         else:
             assert left == {target.name}, (fault, left)
             assert target.read_text() == "before", fault
-    return found
+    return counts
 
 
 def spoil_memo(folder: Path) -> Counter[str]:
-    """Every fault on the memo: it must be told, and what was committed before must be there afterwards."""
-    found: Counter[str] = Counter()
+    """Every fault on the memo: an error must name it, and what was committed before must be there afterwards."""
+    counts: Counter[str] = Counter()
     for fault in every_fault():
-        committed, told = 0, ""
+        committed, message = 0, ""
         with injected(fault, str(folder)):
             try:
                 memo = Memo(folder / "memo", {})
@@ -126,13 +127,13 @@ def spoil_memo(folder: Path) -> Counter[str]:
                 finally:
                     memo.close()
             except MemoError as failure:
-                told = str(failure)
+                message = str(failure)
         if fault.happened:
-            found[fault.call] += 1
-            found["told"] += bool(told)
+            counts[fault.call] += 1
+            counts["told"] += bool(message)
             # A fault while the log is folded into the file at the end costs nothing: the log stays.
-            assert str(folder / "memo") in told or committed == 6, (fault, told)
-            assert fault.error == errno.EIO or not told or " full" in told, (fault, told)
+            assert str(folder / "memo") in message or committed == 6, (fault, message)
+            assert fault.error == errno.EIO or not message or " full" in message, (fault, message)
         memo = Memo(folder / "memo", {})
         for number in range(6):
             statistics = memo.get(memo.key(request(number)))
@@ -143,7 +144,7 @@ def spoil_memo(folder: Path) -> Counter[str]:
         memo.close()
         for left in folder.iterdir():
             left.unlink()
-    return found
+    return counts
 
 
 def main(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Memos to be damaged, and what a run would make of them."""
+"""Memos to be damaged, and what a run makes of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Files = dict[str, bytes]
 
 
 def whole_memo(folder: Path) -> Files:
-    """The one file that an ended run leaves."""
+    """The one file that a run leaves when it ends."""
     memo = Memo(folder / "memo", {})
     for number in range(ENTRIES):
         memo.put(memo.key(request(number)), "/clip", statistics_of(number))
@@ -26,7 +26,7 @@ def whole_memo(folder: Path) -> Files:
 
 
 def memo_of_a_killed_run(folder: Path) -> Files:
-    """Half of the entries in the file, half in its log, each in a transaction of its own; and the log's index."""
+    """A file with half of the entries, its log with the others, a transaction for each, and the log's index."""
     memo = Memo(folder / "memo", {})
     for number in range(ENTRIES):
         memo.put(memo.key(request(number)), "/clip", statistics_of(number))
@@ -41,13 +41,13 @@ def memo_of_a_killed_run(folder: Path) -> Files:
 
 
 def cuts(content: bytes) -> set[int]:
-    """Every border of a page and of a frame of the log, and places between them."""
+    """Where to cut: at every border of a page and of a frame of the log, and at places between them."""
     size = len(content)
     return {*range(0, size, 4096), *range(32, size, 4096 + 24), *range(1000, size, 4096), size - 1}
 
 
 def flipped(files: Files, name: str, generator: random.Random) -> Files:
-    """The files with one to 64 bits of ``name`` turned over."""
+    """The files with one to 64 bits of ``name`` flipped."""
     content = bytearray(files[name])
     for _ in range(generator.choice((1, 1, 8, 64))):
         content[generator.randrange(len(content))] ^= 1 << generator.randrange(8)
@@ -55,16 +55,16 @@ def flipped(files: Files, name: str, generator: random.Random) -> Files:
 
 
 def survey(folder: Path, files: Files) -> tuple[int, str]:
-    """Use damaged files as a run would: how many entries were found, and the error that ended it.
+    """Use damaged files as a run does; returns how many old entries it read, and the error that ended it, or "".
 
-    Fails when an entry that is found, from before or put now, is not the one that was put. A run takes the numbers of
-    a clip from the model or from here, never expecting that what it put is found again.
+    Fails when an entry that is read, an old one or one put now, is not the one that was put. An entry that is missing
+    is no failure: a run computes such a clip again.
     """
     for path in folder.iterdir():
         path.unlink()
     for name, content in files.items():
         (folder / name).write_bytes(content)
-    found = 0
+    count = 0
     try:
         memo = Memo(folder / "memo", {})
     except MemoError as error:
@@ -78,17 +78,17 @@ def survey(folder: Path, files: Files) -> tuple[int, str]:
                 memo.commit()
                 statistics = memo.get(key)
                 if statistics is None:
-                    continue  # put into a page that no search leads to: a run would compute it again, as it just did
+                    continue  # it was put into a page that no search leads to: a run would compute the clip again
             else:
-                found += 1
+                count += 1
             assert isinstance(statistics, ClipStatistics)
             assert _encode(statistics) == _encode(statistics_of(number))
         memo.close()
     except MemoError as error:
         with suppress(MemoError):
             memo.close()
-        return found, str(error)
-    return found, ""
+        return count, str(error)
+    return count, ""
 
 
 def request(number: int) -> ClipRequest:

@@ -58,15 +58,15 @@ def session_members(leader: int) -> list[int]:
 
 
 def shared_memory() -> set[str]:
-    """Names in /dev/shm that may be memory; folders are other programs' temporary files."""
+    """Names of files in /dev/shm. Folders there are other programs' temporary files, not memory."""
     return {path.name for path in Path("/dev/shm").glob("*") if path.is_file()}
 
 
-def until(condition: Callable[[], bool], told: str) -> None:
-    """Wait for ``condition``; an assertion after two minutes, which only a hang takes."""
+def until(condition: Callable[[], bool], failure: str) -> None:
+    """Wait for ``condition``; after two minutes, which only a hang takes, fail with the words ``failure``."""
     deadline = time.monotonic() + 120.0
     while not condition():
-        assert time.monotonic() < deadline, told
+        assert time.monotonic() < deadline, failure
         time.sleep(0.02)
 
 

@@ -1,4 +1,4 @@
-"""Long fault campaigns for `make torture`; their figures stay in ``results/`` and are told in docs/reliability.md."""
+"""Long fault campaigns for `make torture`. Their figures are kept in ``results/`` and stand in docs/reliability.md."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCALE = float(os.environ.get("TORTURE_SCALE", "1"))
 
 
 def times(count: int) -> int:
-    """``count`` repetitions, or that share of them which the environment's ``TORTURE_SCALE`` (0 to 1) asks for."""
+    """``count`` repetitions, or the share of them that the environment variable ``TORTURE_SCALE`` (0 to 1) asks for."""
     return max(1, round(count * SCALE))
 
 

@@ -1,4 +1,4 @@
-"""One damage to one table at a time, anywhere in its bytes: does the reader notice?"""
+"""One damage at a time, anywhere in the bytes of one table: does the reader notice?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tests.torture.fuzz import CONFIG, scratch
-from tests.torture.trial import Target, Try
+from tests.torture.seeds import Target, Try
 
 from saliency_engine.errors import OutputError
 from saliency_engine.tables import input
@@ -75,7 +75,7 @@ def _printed(column: Any) -> str:
 
 
 def _digest(path: Path) -> str:
-    """Of all that is read: schema and values, or lines."""
+    """A hash of all that is read: schema and values, or lines."""
     digest = hashlib.sha256()
     with ExitStack() as stack:
         opened = stack.enter_context(input.open_table(str(path), columns_of(CONFIG)))
@@ -83,7 +83,7 @@ def _digest(path: Path) -> str:
         digest.update(str(opened.schema).encode())
         for batch in opened:
             payload: Any = batch.payload
-            # Arrow's own printer, which has words for times that Python's cannot hold.
+            # Arrow's own printer, since some of its times have no form in Python.
             printed = repr(payload.texts if isinstance(payload, Lines) else [_printed(one) for one in payload.columns])
             digest.update(printed.encode("utf-8", "surrogatepass"))
             rows += batch.rows

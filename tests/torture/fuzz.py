@@ -1,4 +1,4 @@
-"""What mutants are fed to, and what must hold whatever they are: no crash, no other error than ours, no lost row."""
+"""What mutants are given to, and what must hold for each: no crash, no error but ours, no lost row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tests.arrow_types import COLUMNS, NOT_IN_PARQUET
 from tests.torture.mutate import mutant
-from tests.torture.trial import Target, Try
+from tests.torture.seeds import Target, Try
 
 from saliency_engine.config import RunConfig, load_options, split_options
 from saliency_engine.errors import SaliencyError
@@ -35,8 +35,8 @@ OTHER = RunConfig(model="frequency_tuned_v1", mean_column="é", var_column="k", 
 BOM = b"\xef\xbb\xbf"
 
 
-def result(clip: ClipReference) -> ClipResult:
-    """Some clips fail, and why has everything in it that could break a line."""
+def result_of(clip: ClipReference) -> ClipResult:
+    """Some clips fail, for a reason that holds every character that could break a line."""
     if len(clip.path) % 3:
         return ClipResult(Status.OK, 0.1, 0.30000000000000004)
     return ClipResult(Status.DECODE_FAILED, reason='a "reason"\\\n\udcff}')
@@ -46,7 +46,7 @@ def result(clip: ClipReference) -> ClipResult:
 
 
 def lines(data: bytes) -> str:
-    """Every line comes out, with its fields and otherwise as it was, or is rejected as it was."""
+    """Every line comes out with its new fields and otherwise unchanged, or is rejected unchanged."""
     for config in (CONFIG, OTHER):
         _lines(data, config)
     return "read"
@@ -65,7 +65,7 @@ def _lines(data: bytes, config: RunConfig) -> None:
     kept, count = b"", 0
     for chunk in reader:
         batch = line_rows.find_clips(chunk, count)
-        results = [result(clip) for clip in batch.clips]
+        results = [result_of(clip) for clip in batch.clips]
         joined = joiner.join(batch, results)
         for before, after, code in zip(chunk.texts, joined.texts, batch.codes, strict=True):
             _check_edit(before, after, None if code < 0 else results[code], config)
@@ -83,7 +83,7 @@ def _lines(data: bytes, config: RunConfig) -> None:
 
 
 def _check_edit(before: bytes, after: bytes, result: ClipResult | None, config: RunConfig) -> None:
-    """Against the standard library's scanner, which finds a line's members without any pattern of ours."""
+    """Compare with an edit made by the standard library's scanner, which finds members without our patterns."""
     head = before[: before.index(b"{")]
     text = before[len(head) :].decode()
     members, end = _members(text)
@@ -101,7 +101,7 @@ def _check_edit(before: bytes, after: bytes, result: ClipResult | None, config: 
 
 
 def _fields(result: ClipResult | None, config: RunConfig) -> Iterator[tuple[str, Any]]:
-    """What docs/tables.md says that a row gains."""
+    """The columns that a row gains according to docs/tables.md."""
     columns = config.output_columns
     gained: dict[str, Any]
     if result is None:
@@ -117,15 +117,15 @@ def _fields(result: ClipResult | None, config: RunConfig) -> Iterator[tuple[str,
 
 def _members(text: str) -> tuple[dict[str, tuple[int, int]], int]:
     """Where the values of a line's top-level keys lie, and where its closing brace is."""
-    decoder, found = json.JSONDecoder(), dict[str, tuple[int, int]]()
+    decoder, members = json.JSONDecoder(), dict[str, tuple[int, int]]()
     at = _skip(text, 1)
     while text[at] != "}":
         key, at = json.decoder.scanstring(text, _skip(text, at + (text[at] == ",")) + 1)  # type: ignore[attr-defined]
         start = _skip(text, _skip(text, at) + 1)
         _, at = decoder.raw_decode(text, start)
-        found[key] = start, at
+        members[key] = start, at
         at = _skip(text, at)
-    return found, at
+    return members, at
 
 
 def _skip(text: str, at: int) -> int:
@@ -135,12 +135,12 @@ def _skip(text: str, at: int) -> int:
 
 
 def lines_to_arrow(data: bytes) -> str:
-    """Every line becomes a row of the same values, or is rejected; or two lines disagree."""
+    """Every line becomes a row of the same values, or is rejected; or the table is refused, as two lines disagree."""
     originals = io.BytesIO(data).readlines()
     with tempfile.TemporaryDirectory(dir=scratch()) as folder:
         kept = Path(folder) / "rejects.jsonl"
         rejects, pipe = Rejects(str(kept)), io.BytesIO(data)
-        found: list[dict[str, Any]] = []
+        after: list[dict[str, Any]] = []
         with (
             input.open_table("-", columns_of(CONFIG), lines_as_arrow=True, reject=rejects.add, stdin=pipe) as table,
             rejects.opened(),
@@ -148,21 +148,21 @@ def lines_to_arrow(data: bytes) -> str:
             for batch in table:
                 payload: Any = batch.payload
                 payload.validate(full=True)
-                found += payload.to_pylist()
-            assert table.count_rows() == len(found) + rejects.count
+                after += payload.to_pylist()
+            assert table.count_rows() == len(after) + rejects.count
             rejects.commit()
         numbers = [json.loads(line)["line"] for line in kept.read_bytes().splitlines()] if rejects.count else []
     assert len(set(numbers)) == len(numbers)
     parsed = [line.removeprefix(BOM if i == 0 else b"") for i, line in enumerate(originals) if i + 1 not in numbers]
-    wanted = [json.loads(line.decode()) for line in parsed if line.strip(b" \t\r\n")]
-    assert len(wanted) == len(found)
-    for before, after in zip(wanted, found, strict=True):
-        assert _same(before, after), (before, after)
+    expected = [json.loads(line.decode()) for line in parsed if line.strip(b" \t\r\n")]
+    assert len(expected) == len(after)
+    for value, row in zip(expected, after, strict=True):
+        assert _same(value, row), (value, row)
     return "read"
 
 
 def _same(before: Any, after: Any) -> bool:
-    """Whether a value kept its meaning: types too, but for whole numbers in a column of fractions."""
+    """Whether a value kept its meaning and type; a whole number may become one in a column of fractions."""
     if isinstance(before, dict):
         keys = before.keys() | after.keys() if isinstance(after, dict) else set()
         return isinstance(after, dict) and all(_same(before.get(key), after.get(key)) for key in keys)
@@ -195,7 +195,7 @@ def stream(data: bytes) -> str:
 
 
 def _table(data: bytes, suffix: str) -> str:
-    """An error of ours, or a whole table: rows are counted, and what is written can be read."""
+    """An error of ours, or a whole table: the rows are counted, and what is written can be read again."""
     with tempfile.TemporaryDirectory(dir=scratch()) as folder:
         source, stdout = Path(folder) / f"in.{suffix}", io.BytesIO()
         if suffix:
@@ -208,7 +208,7 @@ def _table(data: bytes, suffix: str) -> str:
             joiner, format = Joiner(CONFIG, "m", table.schema), choose_format("-", "arrow", table.format)
             with open_output("-", format, joiner.schema, stdout) as output:
                 for batch in table:
-                    output.write(joiner.join(batch, [result(clip) for clip in batch.clips]))
+                    output.write(joiner.join(batch, [result_of(clip) for clip in batch.clips]))
                 output.commit(table.count_rows() - rejects.count)
     pa.ipc.open_stream(stdout.getvalue()).read_all().validate(full=True)
     return "read"
@@ -226,17 +226,17 @@ def config(data: bytes) -> str:
 
 
 def entry(data: bytes) -> str:
-    """A model folder with this entry: what is wrong is told, and the other models are there."""
+    """A model folder with this entry: a problem names it, and the other models are there."""
     with tempfile.TemporaryDirectory(dir=scratch()) as folder:
         os.environ["SALIENCY_BATCH_HOME"] = folder
         path = Path(folder) / "models" / "mine_v1" / "entry.json"
         path.parent.mkdir(parents=True)
         path.write_bytes(data)
-        found, problems = registry.entries()
-        assert "frequency_tuned_v1" in found
-        assert bool(problems) == ("mine_v1" not in found)
+        entries, problems = registry.entries()
+        assert "frequency_tuned_v1" in entries
+        assert bool(problems) == ("mine_v1" not in entries)
         if not problems:
-            json.dumps(found["mine_v1"].as_json())
+            json.dumps(entries["mine_v1"].as_json())
     return "refused" if problems else "read"
 
 

@@ -1,4 +1,4 @@
-"""Damage done to bytes, the same for the same seed."""
+"""Bytes damaged at random, the same way for the same seed."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Runs over forty clips in folders of their own, to be disturbed and then run again."""
+"""Runs over forty clips, each in a folder of its own, to be disturbed and then run again."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +14,34 @@ from tests.rows import write_rows
 
 
 @dataclass
-class Bench:
-    """``expected`` is the output of an undisturbed run, which took ``seconds``."""
+class Campaign:
+    """A table, and what an undisturbed run over it gives and takes."""
 
     table: Path
     work: Path
+    """The folder that holds the folders of all trials."""
     expected: bytes = b""
+    """The output of the undisturbed run."""
     seconds: float = 0.0
-    trials: int = field(default=0)
+    """How long that run took."""
+    trials: int = 0
 
     @classmethod
-    def over(cls, paths: list[Path], work: Path) -> Bench:
-        """Rows of some hundred bytes for ``paths``, and an undisturbed run."""
+    def over(cls, paths: list[Path], work: Path) -> Campaign:
+        """Write a table with a row of some hundred bytes for each of ``paths``, and run it undisturbed."""
         table = work / "in.jsonl"
         rows = [{"src": str(path), "number": number, "note": "x" * 300} for number, path in enumerate(paths)]
         write_rows(table, rows)
-        bench = cls(table, work)
-        trial = bench.trial()
+        campaign = cls(table, work)
+        trial = campaign.trial()
         started = time.monotonic()
         assert trial.run() == 0
-        bench.seconds = time.monotonic() - started
-        bench.expected = trial.output.read_bytes()
-        return bench
+        campaign.seconds = time.monotonic() - started
+        campaign.expected = trial.output.read_bytes()
+        return campaign
 
     def trial(self) -> Trial:
-        """A folder for the same command to be run in, again and again."""
+        """A new folder, in which the same command is run again and again."""
         self.trials += 1
         folder = self.work / f"trial-{self.trials}"
         (folder / "tmp").mkdir(parents=True)
@@ -47,7 +50,9 @@ class Bench:
 
 @dataclass
 class Trial:
-    bench: Bench
+    """A folder in which a campaign's command is disturbed, and then run to its end."""
+
+    campaign: Campaign
     folder: Path
 
     @property
@@ -59,20 +64,20 @@ class Trial:
         return self.folder / "out.jsonl.memo.sqlite"
 
     def start(self, **env: str) -> subprocess.Popen[bytes]:
-        """Begin the command, the same each time but for what ``env`` adds."""
-        options = ("--input", self.bench.table, "--output", self.output, "--model", "frequency_tuned_v1")
+        """Begin the command. It is the same each time but for the environment, to which ``env`` is added."""
+        options = ("--input", self.campaign.table, "--output", self.output, "--model", "frequency_tuned_v1")
         options = (*options, "--audit-json", self.folder / "audit.json")  # type: ignore[assignment]
         return start(*options, env={"TMPDIR": str(self.folder / "tmp"), **env})
 
     def run(self, **env: str) -> int:
-        """Run the command to its end; returns its exit status."""
+        """Run the command to its end and return its exit status."""
         process = self.start(**env)
-        _, told = process.communicate(timeout=300)
-        print(told.decode(), end="")
+        _, messages = process.communicate(timeout=300)
+        print(messages.decode(), end="")
         return process.returncode
 
     def gone(self, leader: int) -> bool:
-        """Whether every process of the run that ``leader`` led is gone within seconds."""
+        """Whether every process of the run that ``leader`` led has ended within two minutes."""
         try:
             until(lambda: not session_members(leader), "left")
         except AssertionError:
@@ -80,15 +85,15 @@ class Trial:
         return True
 
     def left_in_tmp(self) -> int:
-        """What earlier runs have left in their folder for temporary files; cleared for the next."""
+        """Count what earlier runs have left in the folder for temporary files, and remove it."""
         left = list((self.folder / "tmp").iterdir())
         for path in left:
             subprocess.run(["rm", "-rf", path], check=True)
         return len(left)
 
     def finish(self) -> dict[str, Any]:
-        """Run the command undisturbed and compare: 0 everywhere is as promised."""
-        done = self.output.exists()  # killed between its last rename and its end
+        """Run the command undisturbed and compare: ``recomputed``, ``differing`` and ``left`` must be 0."""
+        done = self.output.exists()  # then the run was killed between its last rename and its end
         finished = len(finished_clips(self.memo))
         (self.folder / "audit.json").unlink(missing_ok=True)
         status = self.run()
@@ -99,7 +104,7 @@ class Trial:
             "done": done,
             "finished": finished,
             "recomputed": clips["computed"] - (40 - finished),
-            "differing": sum(a != b for a, b in zip(self.output.read_bytes(), self.bench.expected, strict=False))
-            + abs(self.output.stat().st_size - len(self.bench.expected)),
+            "differing": sum(a != b for a, b in zip(self.output.read_bytes(), self.campaign.expected, strict=False))
+            + abs(self.output.stat().st_size - len(self.campaign.expected)),
             "left": len(names - {"tmp", "audit.json", self.output.name, self.memo.name}),
         }

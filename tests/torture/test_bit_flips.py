@@ -1,4 +1,4 @@
-"""Thousands of clips with flipped bits through the whole engine: it never dies, and says what FFmpeg saw."""
+"""Thousands of clips with flipped bits run through the whole engine: it never dies, and says what is wrong."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CODECS: dict[str, dict[str, Any]] = {
     "av1.mkv": {"codec": "libsvtav1", "options": {"preset": "12"}},
     "mpeg4.avi": {"codec": "mpeg4", "options": {"bf": "2"}},
 }
-# What a reason says, in the order of asking.
+# Patterns of the reasons; the first one that matches counts.
 CAUSES = {
     "worker died": "process died",
     "timed out": "longer than --clip-timeout",
@@ -59,7 +59,7 @@ def test_no_flipped_bit_stops_the_run(encode: Encode, tmp_path: Path, record: Re
             seen["ok, the same numbers" if same else "ok, other numbers"] += 1
         else:
             assert row["saliency_status"] == "decode-failed"
-            seen[next(cause for cause, told in CAUSES.items() if re.search(told, row["saliency_error"]))] += 1
+            seen[next(cause for cause, words in CAUSES.items() if re.search(words, row["saliency_error"]))] += 1
     record(f"07-bit-flips-{sampling}-{name.replace('.', '-')}", mutants=count, **seen)
     assert seen.total() == count
     assert seen["worker died"] == seen["timed out"] == 0

@@ -1,4 +1,4 @@
-"""Small files that ask for much: refused before memory is, whatever container they come in."""
+"""Small files that ask for much memory are refused before it is allocated, whatever container they come in."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.clips import Encode
 from tests.torture.conftest import Record, times
 
 MIB = 1 << 20
-# In a process of its own that has decoded a good clip before: seconds of processor time, growth of the peak, outcome.
+# Runs in a process of its own, which decodes a good clip first; prints seconds, growth of the peak and outcome.
 MEASURE = """
 import json, resource, sys, time
 import numpy as np
@@ -40,21 +40,22 @@ good, path, sampling = sys.argv[1:]
 decode(good, sampling)
 before = resource.getrusage(resource.RUSAGE_SELF)
 wall = time.monotonic()
-told = decode(path, sampling)
+outcome = decode(path, sampling)
 wall = time.monotonic() - wall
 after = resource.getrusage(resource.RUSAGE_SELF)
 seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 grown = (after.ru_maxrss - before.ru_maxrss) / 1024
-print(json.dumps({"wall_seconds": round(wall, 2), "cpu_seconds": round(seconds, 2), "mib": round(grown), "told": told}))
+figures = {"wall_seconds": round(wall, 2), "cpu_seconds": round(seconds, 2), "mib": round(grown), "told": outcome}
+print(json.dumps(figures))
 """
 SMALL = {"preset": "ultrafast", "x264-params": "threads=1:sliced-threads=0:rc-lookahead=0:sync-lookahead=0", "bf": "0"}
 
 
-def measured(good: Path, path: Path, sampling: str) -> dict[str, Any]:
+def measure(good: Path, path: Path, sampling: str) -> dict[str, Any]:
     command = [sys.executable, "-c", MEASURE, str(good), str(path), sampling]
     done = subprocess.run(command, capture_output=True, check=True, timeout=300)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    figures: dict[str, Any] = json.loads(done.stdout)
+    return figures
 
 
 def black(width: int, height: int, count: int, target: Path) -> Path:
@@ -72,7 +73,7 @@ def black(width: int, height: int, count: int, target: Path) -> Path:
     return target
 
 
-def remuxed(path: Path, target: Path, form: str) -> Path:
+def remux_raw(path: Path, target: Path, form: str) -> Path:
     """Raw H.264 in a container, without a decoder seeing it."""
     options = {"codec_whitelist": "none"}
     with av.open(str(path), options=options) as source, av.open(str(target), "w", format=form) as container:
@@ -88,7 +89,7 @@ CONTAINERS = {"mp4": "mp4", "mkv": "matroska", "ts": "mpegts", "flv": "flv", "mp
 
 
 def gif(side: int) -> bytes:
-    """The smallest whole GIF there is, with an extension to be 43 bytes long."""
+    """The smallest whole GIF there is; an extension makes it 43 bytes long."""
     head = struct.pack("<6sHH3s6s", b"GIF89a", side, side, b"\x80\x00\x00", bytes(6))
     control = b"\x21\xf9\x04\x01\x00\x00\x00\x00"
     return head + control + struct.pack("<cHHHHBB", b",", 0, 0, side, side, 0, 2) + b"\x02\x4c\x01\x00\x3b"
@@ -104,7 +105,7 @@ def test_frames_too_large_are_refused_before_they_are_allocated(
     late.write_bytes(black(320, 240, 80, tmp_path / "many.h264").read_bytes() + large.read_bytes())
     bombs = [large, growing, late]
     bombs += [
-        remuxed(raw, tmp_path / f"{raw.stem}.{suffix}", form)
+        remux_raw(raw, tmp_path / f"{raw.stem}.{suffix}", form)
         for raw in (large, growing, late)
         for suffix, form in CONTAINERS.items()
     ]
@@ -114,18 +115,18 @@ def test_frames_too_large_are_refused_before_they_are_allocated(
     figures = {}
     for bomb in [small, *bombs]:
         for sampling in ("head", "uniform"):
-            found = figures[f"{bomb.name} {sampling}"] = measured(clips["bikes"], bomb, sampling)
+            figure = figures[f"{bomb.name} {sampling}"] = measure(clips["bikes"], bomb, sampling)
             if bomb.stem != "late" or sampling == "uniform":
-                assert "--max-pixels" in found["told"], (bomb.name, found)
-    largest = max(found["mib"] for found in figures.values())
-    longest = max(found["cpu_seconds"] for found in figures.values())
+                assert "--max-pixels" in figure["told"], (bomb.name, figure)
+    largest = max(figure["mib"] for figure in figures.values())
+    longest = max(figure["cpu_seconds"] for figure in figures.values())
     record("08-bombs-pixels", largest_mib=largest, longest_cpu_seconds=longest, **figures)
     assert largest <= 256
     assert longest <= 2.0
 
 
 def _flooded(target: Path, form: str, codec: str, count: int) -> Path:
-    """A clip of ``count`` frames, all of them the first, a keyframe."""
+    """A clip of ``count`` frames, which all repeat one keyframe."""
     first = target.with_suffix(".first")
     with av.open(str(first), "w", format="matroska") as container:
         stream = container.add_stream(codec, rate=25)
@@ -170,12 +171,12 @@ def test_a_million_frames_are_refused_or_sampled_in_little_memory(
     figures = {}
     for flood in _floods(tmp_path, count):
         for sampling in ("head", "uniform"):
-            found = figures[f"{flood.name} {sampling}"] = measured(clips["bikes"], flood, sampling)
+            figure = figures[f"{flood.name} {sampling}"] = measure(clips["bikes"], flood, sampling)
             expected = "8 frames" if sampling == "head" else "more than 432000 frames"
-            assert expected in found["told"], (flood.name, found)
+            assert expected in figure["told"], (flood.name, figure)
         flood.unlink()
-    largest = max(found["mib"] for found in figures.values())
-    longest = max(found["cpu_seconds"] for found in figures.values())
+    largest = max(figure["mib"] for figure in figures.values())
+    longest = max(figure["cpu_seconds"] for figure in figures.values())
     record("08-bombs-frames", frames=count, largest_mib=largest, longest_cpu_seconds=longest, **figures)
     assert largest <= 256
     assert longest <= 2
@@ -185,7 +186,7 @@ def test_a_million_frames_are_refused_or_sampled_in_little_memory(
 def test_every_frame_is_resized_from_its_own_size(
     encode: Encode, tmp_path: Path, record: Record, sampling: str
 ) -> None:
-    """Sizes that change at every keyframe: the sampled frames are those of a clip of one size, but for the encoder."""
+    """Sizes change at every keyframe: the frames are those of a clip of one size, but for what the encoder loses."""
     import numpy as np
 
     from saliency_engine.config import RunConfig

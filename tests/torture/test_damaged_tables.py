@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from tests.torture import damage
 from tests.torture.conftest import Record, times
-from tests.torture.trial import trial
+from tests.torture.seeds import try_seeds
 
 
 @pytest.mark.parametrize("name", damage.TARGETS)
@@ -15,7 +15,7 @@ def test_damage_is_noticed_where_the_format_has_checksums(name: str, record: Rec
     outcomes, wrong, deaths, first = Counter[str](), dict[int, str](), dict[int, int](), 0
     count = times(5000)
     while first < count:
-        tried = trial(damage.__name__, name, first, count - first)
+        tried = try_seeds(damage.__name__, name, first, count - first)
         first = tried.last + 1
         outcomes += tried.outcomes
         wrong |= tried.wrong

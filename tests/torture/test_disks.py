@@ -13,7 +13,9 @@ from pathlib import Path
 
 from tests.conftest import PROJECT
 from tests.torture.conftest import Record, times
-from tests.torture.runs import Bench
+from tests.torture.runs import Campaign
+
+CALLS = ("write", "fsync", "rename", "truncate")
 
 
 def test_every_call_of_every_format(tmp_path: Path, faults: Path, record: Record) -> None:
@@ -26,17 +28,15 @@ def test_every_call_of_every_format(tmp_path: Path, faults: Path, record: Record
         cwd=PROJECT,
     )
     assert done.returncode == 0, done.stderr.decode()
-    found = json.loads(done.stdout)
-    record("04-every-call", **found, faults=sum(sum(v for k, v in one.items() if k in CALLS) for one in found.values()))
-
-
-CALLS = ("write", "fsync", "rename", "truncate")
+    counts = json.loads(done.stdout)
+    faults_of = [count for each in counts.values() for call, count in each.items() if call in CALLS]
+    record("04-every-call", **counts, faults=sum(faults_of))
 
 
 def test_calls_of_whole_runs(tmp_path: Path, forty: list[Path], faults: Path, record: Record) -> None:
-    bench, generator = Bench.over(forty, tmp_path), random.Random(5)
+    campaign, generator = Campaign.over(forty, tmp_path), random.Random(5)
     chosen = {"LD_PRELOAD": str(faults), "FAULT_CALLS": " ".join(CALLS)}
-    counted = bench.trial()
+    counted = campaign.trial()
     count = counted.folder.parent / "count"
     assert counted.run(**chosen, FAULT_PATH=str(counted.folder), FAULT_COUNT=str(count)) == 0
     calls = count.stat().st_size
@@ -46,14 +46,14 @@ def test_calls_of_whole_runs(tmp_path: Path, forty: list[Path], faults: Path, re
     )
     for k in generator.sample(points, times(len(points))):
         for error in (errno.ENOSPC, errno.EIO):
-            trial = bench.trial()
+            trial = campaign.trial()
             trial.output.write_text("before")
             fault = {**chosen, "FAULT_PATH": str(trial.folder), "FAULT_AT": str(k), "FAULT_ERRNO": str(error)}
             process = trial.start(**fault)
-            _, told = process.communicate(timeout=300)
-            lines = told.decode().splitlines()
+            _, messages = process.communicate(timeout=300)
+            lines = messages.decode().splitlines()
             totals["faults"] += 1
-            if process.returncode == 0:  # the log was being folded into the memo's file: nothing is lost
+            if process.returncode == 0:  # the memo's log was being folded into its file: nothing is lost
                 totals["costs_nothing"] += 1
             else:
                 told_once = str(trial.folder) in lines[-1] and lines[:-1] in (
@@ -66,9 +66,9 @@ def test_calls_of_whole_runs(tmp_path: Path, forty: list[Path], faults: Path, re
                 totals["target_touched"] += not audit_or_folder and trial.output.read_text() != "before"
             totals["partial_left"] += len(list(trial.folder.glob("*.partial")))
             trial.output.unlink()
-            found = trial.finish()
-            totals["differing_bytes"] += found["differing"]
-            totals["recomputed_clips"] += found["recomputed"]
+            end = trial.finish()
+            totals["differing_bytes"] += end["differing"]
+            totals["recomputed_clips"] += end["recomputed"]
     record("04-whole-runs", **totals)
     for bad in ("not_told", "target_touched", "partial_left", "differing_bytes", "recomputed_clips"):
         assert totals[bad] == 0, totals

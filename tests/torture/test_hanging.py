@@ -1,4 +1,4 @@
-"""Clips that never end: each is stopped at its time-out, and costs the others nothing."""
+"""Clips that never end: each is stopped at its time-out, and the others are computed as ever."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ TIB = 1 << 40
 
 
 def endless_stream(encode: Encode, target: Path) -> None:
-    """Three frames of H.264, then a hole of a tebibyte that the parser looks for a fourth in."""
+    """Three frames of H.264, then a hole of a tebibyte in which the parser looks for a fourth."""
     target.write_bytes(encode("three.h264", size=(160, 96), frames=3).read_bytes())
     os.truncate(target, TIB)
 
 
 def endless_file(_: Encode, target: Path) -> None:
-    """Raw video of ten thousand frames of a hundred megabytes, all of which ``uniform`` wants to read."""
+    """Raw video: ten thousand frames of a hundred megabytes, all of which ``uniform`` reads."""
     target.touch()
     os.truncate(target, 8192 * 8192 * 3 // 2 * 10_000)
 

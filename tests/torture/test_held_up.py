@@ -1,4 +1,4 @@
-"""Decoding workers stopped and let go on at random, whatever their number and the batch."""
+"""Decoding workers are stopped and continued at random, with any number of workers and frames per call."""
 
 from __future__ import annotations
 

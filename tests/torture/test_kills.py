@@ -9,34 +9,34 @@ from pathlib import Path
 
 from tests.processes import shared_memory
 from tests.torture.conftest import Record, times
-from tests.torture.runs import Bench, Trial
+from tests.torture.runs import Campaign, Trial
 
 
-def _account(trial: Trial, totals: Counter[str]) -> None:
-    found = trial.finish()
+def _count_end(trial: Trial, totals: Counter[str]) -> None:
+    end = trial.finish()
     totals["trials"] += 1
-    totals["differing_bytes"] += found["differing"]
-    totals["recomputed_clips"] += found["recomputed"]
-    totals["finished_clips_kept"] += found["finished"]
-    totals["files_left_after_the_next_run"] += found["left"]
+    totals["differing_bytes"] += end["differing"]
+    totals["recomputed_clips"] += end["recomputed"]
+    totals["finished_clips_kept"] += end["finished"]
+    totals["files_left_after_the_next_run"] += end["left"]
 
 
 def test_kills_at_random(tmp_path: Path, forty: list[Path], record: Record) -> None:
-    bench, generator, before = Bench.over(forty, tmp_path), random.Random(1), shared_memory()
+    campaign, generator, before = Campaign.over(forty, tmp_path), random.Random(1), shared_memory()
     totals: Counter[str] = Counter(kills=0)
     while totals["kills"] < times(150):
-        trial = bench.trial()
+        trial = campaign.trial()
         for _ in range(generator.randint(1, 4)):
             process = trial.start()
             try:
-                process.wait(generator.uniform(0.0, 1.1 * bench.seconds))
+                process.wait(generator.uniform(0.0, 1.1 * campaign.seconds))
             except subprocess.TimeoutExpired:
                 process.kill()
                 totals["kills"] += 1
             process.communicate()
             totals["processes_left"] += not trial.gone(process.pid)
             totals["temporary_left"] += trial.left_in_tmp()
-        _account(trial, totals)
+        _count_end(trial, totals)
     totals["shared_memory_left"] = len(shared_memory() - before)
     record("01-kills-at-random", **totals)
     for bad in ("differing_bytes", "recomputed_clips", "processes_left", "shared_memory_left"):
@@ -45,21 +45,21 @@ def test_kills_at_random(tmp_path: Path, forty: list[Path], record: Record) -> N
 
 
 def test_kills_at_commit_points(tmp_path: Path, forty: list[Path], faults: Path, record: Record) -> None:
-    bench, generator, before = Bench.over(forty, tmp_path), random.Random(2), shared_memory()
-    # Output, rejects, audit, memo, log and their folder: all have the folder in their path.
+    campaign, generator, before = Campaign.over(forty, tmp_path), random.Random(2), shared_memory()
+    # The folder is in the path of output, rejects, audit, memo and log, and is a path of its own.
     chosen = {"LD_PRELOAD": str(faults), "FAULT_CALLS": "write fsync rename truncate"}
-    counted = bench.trial()
+    counted = campaign.trial()
     count = counted.folder.parent / "count"
     assert counted.run(**chosen, FAULT_PATH=str(counted.folder), FAULT_COUNT=str(count)) == 0
     calls = count.stat().st_size
     totals: Counter[str] = Counter(kills=0, calls_in_a_run=calls)
-    # Every call of the start and of the end, where files are made and renamed, and others between; before and after.
+    # Before and after every call at the start and at the end, where files are made and renamed, and some between.
     ends = [*range(1, 16), *range(calls - 15, calls + 1)]
     points = [(k, after) for k in ends for after in (False, True)]
     while len(points) < 150:
         points.append((generator.randint(16, calls - 16), generator.random() < 0.5))
     for k, after in generator.sample(points, times(len(points))):
-        trial = bench.trial()
+        trial = campaign.trial()
         fault = {
             **chosen,
             "FAULT_PATH": str(trial.folder),
@@ -71,10 +71,10 @@ def test_kills_at_commit_points(tmp_path: Path, forty: list[Path], faults: Path,
         totals["kills"] += process.returncode == -9
         totals["processes_left"] += not trial.gone(process.pid)
         totals["temporary_left"] += trial.left_in_tmp()
-        _account(trial, totals)
+        _count_end(trial, totals)
     totals["shared_memory_left"] = len(shared_memory() - before)
     record("01-kills-at-commit-points", **totals)
-    # Kills at the first call leave what that call is for: the file with which Python tries a folder for temporary ones.
+    # A kill at the first call leaves what that call writes: the file with which Python tries a temporary folder.
     for bad in ("differing_bytes", "recomputed_clips", "processes_left", "shared_memory_left"):
         assert totals[bad] == 0, totals
     assert totals["temporary_left"] <= 2, totals

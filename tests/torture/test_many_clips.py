@@ -1,4 +1,4 @@
-"""30,000 clips in one run: memory and file descriptors of every process, sampled while it goes."""
+"""30,000 clips in one run: memory and file descriptors of all its processes, sampled all along."""
 
 from __future__ import annotations
 
@@ -23,16 +23,18 @@ _SOURCES = ("bikes", "bigbuckbunny", "carphone_pristine", "carphone_distorted")
 
 @dataclass(frozen=True)
 class Sample:
-    """Sums over all processes. ``bytes`` leaves out what is mapped from files: libraries that other programs share, or
-    cease to share, while this one runs. ``descriptors``: a clip being decoded holds one."""
+    """Sums over all processes of the run."""
 
     clips: int
+    """How many are finished."""
     bytes: int
+    """Memory, without what is mapped from files: other programs may share those libraries now and not later."""
     descriptors: int
+    """Open files; a clip that is being decoded holds one."""
 
 
 def _clips(folder: Path, encode: Encode, count: int) -> list[Path]:
-    """``count`` files of 12 different tiny clips, each under a name of its own."""
+    """``count`` files, each with a name of its own, that hold 12 different tiny clips."""
     made = [
         encode(f"tiny-{source}-{width}.mp4", source=source, size=(width, 48), frames=8)
         for source in _SOURCES
@@ -45,7 +47,7 @@ def _clips(folder: Path, encode: Encode, count: int) -> list[Path]:
 
 
 def _family(root: int) -> list[int]:
-    """Process ids of ``root`` and everything it started, by their session."""
+    """Process ids of ``root`` and everything that it started: all of its session."""
     members = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

@@ -1,4 +1,4 @@
-"""Memos cut at every 64th byte, and with bits turned over."""
+"""Memos cut at every 64th byte, and memos with flipped bits."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def test_damaged_memos(tmp_path: Path, record: Record) -> None:
     for files, name in ((closed, "memo"), (killed, "memo-wal"), (killed, "memo-shm")):
         damaged += [("flipped", flipped(files, name, generator)) for _ in range(times(2000))]
     for kind, files in damaged:
-        found, told = survey(tmp_path / "work", files)  # fails at any wrong number
+        entries, refusal = survey(tmp_path / "work", files)  # fails at any wrong number
         totals[kind] += 1
-        totals["refused"] += bool(told)
-        totals["entries_found"] += found
-        totals["entries_computed_again"] += 0 if told else ENTRIES - found
+        totals["refused"] += bool(refusal)
+        totals["entries_found"] += entries
+        totals["entries_computed_again"] += 0 if refusal else ENTRIES - entries
     record("11-damaged-memos", **totals, wrong_rows=0)

@@ -1,4 +1,4 @@
-"""What the kernel sees of a run over strange paths: under strace, no file is opened but the clips, nothing connects."""
+"""What the kernel sees of a run over strange paths, by strace: only the clips are opened, and nothing connects."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ import saliency_engine
 
 CALLS = "open,openat,openat2,creat,connect,sendto,sendmsg,bind,execve"
 RUN = [*MAIN, "run", "--model", "frequency_tuned_v1"]
-# Names that differ from run to run: process ids, random folders, the file with which Python tries a temporary folder.
+# Names differ from run to run: process ids, random folders, the file with which Python tries a temporary folder.
 RANDOM = re.compile(
     rf"(?<=/saliency-batch-)\w+|(?<=/)tmp\w+|(?<=/pymp-)\w+|(?<=/listener-)\w+"
     rf"|(?<=^{re.escape(tempfile.gettempdir())}/)[a-z0-9_]{{8}}$|\d+"
 )
-# What Python imports, and which of the machine's figures libraries look up, depends on the moment too.
+# What Python imports, and which figures of the machine libraries look up, also differ from run to run.
 PROGRAM = ("/sys/", sys.prefix, sys.base_prefix, str(Path(saliency_engine.__file__).parent))
 
 
 class Trace:
-    """What one run opened, executed and sent."""
+    """A run under strace: what it opened, executed and sent."""
 
     def __init__(self, folder: Path, sources: list[str], *options: str) -> None:
         if shutil.which("strace") is None:
@@ -47,7 +47,7 @@ class Trace:
             command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=False
         )
         assert done.returncode in (0, 1), done.stderr
-        # A file a thread, so that no call is torn in two by another's.
+        # A log for each thread, so that no call is torn in two by another thread's.
         logs = [part.read_text(errors="surrogateescape") for part in folder.glob("traced.log.*")]
         lines = [line for part in logs for line in part.splitlines()]
         self.statuses = [
@@ -55,15 +55,15 @@ class Trace:
         ]
         self.network = [line for line in lines if "AF_INET" in line]
         results = (re.search(r"\b(?:open\w*|creat)\(.* = \d+<(.*)>$", line) for line in lines)
-        opened = [found[1] for found in results if found]
-        found_programs = (re.search(r'execve\("([^"]*)".* = 0$', line) for line in lines)
-        self.programs = {found[1] for found in found_programs if found}
+        opened = [match[1] for match in results if match]
+        executions = (re.search(r'execve\("([^"]*)".* = 0$', line) for line in lines)
+        self.programs = {match[1] for match in executions if match}
         opened = [path for path in opened if not path.startswith(PROGRAM)]
         self.opened = {RANDOM.sub("#", path.encode().decode("unicode_escape")) for path in opened}
 
 
 def names(folder: Path, sources: list[str]) -> set[str]:
-    """The sources as they stand in a trace, where file names are bytes."""
+    """The paths as they stand in a trace, where file names are bytes."""
     return {RANDOM.sub("#", os.fsencode(folder / source).decode("latin-1")) for source in sources}
 
 
@@ -88,7 +88,7 @@ def test_a_run_opens_its_clips_and_nothing_else(
     beyond = [str(canary), "out.mp4", "away/canary.mp4", "../outside/canary.mp4", "/etc/hostname"]
     confined = Trace(folder, ["link.mp4", *beyond], "--confine")
     unconfined = Trace(folder, ["out.mp4"])
-    assert names(outside, ["canary.mp4"]) <= unconfined.opened  # the trace sees what it is to see
+    assert names(outside, ["canary.mp4"]) <= unconfined.opened  # the trace does see such an opening
     extra = strange.opened - innocent.opened - names(folder, made.refused + made.whole)
     extra |= confined.opened - innocent.opened - names(folder, ["good.mp4"])
     traces = (innocent, strange, confined)

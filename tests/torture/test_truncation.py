@@ -1,4 +1,4 @@
-"""Clips cut off at a hundred points each: what they give is refused, or is what the whole clip gives."""
+"""Clips cut off at a hundred points each: every cut is refused, or gives what the whole clip gives."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIZE = (160, 96)
 RAW = RawFormat(*SIZE, "yuv420p")
 FRAME = SIZE[0] * SIZE[1] * 3 // 2
 VP9 = {"deadline": "realtime", "cpu-used": "8"}
-# Suffix, encoder's settings, muxer's options. A number is the unit in bytes that the cuts lie between.
+# Suffix, encoder's settings, muxer's options, and the unit in bytes between whose multiples the clip is cut.
 KINDS: dict[str, tuple[str, dict[str, Any], dict[str, str], int]] = {
     "MP4, index in front": (".mp4", {}, {"movflags": "faststart"}, 1),
     "MP4, index behind": (".mp4", {}, {}, 1),
@@ -74,7 +74,7 @@ def outcomes(whole: Path, cut: Path, points: list[int], settings: dict[str, Any]
 
 
 def test_no_cut_is_silent(encode: Encode, tmp_path: Path, record: Record) -> None:
-    cuts = max(20, times(100))  # of fewer, a single one may be above the share that TS and AVI are allowed
+    cuts = max(20, times(100))  # with fewer, a single one could exceed the share that TS and AVI are allowed
     figures: dict[str, dict[str, dict[str, int]]] = {}
     for kind, (suffix, settings, muxing, unit) in KINDS.items():
         whole = encode(f"whole{suffix}", frames=60, size=SIZE, gop=12, **settings)

@@ -26,7 +26,7 @@ def _rows(engine: Engine, paths: list[Path]) -> dict[str, dict[str, Any]]:
 
 
 def _kill_workers(pool: DecodePool, doomed: dict[str, int], generator: random.Random) -> int:
-    """Have the first ``doomed[path]`` workers that are given a clip die at it; returns how many that will be."""
+    """Let the first ``doomed[path]`` workers that are given a clip die at it; returns how many will die."""
     left, give = dict(doomed), pool._give
 
     def killing(index: int, job: tuple[ClipRequest, int], deaths: tuple[str, ...] = ()) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.torture import fuzz
-from tests.torture.trial import Try, attempt, trial
+from tests.torture.seeds import Try, attempt, try_seeds
 
 from saliency_engine.cli.app import main_group
 from saliency_engine.config import OPTIONS, RunConfig, TableJob, load_options, split_options
@@ -151,9 +151,9 @@ evidence_changes = st.dictionaries(st.sampled_from(["how", "identity", "issuer",
 
 @SETTINGS
 @given(entry_changes, evidence_changes, st.sampled_from([*good_entry]))
-def test_any_entry_of_a_model_is_read_or_told(entry: dict[str, Any], evidence: dict[str, Any], gone: str) -> None:
-    told = {**good_entry, "verified": {**good_entry["verified"], **evidence}, **entry}  # type: ignore[dict-item]
-    for changed in (told, {key: value for key, value in told.items() if key != gone}):
+def test_any_entry_of_a_model_is_read_or_refused(entry: dict[str, Any], evidence: dict[str, Any], gone: str) -> None:
+    document = {**good_entry, "verified": {**good_entry["verified"], **evidence}, **entry}  # type: ignore[dict-item]
+    for changed in (document, {key: value for key, value in document.items() if key != gone}):
         assert attempt(fuzz.entry, json.dumps(changed).encode()) in {"read", "refused"}
 
 
@@ -170,12 +170,12 @@ def test_nesting_beyond_every_stack_is_refused(target: Try) -> None:
     assert attempt(target, b"a = " + deep if target is fuzz.config else deep) in {"read", "refused"}
 
 
-# Mutants of all of them, in a process that a crash of Arrow's would take along
+# Mutants of all of them, in a process of their own, which a crash of Arrow's code ends
 
 
 @pytest.mark.parametrize("name", fuzz.TARGETS)
 def test_mutants_are_read_or_refused(name: str) -> None:
-    tried = trial(fuzz.__name__, name, 0, 200)
+    tried = try_seeds(fuzz.__name__, name, 0, 200)
     assert tried.wrong == {}
     assert tried.death is None
     assert sum(tried.outcomes.values()) == 200
@@ -191,6 +191,6 @@ def test_mutants_are_read_or_refused(name: str) -> None:
     ],
 )
 def test_what_fuzzing_found_is_refused(name: str, seed: int) -> None:
-    tried = trial(fuzz.__name__, name, seed, 1)
+    tried = try_seeds(fuzz.__name__, name, seed, 1)
     assert tried.death is None
     assert tried.outcomes == {"refused": 1}

@@ -1,8 +1,8 @@
-"""Damaged data given to a target in a process of its own, which a crash of Arrow's code would take along.
+"""Damaged data given to a target in a process of its own, since a crash of Arrow's code ends the process.
 
-    python -m tests.torture.trial MODULE TARGET FIRST_SEED COUNT
+    python -m tests.torture.seeds MODULE TARGET FIRST_SEED COUNT
 
-tries the target of a module's ``TARGETS``, telling each seed before it is tried and each failure after it, a line each.
+tries a target of the module's ``TARGETS``. It prints a line before each seed is tried and one with its outcome after.
 """
 
 from __future__ import annotations
@@ -22,62 +22,64 @@ from tests.conftest import PROJECT
 
 from saliency_engine.errors import SaliencyError
 
-SECONDS = 20  # for one mutant, which takes milliseconds
-MEMORY = 8 << 30
+SECONDS = 20  # for one seed, which takes milliseconds
+MEMORY = 8 << 30  # bytes of address space
 Try = Callable[[bytes], str]
-"""Takes damaged data; says what it was taken for, or raises: an error of ours is ``refused``, any other is wrong."""
+"""Takes damaged data and returns what became of it, or raises: our own errors refuse it, any other is wrong."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """``prepare`` gives what makes the data of a seed, and what tries it."""
+    """Something to give damaged data to."""
 
     prepare: Callable[[], tuple[Callable[[int], bytes], Try]]
+    """Returns a function that makes the data of a seed, and one that tries them."""
 
 
 @dataclass(frozen=True)
-class Trial:
-    """What became of ``count`` seeds from ``first`` on, or of those up to the death of the process at ``last``.
-
-    ``seconds`` are the processor's; ``death`` is the exit status, ``None`` for a process that came to its end.
-    """
+class Outcomes:
+    """What became of seeds that were tried in one process."""
 
     last: int
+    """The last seed tried: the one at which the process died, if it did."""
     outcomes: Counter[str]
     wrong: dict[int, str]
+    """The traceback of each seed that raised an error which is not ours."""
     death: int | None
+    """The exit status of a process that died; ``None`` where it came to its end."""
     seconds: float
+    """Processor time."""
 
 
 def attempt(try_: Try, data: bytes) -> str:
-    """What ``try_`` says, ``refused``, or ``wrong: `` and the traceback."""
+    """What ``try_`` returns, or ``refused``, or ``wrong: `` and the traceback."""
     try:
         return try_(data)
     except SaliencyError as error:
         return "refused" if str(error) else "wrong: an error without words"
-    except Exception:  # noqa: BLE001  whatever it is, it is what we look for
+    except Exception:  # noqa: BLE001  whatever it is, it is what we are looking for
         return "wrong: " + traceback.format_exc()
 
 
-def trial(module: str, name: str, first: int, count: int) -> Trial:
-    """Try ``count`` seeds of a target in a process."""
+def try_seeds(module: str, name: str, first: int, count: int) -> Outcomes:
+    """Try ``count`` seeds from ``first`` on, of the target ``name`` of ``module``, in a process of their own."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-m", __name__, module, name, str(first), str(count)]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert told, done.stderr
-    return Trial(
-        last=max(line["trying"] for line in told if "trying" in line),
-        outcomes=Counter(line["outcome"] for line in told if "outcome" in line),
-        wrong={line["seed"]: line["wrong"] for line in told if "wrong" in line},
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert lines, done.stderr
+    return Outcomes(
+        last=max(line["trying"] for line in lines if "trying" in line),
+        outcomes=Counter(line["outcome"] for line in lines if "outcome" in line),
+        wrong={line["seed"]: line["wrong"] for line in lines if "wrong" in line},
         death=done.returncode or None,
         seconds=after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime,
     )
 
 
 def main() -> None:
-    """Try seeds; see the module."""
+    """Try the seeds that the command line names."""
     module, name, first, count = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
