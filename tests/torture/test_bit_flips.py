@@ -28,7 +28,7 @@ CAUSES = {
     "worker died": "process died",
     "timed out": "longer than --clip-timeout",
     "frames flagged as damaged": r"\d+ of the \d+ sampled frames are damaged",
-    "decoder error": "decoder error after",
+    "decoder error": "the decoder failed after",
     "cut off or short": "cut off|gives",
     "cannot be opened": "",
 }

@@ -21,7 +21,8 @@ class Clock:
         self.seconds: dict[str, float] = {}
         self._started = time.perf_counter()
         self._lock = threading.Lock()
-        self._inside: dict[str, tuple[int, float]] = {}  # stage: how many, and since when they are not counted
+        # Of ``shared``, by stage: how many threads are inside, and up to when their time has been counted.
+        self._inside: dict[str, tuple[int, float]] = {}
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
@@ -33,14 +34,14 @@ class Clock:
 
     @contextmanager
     def shared(self, stage: str) -> Iterator[None]:
-        """As ``clock(stage)``; time that several threads are inside at once counts once."""
-        self._enter(stage, 1)
+        """As ``clock(stage)``, but time during which several threads are inside counts once."""
+        self._count_inside(stage, 1)
         try:
             yield
         finally:
-            self._enter(stage, -1)
+            self._count_inside(stage, -1)
 
-    def _enter(self, stage: str, change: int) -> None:
+    def _count_inside(self, stage: str, change: int) -> None:
         with self._lock:
             inside, since = self._inside.get(stage, (0, 0.0))
             now = time.perf_counter()

@@ -69,7 +69,7 @@ class Engine:
                 memo=self._memo,
                 aggregator=config.temporal_aggregator,
                 alpha=config.ema_alpha,
-                samples=self._spec.frames_per_clip if config.accept_short else 0,
+                frames_expected=self._spec.frames_per_clip if config.accept_short else 0,
                 clock=self.clock,
             )
             self._opened = opened.pop_all()  # all is well: nothing is closed before ``close``
@@ -87,7 +87,7 @@ class Engine:
     def results(
         self, batches: Iterable[RowBatch[PayloadT]], tick: Callable[[], None] = lambda: None
     ) -> Iterator[tuple[RowBatch[PayloadT], list[ClipResult]]]:
-        """Compute row batches: each comes back in order with one result per entry of its ``sources``.
+        """Compute row batches: each comes back in order with one result per entry of its ``clips``.
 
         ``tick`` is called whenever something has happened, for those who show progress from ``counts``.
         """

@@ -1,10 +1,10 @@
 """Finished clips on disk: what makes a run repeatable, resumable and shareable.
 
 One SQLite table maps a key (a hash of everything that can change a number) to a clip's statistics, from which every
-aggregator's mean and variance follow: 8 frames take 432 bytes. A clip's numbers are there as soon as its batch is
-through the model, so a killed run loses only what was under way. Every entry bears a checksum of its key and its
-numbers: a flipped bit or a page out of place is an error, never another number. Failures are kept for this run only (in
-SQLite's temporary store, so memory stays bounded): a clip that failed today may be whole tomorrow.
+aggregator's mean and variance follow: 8 frames take 432 bytes. A clip's numbers are there as soon as its frame batch
+is through the model, so a killed run loses only what was under way. Every entry bears a checksum of its key and its
+numbers, so that a flipped bit or a page out of place is an error, never another number. Failures are kept for this run
+only, because a clip that failed today may be whole tomorrow; they are in SQLite's temporary store, which bounds memory.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from saliency_engine.types import ClipRequest, ClipResult, ClipStatistics, Decod
 
 APPLICATION_ID = 0x53424D31  # "SBM1", in the file's header: never write into somebody else's database
 VERSION = 2
-# Raised whenever a change of this code moves a number: old entries are then no longer found.
+# Raised whenever a change of this code moves a number: no old entry is used from then on.
 NUMERICS_VERSION = 1
 _CHECKSUM = 8  # bytes
 _PATIENCE = 60.0  # seconds to wait for another run that is writing
 
 
 def memo_context(model_sha256: str, provider: str, spec: DecodeSpec) -> dict[str, Any]:
-    """Everything beside the clip that can change a number; a new field of ``DecodeSpec`` is in it by itself."""
+    """Everything besides the clip that can change a number. A new field of ``DecodeSpec`` is in it without a change."""
     sampled = asdict(spec)
-    del sampled["max_pixels"], sampled["confine"]  # they refuse clips, and failures are not kept
+    del sampled["max_pixels"], sampled["confine"]  # they only make clips fail, and failures are not kept
     return {"model": model_sha256, "provider": provider, **sampled, **spec.sampling.identity}
 
 
 class Memo:
     """The memo of one run. ``path`` ``None`` keeps it in a private temporary file that dies with the run.
 
-    ``context`` is everything beside the clip that can change a number (JSON values).
+    ``context`` is everything besides the clip that can change a number (JSON values).
     Raises ``MemoError`` when the file is not a memo, is of another version, is damaged, or cannot be used.
     """
 
@@ -51,8 +51,8 @@ class Memo:
         self._name = "the temporary memo" if path is None else str(path)
         self._context = hashlib.sha256(_canonical({**context, "numerics": NUMERICS_VERSION})).digest()
         with self._explained():
-            # Autocommit; ``put`` alone opens a transaction. A read within one would pin what the file held then, and
-            # the write after it would fail as soon as another run had written in between.
+            # Autocommit: only ``put`` opens a transaction. Had a read opened one, it would see the file as it was then,
+            # and the next write would fail if another run had written meanwhile.
             self._db = sqlite3.connect("" if path is None else path, timeout=_PATIENCE, isolation_level=None)
         try:
             with self._explained():
@@ -62,7 +62,7 @@ class Memo:
             raise
 
     def _prepare(self) -> None:
-        self._db.execute("BEGIN")  # one moment's view: another run may be making the file
+        self._db.execute("BEGIN")  # all three as of one moment: another run may be making the file
         application, version = self._pragma("application_id"), self._pragma("user_version")
         tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         self._db.execute("COMMIT")
@@ -70,7 +70,7 @@ class Memo:
             raise MemoError(f"{self._name} is a database, but not a memo of this program; choose another --memo")
         if tables and version != VERSION:
             raise MemoError(
-                f"{self._name} is a memo of version {version}, this program writes version {VERSION}; "
+                f"{self._name} is a memo of version {version}, but this program needs version {VERSION}; "
                 "delete it or choose another --memo"
             )
         # A write-ahead log survives kill -9 at any moment, and lets two runs share the file.
@@ -94,7 +94,7 @@ class Memo:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 return
             except sqlite3.OperationalError as error:  # SQLite itself does not wait for a run that is doing the same
-                if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                if _primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                     raise
             time.sleep(0.01)
 
@@ -105,7 +105,7 @@ class Memo:
         """The clip's key under this run's context: 32 bytes."""
         clip = {**asdict(request), "path": os.fsencode(request.path).hex()}  # file names need not be text
         if request.content:
-            del clip["mtime_ns"]  # its contents say more, and a copied or touched file keeps its numbers
+            del clip["mtime_ns"]  # the contents say more, and a copied or touched file keeps its numbers
         return hashlib.sha256(self._context + _canonical(clip)).digest()
 
     def get(self, key: bytes) -> ClipStatistics | ClipResult | None:
@@ -150,12 +150,10 @@ class Memo:
             self._db.close()
 
     def _decode(self, key: bytes, stored: Any) -> ClipStatistics:
-        # Of any SQLite type, where the bits that tell its type are damaged.
+        # Where the bits that give its type are damaged, it may be of any SQLite type.
         checksum, entry = (stored[:_CHECKSUM], stored[_CHECKSUM:]) if isinstance(stored, bytes) else (b"", b"")
         if checksum != _checksum(key, entry):
-            raise MemoError(
-                f"{self._name}: an entry is damaged; delete the file, choose another --memo, or use --memo off"
-            )
+            raise MemoError(f"{self._name}: an entry is damaged; {_REPLACE}")
         return _decode(entry)
 
     @contextmanager
@@ -164,27 +162,25 @@ class Memo:
             yield
         except sqlite3.DatabaseError as error:
             name = getattr(error, "sqlite_errorname", type(error).__name__)
-            raise MemoError(f"{self._name}: {error} ({name}); {_CURES.get(_code(error), _REPLACE)}") from error
-        except (
-            UnicodeDecodeError
-        ) as error:  # from Python, which reads SQLite's message as text: it quotes what is there
+            raise MemoError(f"{self._name}: {error} ({name}); {_CURES.get(_primary_code(error), _REPLACE)}") from error
+        except UnicodeDecodeError as error:
+            # SQLite's message quotes the damaged schema, and Python cannot read it as text.
             raise MemoError(f"{self._name}: its schema is damaged; {_REPLACE}") from error
 
 
-_REPLACE = "delete it, choose another --memo, or use --memo off"
+_REPLACE = "delete the file, choose another --memo, or use --memo off"
 _ELSEWHERE = "choose another --memo, or use --memo off"
+_AGAIN = "then run the same command again: finished clips are kept"
 _CURES = {
-    sqlite3.SQLITE_FULL: "make room, in the folder for temporary files too, and run the same command again: finished "
-    "clips are kept",
-    sqlite3.SQLITE_IOERR: "the disk fails, or is full: see to it and run the same command again: "
-    "finished clips are kept",
-    sqlite3.SQLITE_BUSY: "another program holds it: wait for that to end, or choose another --memo",
+    sqlite3.SQLITE_FULL: f"make room there and in the folder for temporary files, {_AGAIN}",
+    sqlite3.SQLITE_IOERR: f"the disk is failing or full; mend that, {_AGAIN}",
+    sqlite3.SQLITE_BUSY: "another program is using it; wait until that ends, or choose another --memo",
     sqlite3.SQLITE_READONLY: _ELSEWHERE,
     sqlite3.SQLITE_CANTOPEN: _ELSEWHERE,
 }
 
 
-def _code(error: sqlite3.Error) -> int:
+def _primary_code(error: sqlite3.Error) -> int:
     """SQLite's primary result code, 0 for an error that is not SQLite's own."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 

@@ -25,10 +25,10 @@ from saliency_engine.pipeline.ring import Ring
 from saliency_engine.pipeline.worker import OUT_OF_MEMORY, START_METHOD, serve
 from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec
 
-# A worker that dies may have been somebody else's victim, so its clip gets a second one; no clip gets a third.
+# A worker may die without its clip's fault, of want of memory, so the clip gets a second worker; no clip gets a third.
 _TRIES = 2
-# A worker is replaced after so many clips: PyAV and FFmpeg keep 150 to 600 bytes of each, gigabytes after millions. The
-# slope over 30,000 clips went from 600 bytes a clip to 21 (docs/reliability.md).
+# A worker is replaced after so many clips, because PyAV and FFmpeg keep 150 to 600 bytes of each, which is gigabytes
+# after millions. Over 30,000 clips memory now grows by 21 bytes a clip instead of 600 (docs/reliability.md).
 _CLIPS_PER_WORKER = 10_000
 
 
@@ -51,14 +51,16 @@ class NotDecoded:
 
 @dataclass
 class _Worker:
-    """``deaths`` says how earlier workers died at the same job; ``clips`` is how many this one was given."""
-
     process: BaseProcess
     connection: Connection
     job: tuple[ClipRequest, int] | None = None
+    """The clip it is decoding, and the ring slot for its frames."""
     deaths: tuple[str, ...] = ()
+    """How earlier workers died at the same job."""
     deadline: float = 0.0
+    """When the job times out, by ``time.monotonic()``."""
     clips: int = 0
+    """How many clips it was given."""
 
 
 class DecodePool:
@@ -145,7 +147,7 @@ class DecodePool:
             worker.job, worker.deaths, worker.deadline = job, deaths, time.monotonic() + self._timeout
             worker.clips += 1
             return
-        raise WorkerError("the decoding processes die before they are given a clip")
+        raise WorkerError("the decoding processes end before they are given a clip")
 
     def _outcome(self, index: int) -> DecodedClip | ClipError | None:
         """What became of a worker's clip; ``None`` while it is being decoded, perhaps by another worker."""
@@ -164,9 +166,9 @@ class DecodePool:
 
     def _died(self, index: int) -> DecodeError | None:
         worker = self._workers[index]
-        deaths = (*worker.deaths, _cause(worker.process))
+        deaths = (*worker.deaths, _describe_end(worker.process))
         if len(deaths) == _TRIES and not self._any_started:
-            # No clip did this: it would fail every row of the table.
+            # This is no clip's fault, and would fail every row of the table.
             raise WorkerError(f"the decoding processes cannot start ({', '.join(deaths)}); the log above says why")
         self._replace(index)
         if len(deaths) == _TRIES:
@@ -183,7 +185,7 @@ class DecodePool:
         try:
             process.start()
         except (OSError, EOFError) as error:
-            raise WorkerError(f"a decoding process cannot be started: {error}") from error
+            raise WorkerError(f"a decoding process cannot be started: {error} (see ulimit -u and ulimit -n)") from error
         finally:
             theirs.close()
         return _Worker(process, ours)
@@ -201,8 +203,8 @@ class DecodePool:
         worker.connection.close()
 
 
-def _cause(process: BaseProcess) -> str:
-    """How a process ended."""
+def _describe_end(process: BaseProcess) -> str:
+    """How a process ended: by which signal, or with which exit status."""
     process.join(5.0)
     code = process.exitcode
     if code is not None and code < 0:

@@ -17,33 +17,35 @@ from saliency_engine.types import DecodeSpec
 
 
 class Ring:
-    """Zeroed uint16 memory of ``shape``; passed to a process that is being started, it is the same memory there.
+    """uint16 memory of ``shape``, all zero; a process that is started with it has the same memory.
 
-    It has no name anywhere, so no kill can leave it behind. On Linux it is ``anonymous``, in no file system, so that
-    neither the size of /dev/shm nor its absence matters; elsewhere it is an unlinked temporary file. Raises
-    ``WorkerError`` where there is not enough memory.
+    It has no name anywhere, so no kill can leave it behind. Raises ``WorkerError`` where there is not enough memory.
     """
 
     anonymous = hasattr(os, "memfd_create")
+    """True on Linux, where it is in no file system, so that the size of /dev/shm does not matter; elsewhere it is a
+    temporary file without a name."""
 
     def __init__(self, shape: tuple[int, ...], handle: int | None = None) -> None:
         self._shape = shape
         size = 2 * math.prod(shape)
         try:
-            self._handle = _anonymous_file(size) if handle is None else handle
+            self._handle = _open_nameless(size) if handle is None else handle
             # A view keeps the mapping, and the mapping keeps the memory.
             self.frames: NDArray[np.uint16] = np.frombuffer(mmap.mmap(self._handle, size), np.uint16).reshape(shape)
         except OSError as error:
-            raise WorkerError(f"cannot share {size >> 20} MiB with decoding processes: {error.strerror}") from error
+            raise WorkerError(
+                f"cannot share {size >> 20} MiB with decoding processes: {error.strerror}; use fewer --decode-workers"
+            ) from error
 
     def close(self) -> None:
-        """Give it to no more processes; those that have it, and holders of ``frames``, keep it."""
+        """Share it with no more processes. Those that have it keep it, as does whoever holds ``frames``."""
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _attached, (self._shape, reduction.DupFd(self._handle))
+        return _attach, (self._shape, reduction.DupFd(self._handle))
 
 
 def ring_slots_for(spec: DecodeSpec, workers: int, batch_size: int) -> int:
@@ -51,7 +53,7 @@ def ring_slots_for(spec: DecodeSpec, workers: int, batch_size: int) -> int:
     return 2 * workers + -(-2 * batch_size // spec.frames_per_clip)
 
 
-def _anonymous_file(size: int) -> int:
+def _open_nameless(size: int) -> int:
     if Ring.anonymous:
         handle = os.memfd_create("saliency-batch")
     else:
@@ -61,7 +63,7 @@ def _anonymous_file(size: int) -> int:
     return handle
 
 
-def _attached(shape: tuple[int, ...], handle: Any) -> Ring:
+def _attach(shape: tuple[int, ...], handle: Any) -> Ring:
     ring = Ring(shape, handle.detach())
     ring.close()
     return ring

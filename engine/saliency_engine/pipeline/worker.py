@@ -1,4 +1,4 @@
-"""A decoding process, and the server that gives birth to it."""
+"""A decoding process, and the fork server that starts it."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from saliency_engine.pipeline.ring import Ring
 from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec
 
 START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+PRELOADED = ["saliency_engine.video.decode", "saliency_engine.pipeline.worker"]
+"""Modules that the fork server imports once for all workers."""
 OUT_OF_MEMORY = 75
 """Exit status of a worker that could not get memory: a fresh process may."""
 
@@ -30,13 +32,16 @@ OUT_OF_MEMORY = 75
 def claim_open_files(workers: int) -> None:
     """Raise this process's soft limit of open files where ``workers`` processes need it.
 
-    Raises ``WorkerError`` where the hard limit is below: at once, rather than with some library's words in mid-run.
+    Raises ``WorkerError`` where the hard limit is too low: now, rather than in mid-run with some library's message.
     """
     # Measured: 3 a worker, 10 for the fork server, memo and model; the rest for what is open for a moment.
     needed = sum(1 for _ in Path("/dev/fd").iterdir()) + 3 * workers + 24
     limit = _allow_open_files(needed)
     if limit < needed:
-        raise WorkerError(f"this run opens up to {needed} files at a time, and the limit is {limit} (ulimit -n)")
+        raise WorkerError(
+            f"this run opens up to {needed} files at a time, and the limit is {limit} (ulimit -n): "
+            "raise it, or use fewer --decode-workers"
+        )
 
 
 def _allow_open_files(wanted: int) -> int:
@@ -51,15 +56,15 @@ def _allow_open_files(wanted: int) -> int:
 def start_fork_server() -> None:
     """Begin the import of the decoder's libraries in the background; optional, and returns at once.
 
-    The fork server imports numba and PyAV once (0.2 s), then gives birth to workers in milliseconds, also in place of
-    dead ones; and it forks from a process without threads, which this one has.
+    The fork server imports numba and PyAV once (0.2 s), then starts workers in milliseconds, also in place of dead
+    ones. It has no threads, so that forking is safe; this process has some.
     """
     if START_METHOD != "forkserver":
         return
     _allow_open_files(1024)  # the server has its limit from now on; a usual one
-    multiprocessing.set_forkserver_preload(["saliency_engine.video.decode", "saliency_engine.pipeline.worker"])
-    multiprocessing.resource_tracker.ensure_running()  # which unblocks SIGINT
-    # Ctrl-C reaches every process of the terminal, but the parent decides. A mask holds from the first moment on.
+    multiprocessing.set_forkserver_preload(PRELOADED)
+    multiprocessing.resource_tracker.ensure_running()  # now, because it unblocks SIGINT
+    # Ctrl-C reaches every process of the terminal, but only the parent decides. A mask holds from the first moment on.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         with _short_lived_folder():
@@ -72,11 +77,11 @@ def start_fork_server() -> None:
 
 @contextlib.contextmanager
 def _short_lived_folder() -> Iterator[None]:
-    """Have the fork server's socket in a folder that is gone at once: kill -9 would leave it in TMPDIR.
+    """Have the fork server's socket in a folder that is deleted at once: kill -9 would leave it in TMPDIR.
 
-    Linux reaches a socket that has lost its name through an open handle; and through the folder's handle its path is
-    short, for a socket's must not be longer than 107 bytes. For want of public ones, private parts of multiprocessing
-    are touched (the same in CPython 3.11 to 3.14); elsewhere than on Linux all stays as it is.
+    Linux reaches a socket that has lost its name through an open handle. Named through the folder's handle, the
+    socket's path is short: it must not be longer than 107 bytes. multiprocessing has no public way to do this, so
+    private parts of it are changed (the same in CPython 3.11 to 3.14). Systems other than Linux are left as they are.
     """
     server: Any = multiprocessing.forkserver._forkserver
     settings: Any = multiprocessing.process.current_process()._config  # type: ignore[attr-defined]
@@ -98,7 +103,7 @@ def _short_lived_folder() -> Iterator[None]:
 
 
 def serve(connection: Connection, ring: Ring, spec: DecodeSpec) -> None:
-    """A worker's life: say ``None`` when ready, then decode what comes through the pipe until it closes."""
+    """What a worker does: send ``None`` when ready, then decode what comes through the pipe until that closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, daemon=True).start()
     from saliency_engine.video import decode  # noqa: PLC0415  the parent never needs the decoder's libraries
@@ -122,19 +127,19 @@ def _decode(request: ClipRequest, spec: DecodeSpec, frames: Any) -> DecodedClip 
     except MemoryError:
         sys.exit(OUT_OF_MEMORY)
     except ClipError as error:
-        if _is_for_want_of_memory(error):
+        if _is_out_of_memory(error):
             sys.exit(OUT_OF_MEMORY)
         outcome = error
     try:
-        found = Path(request.path).stat()
+        file = Path(request.path).stat()
     except OSError:
         return outcome
-    if (found.st_size, found.st_mtime_ns) != (request.size, request.mtime_ns):
+    if (file.st_size, file.st_mtime_ns) != (request.size, request.mtime_ns):
         return DecodeError("the file was changed while it was being read; run the same command again")
     return outcome
 
 
-def _is_for_want_of_memory(error: BaseException | None) -> bool:
+def _is_out_of_memory(error: BaseException | None) -> bool:
     while error is not None and not isinstance(error, MemoryError):
         error = error.__cause__
     return error is not None

@@ -27,7 +27,7 @@ _CONTAINERS = (
     "amv,apng,asf,av1,avi,bink,cavsvideo,dirac,dnxhd,dv,evc,flic,gif,gxf,h261,h263,h264,hevc,ivf,lxf,m4v,matroska,"
     "mjpeg,mov,mpegvideo,mxf,nut,nuv,obu,ogg,rm,smk,vc1,vc1test,vivo,vvc,yuv4mpegpipe"
 )
-# Those whose streams show up only while FFmpeg probes: its options reach no decoder that it opens by then, so that it
+# Containers whose streams show up only while FFmpeg probes. It opens decoders then that our options do not reach, so it
 # would decode frames of any size.
 _PROBED = "flv,kux,live_flv,mpeg,mpegts,nsv,roq,swf,wtv"
 _PROBED_PACKETS = 64  # of all streams; it decodes up to 20 frames of H.264, to see how they are reordered
@@ -36,17 +36,18 @@ _GENERATE_PTS = 1  # AVFMT_FLAG_GENPTS, on by default in PyAV: it invents times 
 
 @dataclass(frozen=True)
 class OpenClip:
-    """A clip's video stream, ready to be read from its start. ``fd`` is the file's descriptor."""
+    """A clip's video stream, ready to be read from its start."""
 
     container: InputContainer
     stream: VideoStream
     fd: int
+    """The file's descriptor; its position is the container's."""
     max_pixels: int
     accept_short: bool
 
     def check_packet(self, packet: Packet[VideoStream]) -> None:
-        """Raise ``DecodeError`` where a packet that failed says that its frame is too large."""
-        _check_size(*_size_in(packet), self.max_pixels)
+        """Raise ``DecodeError`` where a packet's own headers give a frame that is too large."""
+        _check_size(*_read_size(packet), self.max_pixels)
 
     def check_frame(self, frame: VideoFrame) -> None:
         """Raise ``DecodeError`` where a frame is too large."""
@@ -68,59 +69,59 @@ def opened(request: ClipRequest, spec: DecodeSpec) -> Iterator[OpenClip]:
             if not isinstance(stream, av.VideoStream) or Disposition.attached_pic in stream.disposition:
                 raise DecodeError("the file holds no video stream")
             if stream.codec_context is None:
-                raise DecodeError("the file's video codec has no decoder here")
-            if not stream.codec_context.width:  # perhaps refused while probing, which does not tell the size
-                position = os.lseek(fd, 0, os.SEEK_CUR)  # the container's, too
+                raise DecodeError("this FFmpeg has no decoder for the file's video codec")
+            if not stream.codec_context.width:  # FFmpeg may have refused the size, and does not say which it was
+                position = os.lseek(fd, 0, os.SEEK_CUR)  # the container's position, too
                 _look_through(fd, spec.max_pixels)
                 os.lseek(fd, position, os.SEEK_SET)
             _check_size(stream.codec_context.width, stream.codec_context.height, spec.max_pixels)
             stream.thread_type = "NONE"
             stream.codec_context.thread_count = 1
-            stream.codec_context.options = _limit(spec.max_pixels)
+            stream.codec_context.options = _ffmpeg_limit(spec.max_pixels)
             yield OpenClip(container, stream, fd, spec.max_pixels, spec.accept_short)
     finally:
         os.close(fd)
 
 
 def _open_container(fd: int, raw: RawFormat | None, max_pixels: int) -> InputContainer:
-    limit = _limit(max_pixels)
+    limit = _ffmpeg_limit(max_pixels)
     if raw is not None:
         _check_raw(raw, os.fstat(fd).st_size, max_pixels)
         size = {"video_size": f"{raw.width}x{raw.height}", "pixel_format": raw.pixel_format}
-        return _demuxer(fd, limit | size, "rawvideo")
+        return _open_demuxer(fd, limit | size, "rawvideo")
     if os.fstat(fd).st_size == 0:
         raise DecodeError("the file is empty")
     try:
         try:
-            return _demuxer(fd, limit | {"format_whitelist": _CONTAINERS})
-        except av.error.ArgumentError:  # not in that list
+            return _open_demuxer(fd, limit | {"format_whitelist": _CONTAINERS})
+        except av.error.ArgumentError:  # a container that is not in that list
             _look_through(fd, max_pixels)
-            return _demuxer(fd, limit | {"format_whitelist": _PROBED})
+            return _open_demuxer(fd, limit | {"format_whitelist": _PROBED})
     except (av.FFmpegError, ValueError) as error:
-        hint = " (no container that is admitted here)" if isinstance(error, av.error.ArgumentError) else ""
+        hint = " (a container that is not read here)" if isinstance(error, av.error.ArgumentError) else ""
         raise DecodeError(f"cannot be opened as video: {explain(error)}{hint}") from error
 
 
-def _demuxer(fd: int, options: dict[str, str], form: str | None = None) -> InputContainer:
+def _open_demuxer(fd: int, options: dict[str, str], form: str | None = None) -> InputContainer:
     os.lseek(fd, 0, os.SEEK_SET)
-    # FFmpeg gets the descriptor, and may use no other protocol: no name that it could misread, no second look at the
-    # path, no other file or host, whatever a demuxer would like to open.
+    # FFmpeg gets the descriptor and may use no other protocol. So it sees no name that it could misread, never looks at
+    # the path again, and opens no other file or host, whatever a demuxer asks for.
     options = {"fd": str(fd), "protocol_whitelist": "fd"} | options
     return av.open("fd:", "r", format=form, options=options, metadata_errors="replace")
 
 
 def _look_through(fd: int, max_pixels: int) -> None:
-    """Refuse frames that are too large by what headers and parsers say, no decoder being admitted."""
-    with _demuxer(fd, {"format_whitelist": f"{_CONTAINERS},{_PROBED}", "codec_whitelist": "none"}) as container:
+    """Raise ``DecodeError`` where headers or parsers give frames that are too large. No decoder is let in."""
+    with _open_demuxer(fd, {"format_whitelist": f"{_CONTAINERS},{_PROBED}", "codec_whitelist": "none"}) as container:
         for stream in container.streams.video:
             if stream.codec_context:
                 _check_size(stream.codec_context.width, stream.codec_context.height, max_pixels)
         for packet in itertools.islice(container.demux(), _PROBED_PACKETS):
-            _check_size(*_size_in(packet), max_pixels)
+            _check_size(*_read_size(packet), max_pixels)
 
 
-def _size_in(packet: Packet[Any]) -> tuple[int, int]:
-    """Width and height in a packet's own headers, by FFmpeg's parser; zeros where it does not tell."""
+def _read_size(packet: Packet[Any]) -> tuple[int, int]:
+    """Width and height in a packet's own headers, by FFmpeg's parser; zeros where they are not there."""
     context = packet.stream.codec_context
     if not isinstance(context, VideoCodecContext) or not packet.size:
         return 0, 0
@@ -132,24 +133,24 @@ def _size_in(packet: Packet[Any]) -> tuple[int, int]:
     return int(parser.width), int(parser.height)
 
 
-def _limit(max_pixels: int) -> dict[str, str]:
-    """FFmpeg's own limit, which holds before it allocates a frame, but counts the margins that codecs add."""
+def _ffmpeg_limit(max_pixels: int) -> dict[str, str]:
+    """FFmpeg's own limit. It acts before a frame is allocated, but counts the margins that codecs add."""
     return {"max_pixels": str(max_pixels + max_pixels // 16 + (1 << 16))}
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
-        raise DecodeError(f"frames of {width}×{height} pixels: more than {max_pixels} are refused (--max-pixels)")
+        raise DecodeError(f"frames of {width}×{height} pixels are refused: --max-pixels allows {max_pixels}")
 
 
 def _check_raw(raw: RawFormat, size: int, max_pixels: int) -> None:
     if raw.width < 1 or raw.height < 1:
-        raise DecodeError(f"{raw.width}×{raw.height} is no frame size")
+        raise DecodeError(f"{raw.width}×{raw.height} is not a frame size; width and height must be at least 1")
     _check_size(raw.width, raw.height, max_pixels)
     frame = frame_bytes(raw)
     if size == 0 or size % frame:
         what = f"{raw.width}×{raw.height} {raw.pixel_format} frames ({frame} bytes each)"
-        raise DecodeError(f"{size} bytes is not a whole number of {what}")
+        raise DecodeError(f"{size} bytes are not a whole number of {what}; are size and pixel format right?")
 
 
 def frame_bytes(raw: RawFormat) -> int:

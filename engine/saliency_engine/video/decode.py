@@ -1,6 +1,6 @@
 """One clip in, K upright R'G'B' frames of the model's size out: what a decode worker runs.
 
-Nothing but ``DecodeError`` comes out of ``decode_clip`` when a clip is at fault, whatever the clip is.
+Whatever is wrong with a clip, ``decode_clip`` raises nothing but ``DecodeError`` for it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,7 @@ from saliency_engine.video.picture import Picture, Scaler
 
 
 def silence() -> None:
-    """Keep FFmpeg's messages away from Python; for a worker's initializer.
-
-    PyAV's logging calls back into Python from FFmpeg's threads, which can deadlock.
-    """
+    """Keep FFmpeg's messages away from Python: PyAV's logging calls back from FFmpeg's threads, which can deadlock."""
     av.logging.set_level(None)
 
 
@@ -60,15 +57,15 @@ def _decode(request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint16]) -> 
     motion: list[float] = []
     damaged: list[int] = []
     previous: Picture | None = None
-    for slot, shown in sampling.select(lambda: opened(request, spec), spec):
+    for place, shown in sampling.select(lambda: opened(request, spec), spec):
         picture = Picture.of(shown.frame, scaler, spec.color)
-        picture.paint(scaler, out[slot])
-        if slot == 0 or previous is None:
+        picture.paint(scaler, out[place])
+        if place == 0 or previous is None:
             motion, damaged = [0.0], []
         else:
-            motion.append(_motion(previous, picture, out[slot - 1], out[slot]))
+            motion.append(_measure_motion(previous, picture, out[place - 1], out[place]))
         if shown.damaged:
-            damaged.append(slot + 1)
+            damaged.append(place + 1)
         previous = picture
     if damaged:
         which = ", ".join(map(str, damaged))
@@ -76,15 +73,13 @@ def _decode(request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint16]) -> 
     return motion
 
 
-def _motion(before: Picture, after: Picture, rgb_before: NDArray[np.uint16], rgb_after: NDArray[np.uint16]) -> float:
+def _measure_motion(
+    before: Picture, after: Picture, rgb_before: NDArray[np.uint16], rgb_after: NDArray[np.uint16]
+) -> float:
     """mean|Y_t − Y_(t−1)| / 255 at the clip's own size, or at the model's where size or format changed."""
-    same = before.layout == after.layout and (before.frame.width, before.frame.height) == (
-        after.frame.width,
-        after.frame.height,
-    )
-    if not same:
+    width, height = after.frame.width, after.frame.height
+    if before.layout != after.layout or (before.frame.width, before.frame.height) != (width, height):
         weights = np.array([0.2126, 0.7152, 0.0722], np.float32)
         return float(np.abs(np.tensordot(weights, rgb_after.astype(np.float32) - rgb_before, 1)).mean() / color.WHITE)
-    width, height = after.frame.width, after.frame.height
     total = color.absolute_difference(before.luma(), after.luma(), width)
     return total / (width * height * 255 << after.layout.depth - 8)

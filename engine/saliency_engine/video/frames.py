@@ -1,4 +1,4 @@
-"""An open clip's packets and frames, in order, and what shows that some are missing or damaged."""
+"""An open clip's packets and frames, in order, and the signs that some of them are missing or damaged."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from av.video.stream import VideoStream
 
 from saliency_engine.errors import DecodeError
 from saliency_engine.video.container import OpenClip, explain
-from saliency_engine.video.truncation import Packets, missing
+from saliency_engine.video.truncation import Packets, find_cut
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A decoded frame. ``damaged``: FFmpeg flagged it as corrupt, or one that it may be built on."""
+    """A decoded frame."""
 
     frame: VideoFrame
     damaged: bool
+    """FFmpeg flagged it as corrupt, or a frame that it may be built on."""
 
     @property
     def pts(self) -> int | None:
@@ -28,17 +29,18 @@ class Shown:
 
 
 def read_packets(clip: OpenClip, sought: bool = False) -> Iterator[Packet[VideoStream]]:
-    """The video stream's packets from here on, and a last empty one that makes the decoder give what it holds.
+    """The video stream's packets from here on, and a last, empty one that makes the decoder give what it still holds.
 
-    ``sought`` says that here is not the start. Raises ``DecodeError`` where the file cannot be read to its end, or ends
-    before it should. With ``clip.accept_short`` it may end anywhere; its last packet is left out if it is incomplete.
+    ``sought`` says that the clip was not opened just now but moved to another place. Raises ``DecodeError`` where the
+    file cannot be read to its end, or ends before it should. With ``clip.accept_short`` it may end anywhere; its last
+    packet is left out if it is incomplete.
     """
     last: Packet[VideoStream] | None = None
     torn = False
     try:
         for count, packet in enumerate(clip.container.demux(clip.stream)):
             if not packet.size and packet.dts is None:
-                _check_end(clip, Packets(count, 0 if sought else _indexed(clip), _end_of(last), torn))
+                _check_end(clip, Packets(count, 0 if sought else _count_indexed(clip), _end_of(last), torn))
                 yield packet
                 return
             if torn and last is not None:
@@ -54,24 +56,24 @@ def _end_of(packet: Packet[VideoStream] | None) -> int | None:
     return None if packet is None or packet.pos is None else packet.pos + packet.size
 
 
-def _indexed(clip: OpenClip) -> int:
-    # Other demuxers list what is no packet, or only what they have met so far.
+def _count_indexed(clip: OpenClip) -> int:
+    # The indexes of other containers list things that are no packets, or only the packets read so far.
     return len(clip.stream.index_entries) if clip.container.format.name.startswith("mov") else 0
 
 
 def _check_end(clip: OpenClip, read: Packets) -> None:
-    if not clip.accept_short and (what := missing(clip.fd, clip.container.format.name, read)):
-        raise DecodeError(f"the file is cut off: {what} (--accept-short takes the frames that are there)")
+    if not clip.accept_short and (cut := find_cut(clip.fd, clip.container.format.name, read)):
+        raise DecodeError(f"the file is cut off: {cut} (--accept-short takes the frames that are there)")
 
 
 def read_frames(clip: OpenClip, key: int | None = None) -> Iterator[Shown]:
-    """Frames from here on, or from the keyframe packet with pts ``key`` on; nothing if that packet is passed by.
+    """Frames from here on, or from the keyframe packet with pts ``key`` on; none if that packet does not come.
 
     Raises ``DecodeError`` saying how many frames came before the decoder gave up.
     """
     count = 0
     started, damaged = key is None, False
-    corrupt: set[int | None] = set()  # times of packets that the demuxer flagged; the decoder does not hand it on
+    corrupt: set[int | None] = set()  # times of packets that the demuxer flagged; the decoder drops the flag
     for packet in read_packets(clip, sought=key is not None):
         if not started:
             if packet.is_keyframe and packet.pts is not None and key is not None and packet.pts > key:
@@ -88,9 +90,9 @@ def read_frames(clip: OpenClip, key: int | None = None) -> Iterator[Shown]:
             if count == 0 and not packet.is_keyframe and packet.size:
                 continue  # a recording cut in the middle of a group of pictures: nothing to decode it from
             # FFmpeg forgets the size that it refuses.
-            unsized = f"a frame of no valid size, or of more than {clip.max_pixels} pixels (--max-pixels)"
+            unsized = f"a frame has no valid size, or more pixels than --max-pixels {clip.max_pixels} allows"
             reason = explain(error) if clip.stream.codec_context.width else unsized
-            raise DecodeError(f"decoder error after {count} frames: {reason}") from error
+            raise DecodeError(f"the decoder failed after {count} frames: {reason}") from error
         count += len(decoded)
         for frame in decoded:
             clip.check_frame(frame)

@@ -1,7 +1,7 @@
 """Which frames of a clip are sampled, and how to reach them without decoding or holding more than needed.
 
-``select`` yields ``(slot, frame)`` pairs. When the clip turns out shorter than assumed (or a seek misses), it
-starts again at slot 0: what was yielded before is void.
+``select`` yields ``(place in the sample, frame)`` pairs. When the clip turns out shorter than assumed, or a seek
+misses, it starts again at place 0, and what was yielded before is void.
 """
 
 from __future__ import annotations
@@ -25,25 +25,24 @@ from saliency_engine.video.frames import Shown, read_frames, read_packets
 Open = Callable[[], AbstractContextManager[OpenClip]]
 Times = NDArray[np.int64]
 Sampled = tuple[int, Shown]
+"""A place in the sample, and the frame for it."""
 
 # A seek costs 0.01 ms (MP4, MKV) to 0.2 ms (TS) and a refill of the decoder's reorder queue: with three B-frames
 # some four frames' decoding. From 0 to 4 the threshold made no difference; at 8 short groups lose a third of the
 # gain (docs/decoding.md).
 SEEK_PAYS = 4
-
-
-# Four hours at 30 frames a second. 4.8 took up to 2.1 s of a busy machine's processor to be refused, 48 hours 6 s and
-# 185 MiB.
+# Four hours at 30 frames a second. To refuse a clip of 4.8 hours took up to 2.1 s of a busy machine's processor, one of
+# 48 hours 6 s and 185 MiB.
 MOST_FRAMES = 4 * 3600 * 30
 
 
 def select(open_clip: Open, spec: DecodeSpec) -> Iterator[Sampled]:
     """The frames that ``spec`` asks for, in order of presentation. Raises ``DecodeError`` with a reason."""
     match spec.sampling:
-        case Head(max_frames=max_frames, frames_per_clip=wanted):
+        case Head(max_frames=max_frames, frames_per_clip=k):
             # Settled at K · step frames: any clip from there up to max_frames is sampled alike.
             count = yield from _by_count(
-                open_clip, max_frames, lambda n: head_indices(n, wanted), lambda n: wanted * max(1, n // wanted)
+                open_clip, max_frames, lambda n: head_indices(n, k), lambda n: k * max(1, n // k)
             )
         case Uniform():
             count = yield from _uniform(open_clip, spec)
@@ -56,9 +55,9 @@ def select(open_clip: Open, spec: DecodeSpec) -> Iterator[Sampled]:
 
 def _uniform(open_clip: Open, spec: DecodeSpec) -> Generator[Sampled, None, int]:
     """Returns how many frames there were to choose from, as far as that is known."""
-    frames_per_clip, timeline = spec.frames_per_clip, _scan(open_clip)
+    frames_per_clip, timeline = spec.frames_per_clip, _read_timeline(open_clip)
     if len(timeline.pts):
-        wanted = timeline.wanted(frames_per_clip)
+        wanted = timeline.choose(frames_per_clip)
         for read in (_by_seeking, _in_order):
             with open_clip() as clip:
                 if (count := (yield from read(clip, timeline, wanted))) is not None:
@@ -71,39 +70,40 @@ def _uniform(open_clip: Open, spec: DecodeSpec) -> Generator[Sampled, None, int]
     return count
 
 
-def head_indices(n: int, slots: int) -> list[int]:
-    """Of ``n`` decoded frames: 0, step, 2·step, … with step = max(1, n // slots), at most ``slots`` of them."""
-    return list(range(0, n, max(1, n // slots)))[:slots]
+def head_indices(n: int, count: int) -> list[int]:
+    """Of ``n`` decoded frames: 0, step, 2·step, … with step = max(1, n // count), at most ``count`` of them."""
+    return list(range(0, n, max(1, n // count)))[:count]
 
 
-def uniform_indices(n: int, slots: int) -> list[int]:
-    """Of ``n`` frames: the middles of ``slots`` equal stretches, ⌊(k + ½)·n / slots⌋, each frame once."""
-    return sorted({(2 * k + 1) * n // (2 * slots) for k in range(slots)}) if n else []
+def uniform_indices(n: int, count: int) -> list[int]:
+    """Of ``n`` frames: the middles of ``count`` equal stretches, ⌊(k + ½)·n / count⌋, each frame once."""
+    return sorted({(2 * k + 1) * n // (2 * count) for k in range(count)}) if n else []
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """What demultiplexing alone tells: distinct presentation times, sorted, and where decoding can start.
-
-    ``pts`` is empty where any packet lacks one. ``end`` is when the last frame's display ends. ``keys`` are the times
-    of the keyframes, sorted, and ``seek_to`` where to seek for each. All int64, in the stream's time base.
-    """
+    """What a clip's packets tell without decoding. All times are int64, in the stream's time base."""
 
     pts: Times
+    """The frames' presentation times, sorted, each once; empty where any packet lacks one."""
     end: int
+    """When the last frame's display ends."""
     keys: Times
+    """The presentation times of the keyframes, sorted."""
     seek_to: Times
+    """For each of ``keys``, the time to seek to."""
     packets: int
+    """How many packets there are."""
 
-    def wanted(self, slots: int) -> list[int]:
-        """The frames shown at t_k = first + (k + ½)/slots · (end − first): the last pts ≤ t_k, each once."""
+    def choose(self, count: int) -> list[int]:
+        """The frames shown at t_k = first + (k + ½)/count · (end − first): the last pts ≤ t_k, each once."""
         first = int(self.pts[0])
-        times = [first + (2 * k + 1) * (self.end - first) // (2 * slots) for k in range(slots)]
+        times = [first + (2 * k + 1) * (self.end - first) // (2 * count) for k in range(count)]
         shown = self.pts[np.searchsorted(self.pts, np.array(times, np.int64), "right") - 1]
         return [int(pts) for pts in np.unique(shown)]
 
 
-def _scan(open_clip: Open) -> Timeline:
+def _read_timeline(open_clip: Open) -> Timeline:
     seen, keys, seek_to = array("q"), array("q"), array("q")  # 8 bytes a frame: clips may have millions
     last: Packet[VideoStream] | None = None
     untimed = 0
@@ -139,7 +139,7 @@ def _scan(open_clip: Open) -> Timeline:
 
 def _refuse_more(frames: int) -> None:
     if frames > MOST_FRAMES:
-        raise DecodeError(f"more than {MOST_FRAMES} frames: too many to sample the whole of (--sampling head)")
+        raise DecodeError(f"more than {MOST_FRAMES} frames are too many for --sampling uniform; use --sampling head")
 
 
 def _by_count(
@@ -148,19 +148,19 @@ def _by_count(
     indices_of: Callable[[int], list[int]],
     enough_of: Callable[[int], int | None],
 ) -> Generator[Sampled, None, int]:
-    """Sample by index as if the clip had ``expected`` frames; once more if that gave the wrong indices.
+    """Sample by index as if the clip had ``expected`` frames, and again if it turns out to have another number.
 
-    ``enough_of`` says after how many frames the indices are settled, None where only the clip's end settles them.
-    Returns how many frames were decoded.
+    ``indices_of`` gives the indices in a clip of n frames. ``enough_of`` gives after how many decoded frames they are
+    settled, or ``None`` where only the clip's end settles them. Returns how many frames were decoded.
     """
     while True:
         indices, enough = indices_of(expected), enough_of(expected)
-        slots = {index: slot for slot, index in enumerate(indices)}
+        places = {index: place for place, index in enumerate(indices)}
         count = 0
         with open_clip() as clip:
             for frame in read_frames(clip):
-                if count in slots:
-                    yield slots[count], frame
+                if count in places:
+                    yield places[count], frame
                 count += 1
                 if count == enough:
                     return count
@@ -173,7 +173,7 @@ def _by_seeking(clip: OpenClip, timeline: Timeline, wanted: list[int]) -> Genera
     """Yield the frame of each wanted time. Returns their number; ``None`` at the first that does not come out sound."""
     frames = read_frames(clip)
     position = -1  # index into timeline.pts of the newest decoded frame
-    for slot, pts in enumerate(wanted):
+    for place, pts in enumerate(wanted):
         # Never a keyframe later than the frame: the frames shown before an open group's keyframe need the
         # group before it, and decoders differ in what they make of them.
         before = int(np.searchsorted(timeline.keys, pts, "right")) - 1
@@ -188,7 +188,7 @@ def _by_seeking(clip: OpenClip, timeline: Timeline, wanted: list[int]) -> Genera
         if frame is None or frame.pts != pts or frame.damaged:
             return None
         position = int(np.searchsorted(timeline.pts, pts))
-        yield slot, frame
+        yield place, frame
     return len(wanted)
 
 
@@ -200,7 +200,7 @@ def _in_order(clip: OpenClip, _: Timeline, wanted: list[int]) -> Generator[Sampl
     """
     shown: Shown | None = None
     yielded: Shown | None = None
-    slot, due = 0, 0
+    place, due = 0, 0
     for frame in read_frames(clip):
         if frame.pts is None or (shown is not None and shown.pts is not None and frame.pts < shown.pts):
             return None
@@ -209,12 +209,12 @@ def _in_order(clip: OpenClip, _: Timeline, wanted: list[int]) -> Generator[Sampl
             due += 1
         chosen = shown or frame
         if due > before and chosen is not yielded:
-            yield slot, chosen
-            slot, yielded = slot + 1, chosen
+            yield place, chosen
+            place, yielded = place + 1, chosen
         if due == len(wanted):
-            return slot
+            return place
         shown = frame
     if shown is not None and shown is not yielded:
-        yield slot, shown
-        slot += 1
-    return slot
+        yield place, shown
+        place += 1
+    return place

@@ -1,7 +1,7 @@
-"""Whether a file ends where its container says: what shows that a clip was cut off.
+"""Whether a file ends where its container says, which shows whether a clip was cut off.
 
-FFmpeg reads a cut file up to the cut and reports a good end. The sizes that containers write down tell the difference;
-those are read here, in place, a few bytes each. A container that writes down no size proves nothing, neither way.
+FFmpeg reads a cut file up to the cut and reports a good end. Containers write down sizes that show the difference. They
+are read here, in place, a few bytes each. Where a container writes down no size, a cut cannot be seen.
 """
 
 from __future__ import annotations
@@ -12,43 +12,42 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Packets:
-    """The packets of a clip's video stream that were read until there were no more.
-
-    ``indexed`` is how many the container's own index lists, 0 where it has none; ``end`` is the last one's last byte
-    in the file plus one, ``None`` where unknown; ``torn`` says that the last one came incomplete.
-    """
+    """What is known of a clip's video packets once all of them were read."""
 
     count: int
     indexed: int
+    """How many the container's own index lists; 0 where it has none."""
     end: int | None
+    """Where the last packet ends in the file, in bytes; ``None`` where that is unknown."""
     torn: bool
+    """The last packet came incomplete."""
 
 
-def missing(fd: int, container: str, packets: Packets) -> str:
-    """Why the file that ``fd`` refers to is known to be cut off; empty where nothing says so.
+def find_cut(fd: int, container: str, packets: Packets) -> str:
+    """What shows that the file of ``fd`` is cut off; empty where nothing does.
 
     ``container`` is FFmpeg's name of the format. The position of ``fd`` is left alone.
     """
     size = os.fstat(fd).st_size
-    told = ""
+    reason = ""
     if container.startswith("mov"):
-        told = _boxes(fd, size)
+        reason = _check_boxes(fd, size)
     elif container.startswith("matroska"):
-        told = _segment(fd, size)
+        reason = _check_segment(fd, size)
     elif container == "avi":
-        told = _movie_list(fd, size)
+        reason = _check_movie_list(fd, size)
     elif container == "mpegts":
-        told = _last_sync(fd, size)
+        reason = _check_last_packet(fd, size)
     elif container == "yuv4mpegpipe" and packets.end is not None and packets.end < size:
-        told = f"{size - packets.end} bytes after its last whole frame"
-    if not told and packets.torn:
-        told = "its last frame is incomplete"
-    if not told and packets.count < packets.indexed:
-        told = f"it holds {packets.count} of the {packets.indexed} frames in its index"
-    return told
+        reason = f"{size - packets.end} bytes after its last whole frame"
+    if not reason and packets.torn:
+        reason = "its last frame is incomplete"
+    if not reason and packets.count < packets.indexed:
+        reason = f"it holds {packets.count} of the {packets.indexed} frames in its index"
+    return reason
 
 
-def _boxes(fd: int, size: int) -> str:
+def _check_boxes(fd: int, size: int) -> str:
     """MP4 and MOV: a chain of boxes, each of which gives its length (ISO/IEC 14496-12 §4.2)."""
     at, fragmented = 0, False
     while at + 8 <= size:
@@ -57,7 +56,7 @@ def _boxes(fd: int, size: int) -> str:
         if length == 1:
             length = int.from_bytes(head[8:16], "big")
         fragmented |= kind == b"moof"
-        if length < 8:  # 0 is a box up to the end of the file; others are none
+        if length < 8:  # 0 is a box up to the end of the file; 2 to 7 cannot be
             return ""
         # A cut in anything else, such as padding or tags at the end, costs no frame.
         if kind in (b"moov", b"moof", b"mdat") and at + length > size:
@@ -66,19 +65,19 @@ def _boxes(fd: int, size: int) -> str:
     return "it ends inside the head of a box" if fragmented and at < size else ""
 
 
-def _segment(fd: int, size: int) -> str:
+def _check_segment(fd: int, size: int) -> str:
     """Matroska and WebM: an EBML header, then one Segment with all the rest (RFC 8794 §4, RFC 9559 §4.5)."""
     head = os.pread(fd, 4096, 0)
-    header, start = _ebml_size(head, 4)
+    header, start = _read_ebml_size(head, 4)
     at = start + (header or 0)
     if head[:4] != b"\x1a\x45\xdf\xa3" or head[at : at + 4] != b"\x18\x53\x80\x67":
         return ""
-    length, start = _ebml_size(head, at + 4)
+    length, start = _read_ebml_size(head, at + 4)
     lacking = 0 if length is None else start + length - size  # None: a live stream, of unknown length
     return f"{lacking} bytes of its segment are missing" if lacking > 0 else ""
 
 
-def _ebml_size(data: bytes, at: int) -> tuple[int | None, int]:
+def _read_ebml_size(data: bytes, at: int) -> tuple[int | None, int]:
     """The variable-length size at ``at`` (``None``: unknown) and where it ends."""
     first = data[at] if at < len(data) else 0
     width = 9 - first.bit_length()
@@ -88,7 +87,7 @@ def _ebml_size(data: bytes, at: int) -> tuple[int | None, int]:
     return (None if value == (1 << 7 * width) - 1 else value), at + width
 
 
-def _movie_list(fd: int, size: int) -> str:
+def _check_movie_list(fd: int, size: int) -> str:
     """AVI: RIFF chunks of chunks; the frames are in the lists named ``movi``."""
     at, inside = 0, False
     while at + 12 <= size:
@@ -108,7 +107,7 @@ def _movie_list(fd: int, size: int) -> str:
     return ""
 
 
-def _last_sync(fd: int, size: int) -> str:
+def _check_last_packet(fd: int, size: int) -> str:
     """MPEG-TS: packets of 188 bytes that begin with 0x47 (ISO/IEC 13818-1 §2.4.3), perhaps 16 bytes more behind each.
 
     A recording may begin anywhere, so only the end is looked at.

@@ -46,8 +46,8 @@ def test_a_disk_that_fills_up_under_the_memo_stops_the_run_and_keeps_the_clips(
     assert run.returncode == 2
     assert told.decode().splitlines() == [
         "frequency_tuned_v1 on CPUExecutionProvider",
-        f"MemoError: {memo}: database or disk is full (SQLITE_FULL); make room, in the folder for temporary files too, "
-        "and run the same command again: finished clips are kept",
+        f"MemoError: {memo}: database or disk is full (SQLITE_FULL); make room there and in the folder for temporary "
+        "files, then run the same command again: finished clips are kept",
     ]
     assert {path.name for path in tmp_path.iterdir() if not path.name.startswith("memo.sqlite")} == {"in.jsonl"}
     finished = len(finished_clips(memo))

@@ -182,7 +182,7 @@ def test_a_damaged_schema_that_is_no_text_is_refused(tmp_path: Path) -> None:
     content = path.read_bytes()
     # SQLite quotes the name of what it cannot parse, byte for byte.
     path.write_bytes(content.replace(b"tableclips", b"tablecl\xf0ps").replace(b"WITHOUT", b"WITHxUT"))
-    with pytest.raises(MemoError, match="schema is damaged; delete it"):
+    with pytest.raises(MemoError, match="schema is damaged; delete the file"):
         Memo(path, CONTEXT)
 
 

@@ -169,7 +169,7 @@ def test_frames_that_are_too_large_are_refused(encode: Encode, name: str) -> Non
     path = encode(name, **settings)
     assert decode(path, max_pixels=width * height)[0].frames == 8  # whatever margins the codec adds
     for way in ("head", "uniform"):
-        with pytest.raises(DecodeError, match=rf"^frames of {width}×{height} pixels: .* refused \(--max-pixels\)$"):
+        with pytest.raises(DecodeError, match=rf"^frames of {width}×{height} pixels are refused: --max-pixels allows"):
             decode(path, max_pixels=width * height - 1, sampling=way)
 
 
@@ -179,7 +179,7 @@ def test_frames_that_grow_too_large_are_refused(encode: Encode, tmp_path: Path) 
     path.write_bytes(b"".join(encode("part.h264", size=size, frames=40).read_bytes() for size in sizes))
     assert decode(path, max_pixels=320 * 240)[0].frames == 8
     for settings in ({"sampling": "uniform"}, {"max_frames": 41, "frame_samples": 41}):
-        with pytest.raises(DecodeError, match=r"^frames of 1280×720 pixels: more than 76800 are refused"):
+        with pytest.raises(DecodeError, match=r"^frames of 1280×720 pixels are refused: --max-pixels allows 76800$"):
             decode(path, max_pixels=320 * 240, **settings)
 
 
@@ -235,11 +235,11 @@ def test_frame_bytes_is_what_ffmpeg_reads(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
-        (RawFormat(640, 480, "yuv420p"), r"12345 bytes is not a whole number of 640×480 yuv420p frames \(460800 bytes"),
+        (RawFormat(640, 480, "yuv420p"), r"12345 bytes are not a whole .* 640×480 yuv420p frames \(460800 bytes"),
         (RawFormat(64, 48, "yuv421p"), "unknown pixel format 'yuv421p'"),
         (RawFormat(64, 48, "cuda"), "pixel format cuda is not supported"),
-        (RawFormat(0, 48, "yuv420p"), "0×48 is no frame size"),
-        (RawFormat(100_000, 50_000, "yuv420p"), f"100000×50000 pixels: more than {MAX_PIXELS} are refused"),
+        (RawFormat(0, 48, "yuv420p"), "0×48 is not a frame size"),
+        (RawFormat(100_000, 50_000, "yuv420p"), f"100000×50000 pixels are refused: --max-pixels allows {MAX_PIXELS}"),
     ],
 )
 def test_raw_video_that_cannot_be_right(tmp_path: Path, raw: RawFormat, reason: str) -> None:
@@ -264,8 +264,8 @@ def test_files_that_are_no_clip(tmp_path: Path, clips: dict[str, Path], encode: 
         file("text.mp4", b"hello\n" * 99): "cannot be opened as video",
         file("cut.mp4", whole[: len(whole) // 2]): "cannot be opened as video",
         file("list.m3u8", b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n" + clip): "cannot be opened as video",
-        file("list.txt", b"ffconcat version 1.0\nfile '" + clip + b"'\n"): "no container that is admitted",
-        file("bomb.gif", bomb + b"\x02\x4c\x01\x00\x3b"): f"16000×16000 pixels: more than {MAX_PIXELS} are refused",
+        file("list.txt", b"ffconcat version 1.0\nfile '" + clip + b"'\n"): "a container that is not read here",
+        file("bomb.gif", bomb + b"\x02\x4c\x01\x00\x3b"): f"16000×16000 .* --max-pixels allows {MAX_PIXELS}",
         tmp_path: "not a regular file",
         tmp_path / "fifo": "not a regular file",
         tmp_path / "absent.mp4": "No such file",
@@ -306,7 +306,7 @@ def test_decoder_error_says_how_far_it_came(encode: Encode, tmp_path: Path, samp
     size = int.from_bytes(content[start - 4 : start], "big")
     content[start + size // 2 : start + size - 8] = b"\xff" * (size - 8 - size // 2)
     path.write_bytes(content)
-    with pytest.raises(DecodeError, match=r"decoder error after [1-9]\d* frames: Invalid data"):
+    with pytest.raises(DecodeError, match=r"the decoder failed after [1-9]\d* frames: Invalid data"):
         decode(path, sampling=sampling, max_frames=40, frame_samples=40)
 
 
