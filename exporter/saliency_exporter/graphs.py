@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from saliency_engine.errors import ModelError
+from saliency_engine.models.entry import read_model
+from saliency_engine.models.graph.inspect import parse_model, read_graph
 from saliency_engine.models.graph.operators import ADMITTED
 
 NEWEST_IR = 10
@@ -62,9 +63,9 @@ def open_parent(path: Path) -> Parent:
     """
     data = read_model(path)
     try:
-        model = onnx.load_from_string(data)
+        model = parse_model(data)
         onnx.checker.check_model(model)
-    except (DecodeError, onnx.checker.ValidationError, ValueError) as error:
+    except (ModelError, onnx.checker.ValidationError, ValueError) as error:
         raise ModelError(f"{path} is not a valid ONNX model: {_shorten(error)}") from error
     takes, gives = read_shapes(model, str(path))
     if len(takes) != 4 or takes[1] != 3 or len(gives) != 4 or gives[1] != 1:
@@ -73,14 +74,6 @@ def open_parent(path: Path) -> Parent:
             "and gives [N, 1, H, W]"
         )
     return Parent(path, data, read_metadata(model).get(MODEL_ID_KEY) or path.stem, takes, gives)
-
-
-def read_model(path: Path) -> bytes:
-    """A model file's bytes. Raises ``ModelError`` when it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"cannot read the model {path}: {error.strerror or error}") from error
 
 
 def read_shapes(model: ModelProto, name: str) -> tuple[list[int | str], list[int | str]]:
@@ -103,8 +96,8 @@ def read_metadata(model: ModelProto) -> dict[str, str]:
 def finish_model(model: ModelProto, properties: Mapping[str, str]) -> bytes:
     """Set the metadata and serialize; the same graph gives the same bytes.
 
-    Raises ``ModelError`` when the graph is not valid, its IR version is newer than ``NEWEST_IR``, or it uses an
-    operator or domain that is not admitted.
+    Raises ``ModelError`` when the graph is not valid, its IR version is newer than ``NEWEST_IR``, or the engine would
+    not load it.
     """
     del model.metadata_props[:]
     helper.set_model_props(model, dict(sorted(properties.items())))
@@ -114,18 +107,16 @@ def finish_model(model: ModelProto, properties: Mapping[str, str]) -> bytes:
         raise ModelError(f"the graph that was made is not valid: {_shorten(error)}") from error
     if model.ir_version > NEWEST_IR:
         raise ModelError(f"the graph has IR version {model.ir_version}; loaders take at most version {NEWEST_IR}")
-    used = {(node.domain, node.op_type) for node in walk_nodes(model.graph)}
-    refused = sorted(
-        operator if domain in _STANDARD_DOMAINS else f"{domain}.{operator}"
-        for domain, operator in used
-        if domain not in _STANDARD_DOMAINS or operator not in ADMITTED
-    )
-    foreign = sorted({entry.domain for entry in model.opset_import} - _STANDARD_DOMAINS)
-    if refused or foreign or model.functions:
-        raise ModelError(
-            f"the graph uses operators that loaders refuse: {', '.join(refused or foreign or ['functions'])}"
-        )
     content: bytes = model.SerializeToString(deterministic=True)
+    try:
+        refused = sorted(read_graph(content).operators - ADMITTED)
+    except ModelError as error:
+        raise ModelError(f"loaders refuse the graph that was made: {error}") from error
+    if refused:
+        raise ModelError(f"the graph uses operators that loaders refuse: {', '.join(refused)}")
+    foreign = sorted({entry.domain for entry in model.opset_import} - _STANDARD_DOMAINS)
+    if foreign:
+        raise ModelError(f"the graph imports operator sets that loaders refuse: {', '.join(foreign)}")
     return content
 
 
@@ -146,16 +137,6 @@ def replace_nodes(model: ModelProto, nodes: list[NodeProto]) -> None:
     copies = [NodeProto.FromString(node.SerializeToString()) for node in nodes]  # ``del`` would empty its own
     del model.graph.node[:]
     model.graph.node.extend(copies)
-
-
-def walk_nodes(graph: GraphProto) -> Iterator[NodeProto]:
-    """Every node, those in the bodies of ``Loop`` and ``If`` too."""
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            bodies = [attribute.g] if attribute.type == AttributeProto.GRAPH else attribute.graphs
-            for body in bodies:
-                yield from walk_nodes(body)
 
 
 def open_session(data: bytes, **options: Any) -> onnxruntime.InferenceSession:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-from onnx import helper
+import pytest
+from onnx import ModelProto, NodeProto, helper
 from tests.exporter.upstream import saliency_export
 from tests.exporter.variants.checks import save_model
+from tests.small_models import miniature
+
+from saliency_engine.errors import ModelError
+from saliency_exporter.graphs import NEWEST_IR, finish_model
 
 
 def test_inputs_that_are_no_model(tmp_path: Path) -> None:
@@ -27,3 +33,37 @@ def test_operators_that_loaders_refuse(tmp_path: Path) -> None:
     parent = save_model(tmp_path / "sine.onnx", nodes, {})
     result = saliency_export("fp16", parent, "--output", tmp_path / "o.onnx")
     assert (result.exit_code, "operators that loaders refuse: Sin" in result.stderr) == (2, True)
+
+
+def add_domain(model: ModelProto) -> None:
+    model.opset_import.append(helper.make_opsetid("com.example", 1))
+
+
+def add_foreign_node(model: ModelProto) -> None:
+    add_domain(model)
+    model.graph.node.append(NodeProto(op_type="Relu", domain="com.example", input=["conv"], output=["more"]))
+
+
+def read_what_is_not_there(model: ModelProto) -> None:
+    model.graph.node[0].input[0] = "absent"
+
+
+def make_newer(model: ModelProto) -> None:
+    model.ir_version = NEWEST_IR + 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (add_domain, "operator sets that loaders refuse: com.example"),
+        (add_foreign_node, "custom domain 'com.example'"),
+        (read_what_is_not_there, "is not valid"),
+        (make_newer, "IR version 11; loaders take at most version 10"),
+    ],
+)
+def test_a_graph_that_may_not_go_out(change: Callable[[ModelProto], None], message: str) -> None:
+    model = miniature()
+    assert finish_model(model, {})
+    change(model)
+    with pytest.raises(ModelError, match=message):
+        finish_model(model, {})

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from saliency_engine.errors import ModelError, OutputError
+from saliency_engine.models.entry import check_id, read_model
 from saliency_engine.report.provenance import file_sha256
 from saliency_engine.storage.atomic import write_together
 from saliency_exporter import manifest as manifests
-from saliency_exporter.graphs import read_model
 from saliency_exporter.u2netp.card import compose_card, compose_license
 from saliency_exporter.u2netp.checkout import check_license, find_notice
 from saliency_exporter.u2netp.export import SCHEMA
@@ -27,7 +26,7 @@ def make_release(model: Path, manifest: Path, checkout: Path, output_dir: Path) 
     the one that it was made under; ``OutputError`` when the folder is not empty or cannot be written.
     """
     document = manifests.read(manifest, SCHEMA)
-    name = _read_id(document)
+    name = check_id(str(document["model_id"]))
     content = _read_content(model, document)
     license_path, notice = _find_license(checkout, document)
     files = {
@@ -40,13 +39,6 @@ def make_release(model: Path, manifest: Path, checkout: Path, output_dir: Path) 
     files["SHA256SUMS"] = "".join(sums).encode()
     _write_folder(files, output_dir)
     return sorted(files)
-
-
-def _read_id(document: dict[str, Any]) -> str:
-    name = str(document["model_id"])
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
-        raise ModelError(f"the manifest's model id {name!r} cannot be a file name: letters, digits, '_', '.', '-' only")
-    return name
 
 
 def _read_content(model: Path, document: dict[str, Any]) -> bytes:

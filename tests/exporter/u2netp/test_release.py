@@ -83,7 +83,7 @@ def test_parts_that_do_not_belong_together(exported: Path, checkout: StandIn, tm
         "model": "is not the manifest's model",
         "licence": "is not the licence that the model was made under",
         "schema": "not a manifest of schema u2netp-mirror-export-manifest-v1",
-        "id": "cannot be a file name",
+        "id": "'../escaped'",
         "folder": "is not empty",
     }[what]
     if what == "model":
