@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from saliency_engine.errors import ModelError, SaliencyError
+from saliency_engine.errors import SaliencyError
 from saliency_engine.report.terminal import printable
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
@@ -33,18 +32,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="saliency-batch")
 def main() -> None:
-    """Build ONNX models for saliency-batch and prove them. Needs pip install 'saliency-batch[export]'."""
-
-
-@contextlib.contextmanager
-def _explain_missing_packages() -> Iterator[None]:
-    """Around imports that need the extra ``export``. Raises ``ModelError`` that says what to install."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name not in {"onnx", "google", "google.protobuf"}:
-            raise
-        raise ModelError("building models needs the onnx package: pip install 'saliency-batch[export]'") from error
+    """Build ONNX models for saliency-batch and prove them. Only u2netp needs pip install 'saliency-batch[export]'."""
 
 
 def _add_model_and_output(command: CommandT) -> CommandT:
@@ -73,9 +61,8 @@ def frequency_tuned_command(output: Path) -> None:
       saliency-export frequency-tuned --output frequency_tuned_v1.onnx
       saliency-batch run --input clips.jsonl --output out.jsonl --model-path frequency_tuned_v1.onnx
     """
-    with _explain_missing_packages():
-        from saliency_exporter import frequency_tuned
     from saliency_engine.storage.atomic import write_together
+    from saliency_exporter import frequency_tuned
 
     content = frequency_tuned.build()
     write_together({output: content})
@@ -101,8 +88,18 @@ def frequency_tuned_command(output: Path) -> None:
 @click.option("--width", type=_SIZE, default=320, show_default=True, help="Input width in pixels.")
 @click.option("--opset", type=click.IntRange(13, 20), default=17, show_default=True, help="ONNX operator set.")
 @click.option("--model-id", default="u2netp_mirror_v1", show_default=True, help="Id to write into the file.")
-@click.option("--upstream-repo", default="https://github.com/xuebinqin/U-2-Net", show_default=True)
-@click.option("--upstream-commit", default="ac7e1c81", show_default=True, help="Commit that a git checkout must be at.")
+@click.option(
+    "--upstream-repo",
+    default="https://github.com/xuebinqin/U-2-Net",
+    show_default=True,
+    help="Repository to name in file and manifest.",
+)
+@click.option(
+    "--upstream-commit",
+    default="ac7e1c81",
+    show_default=True,
+    help="Commit to name there, which a git checkout must be at.",
+)
 @click.option(
     "--strict-load/--no-strict-load",
     default=True,
@@ -121,8 +118,8 @@ def u2netp_command(**options: Any) -> None:
     Example:
       saliency-export u2netp --upstream-dir U-2-Net --checkpoint u2netp.pth --output u2netp_mirror_v1.onnx
     """
-    with _explain_missing_packages():
-        from saliency_exporter.u2netp.export import ExportOptions, export
+    from saliency_exporter.u2netp.export import ExportOptions, export
+
     manifest, remarks = export(ExportOptions(**options))
     for remark in remarks:
         click.echo(f"note: {printable(remark)}", err=True)
@@ -151,8 +148,8 @@ def fix_shape_command(model: Path, output: Path, frames: tuple[str, ...], **shap
       saliency-export fix-shape saliency_student_v2.onnx --output saliency_student_v2_320x320_b8.onnx \\
         --batch 8 --height 320 --width 320
     """
-    with _explain_missing_packages():
-        from saliency_exporter.variants.fix_shape import fix_shape
+    from saliency_exporter.variants.fix_shape import fix_shape
+
     _print_variant(fix_shape(model, output, clips=frames, **shape))
 
 
@@ -169,8 +166,8 @@ def fp16_command(model: Path, output: Path, frames: tuple[str, ...]) -> None:
     Example:
       saliency-export fp16 u2netp_mirror_v1.onnx --output u2netp_mirror_v1_fp16.onnx --frames clip.mp4
     """
-    with _explain_missing_packages():
-        from saliency_exporter.variants.fp16 import fp16
+    from saliency_exporter.variants.fp16 import fp16
+
     _print_variant(fp16(model, output, frames))
 
 
@@ -193,8 +190,8 @@ def int8_command(model: Path, output: Path, calibration: tuple[str, ...]) -> Non
     Example:
       saliency-export int8 saliency_student_v2.onnx --output saliency_student_v2_int8.onnx --calibration clips.jsonl
     """
-    with _explain_missing_packages():
-        from saliency_exporter.variants.int8 import int8
+    from saliency_exporter.variants.int8 import int8
+
     _print_variant(int8(model, output, calibration))
 
 
@@ -211,8 +208,8 @@ def release_command(model: Path, manifest: Path, checkout: Path, output_dir: Pat
       saliency-export release --model u2netp_mirror_v1.onnx --manifest u2netp_mirror_v1.onnx.manifest.json \\
         --checkout U-2-Net --output-dir release
     """
-    with _explain_missing_packages():
-        from saliency_exporter.u2netp.release import make_release
+    from saliency_exporter.u2netp.release import make_release
+
     for name in make_release(model, manifest, checkout, output_dir):
         click.echo(output_dir / name)
 

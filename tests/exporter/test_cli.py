@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import subprocess
 import sys
 from pathlib import Path
@@ -17,11 +18,12 @@ def test_command_says_why_it_cannot_write(tmp_path: Path) -> None:
     assert "does not exist" in result.stderr
 
 
-def test_command_without_onnx_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delitem(sys.modules, "saliency_exporter.frequency_tuned")
-    monkeypatch.delattr("saliency_exporter.frequency_tuned")
-    monkeypatch.setitem(sys.modules, "onnx", None)
-    result = saliency_export("frequency-tuned", "--output", tmp_path / "model.onnx")
+def test_u2netp_without_torch_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def no_version(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", no_version)
+    result = saliency_export("u2netp", "--upstream-dir", tmp_path, "--output", tmp_path / "model.onnx")
     assert result.exit_code == 2
     assert "pip install 'saliency-batch[export]'" in result.stderr
     assert not list(tmp_path.iterdir())
