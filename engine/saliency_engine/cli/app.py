@@ -46,7 +46,7 @@ def run(config_file: str | None, **given: Any) -> None:
 
     After a crash, run the same command again: finished clips are in the memo and are not computed twice.
 
-    Exit status: 0 when every row is ok, 1 when a row failed, 2 when nothing could be done.
+    Exit status: 0 when every row is ok, 1 when a row failed, 2 when the run could not be done.
 
     \b
     Example:

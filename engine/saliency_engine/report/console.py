@@ -112,7 +112,7 @@ def print_summary(audit: dict[str, Any]) -> None:
         *((f"  {stage}", _describe_stage(busy)) for stage, busy in audit["stages"].items()),
     ]
     if rows["rejected"]:
-        lines.insert(1, ("  rejected", f"{rows['rejected']} lines, kept in {audit['rejects']}"))
+        lines.insert(1, ("  rejected", f"{rows['rejected']} lines: {audit['rejects']}"))
     for line in lines:
         table.add_row(*map(_as_text, line))
     Console(stderr=True).print(table)

@@ -150,9 +150,9 @@ def test_clips_come_from_files_folders_and_tables_once_each(tmp_path: Path, enco
     rows = [{"file": "x.yuv", "width": 64, "height": 48}, {"file": str(clip), "saliency_mean": 0.1}]
     write_rows(tmp_path / "t.jsonl", rows)
     config = RunConfig(model="frequency_tuned_v1", path_column="file", overwrite=True)
-    found = bench_clips.find([str(tmp_path), str(tmp_path / "t.jsonl"), str(clip)], config)
+    named = bench_clips.find([str(tmp_path), str(tmp_path / "t.jsonl"), str(clip)], config)
     folder = [ClipReference(str(tmp_path / name)) for name in ("b.mov", "deep/c.MP4")]
-    assert found == [*folder, ClipReference("x.yuv", 64, 48), ClipReference(str(clip))]
+    assert named == [*folder, ClipReference("x.yuv", 64, 48), ClipReference(str(clip))]
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"no clips in .*\.mp4"):
         bench_clips.find([str(tmp_path / "empty")], config)
@@ -189,10 +189,10 @@ def test_a_killed_benchmark_leaves_no_process_behind(tmp_path: Path) -> None:
 
 def _within(seconds: float, condition: Any) -> Any:
     deadline = time.monotonic() + seconds
-    while not (found := condition()):
+    while not (value := condition()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    return found
+    return value
 
 
 # What is tried, what agrees, what is recommended
