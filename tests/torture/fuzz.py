@@ -246,7 +246,7 @@ def manifest(data: bytes) -> str:
     with tempfile.TemporaryDirectory(dir=scratch()) as folder:
         path = Path(folder) / "manifest.json"
         path.write_bytes(data)
-        for read in (lambda: install._manifest(path, "a" * 64), lambda: exported.read(path, "x")):
+        for read in (lambda: install._read_manifest(path, "a" * 64), lambda: exported.read(path, "x")):
             try:
                 read()
             except SaliencyError:

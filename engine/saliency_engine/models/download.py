@@ -6,7 +6,6 @@ import fcntl
 import http.client
 import os
 import re
-import shutil
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -23,12 +22,12 @@ _TIMEOUT = 60.0
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def bring(base: str, name: str, target: Path, limit: int) -> bool:
+def bring_file(base: str, name: str, target: Path, limit: int) -> bool:
     """Put ``base``'s file ``name`` at ``target``; ``False``: it has none. ``base``: folder, ``file:`` or ``https:``.
 
-    A ``target`` that is there already is kept. ``target.partial`` is gone on with where a download broke off. Plain
-    ``http:`` is for this machine alone. Raises ``FetchError`` when the file is larger than ``limit`` bytes, breaks
-    off, or cannot be read or written.
+    A ``target`` that is there already is kept. A download that broke off has left ``target.partial``, and goes on from
+    there. Plain ``http:`` is for this machine alone. Raises ``FetchError`` when the file has more than ``limit`` bytes,
+    breaks off, or cannot be read or written.
     """
     if target.is_file():
         return True
@@ -36,81 +35,81 @@ def bring(base: str, name: str, target: Path, limit: int) -> bool:
     try:
         url = urllib.parse.urlsplit(base)
         if url.scheme in {"http", "https"}:
-            found = _download(f"{base.rstrip('/')}/{urllib.parse.quote(name)}", partial, limit)
+            exists = _download(f"{base.rstrip('/')}/{urllib.parse.quote(name)}", partial, limit)
         elif url.scheme == "file" and url.netloc in {"", "localhost"}:
-            found = _copy(Path(urllib.request.url2pathname(url.path)) / name, partial, limit)
+            exists = _copy_file(Path(urllib.request.url2pathname(url.path)) / name, partial, limit)
         elif url.scheme and not Path(base).is_dir():
             raise FetchError(f"cannot fetch from {base}: give an https: or file: URL, or a folder")
         else:
-            found = _copy(Path(base) / name, partial, limit)
-        if found:
+            exists = _copy_file(Path(base) / name, partial, limit)
+        if exists:
             partial.replace(target)
     except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: what is no URL at all
         raise FetchError(f"cannot fetch {name} from {base}: {getattr(error, 'strerror', None) or error}") from error
-    return found
+    return exists
 
 
-def _copy(source: Path, partial: Path, limit: int) -> bool:
+def _copy_file(source: Path, partial: Path, limit: int) -> bool:
     if not source.is_file():
         return False
     with source.open("rb") as file, partial.open("wb") as out:
-        _pour(file, out, limit, source.name)
+        _copy_stream(file, out, limit, source.name)
     return True
 
 
 def _download(url: str, partial: Path, limit: int) -> bool:
     have = partial.stat().st_size if partial.is_file() else 0
     try:
-        response = _open(url, have)
+        response = _open_url(url, have)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code in {404, 410}:
             return False
         if error.code != 416 or not have:
-            raise FetchError(f"cannot fetch {url}: the server says {error.code} {error.reason}") from error
+            raise FetchError(f"cannot fetch {url}: the server answered {error.code} {error.reason}") from error
         partial.unlink()  # the server has no more than we have: another file, so from the start
         return _download(url, partial, limit)
     except urllib.error.URLError as error:
         raise FetchError(f"cannot fetch {url}: {error.reason}") from error
     with response:
-        start, total = _extent(response, have)
+        start, total = _read_extent(response, have)
         if total is not None and total > limit:
-            raise FetchError(f"{url} has {total} bytes; no more than {limit} are taken")
+            raise FetchError(f"{url} has {total} bytes, more than the {limit} that are allowed")
         with partial.open("ab" if start else "wb") as out:
             out.truncate(start)
             try:
-                _pour(response, out, limit, url, start)
+                _copy_stream(response, out, limit, url, start)
             except (OSError, http.client.HTTPException) as error:
-                raise FetchError(_broken(url, out.tell(), total)) from error
+                raise FetchError(_describe_break(url, out.tell(), total)) from error
             if total is not None and out.tell() < total:
-                raise FetchError(_broken(url, out.tell(), total))
+                raise FetchError(_describe_break(url, out.tell(), total))
     return True
 
 
-def _extent(response: Any, have: int) -> tuple[int, int | None]:
+def _read_extent(response: Any, have: int) -> tuple[int, int | None]:
     """Where the body belongs in the file, and the file's length where the server says it."""
     if response.status == 206:
-        told = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
-        if told is None or int(told[1]) != have:
+        extent = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
+        if extent is None or int(extent[1]) != have:
             raise FetchError(f"{response.url}: the server sent another part than the one asked for; try again")
-        return have, int(told[2])
+        return have, int(extent[2])
     length = response.headers.get("Content-Length", "")
     return 0, int(length) if length.isdigit() else None
 
 
-def _pour(source: IO[bytes], out: BinaryIO, limit: int, name: str, have: int = 0) -> None:
+def _copy_stream(source: IO[bytes], out: BinaryIO, limit: int, name: str, have: int = 0) -> None:
     """Copy to the end and onto the disk. Raises ``FetchError`` beyond ``limit``; what was written is then emptied."""
     while chunk := source.read(min(_CHUNK, limit - have + 1)):
         have += len(chunk)
         if have > limit:
             out.truncate(0)
-            raise FetchError(f"{name} is larger than the {limit} bytes that are taken")
+            raise FetchError(f"{name} is larger than the {limit} bytes that are allowed")
         out.write(chunk)
     out.flush()
     os.fsync(out.fileno())
 
 
-def _broken(url: str, have: int, total: int | None) -> str:
+def _describe_break(url: str, have: int, total: int | None) -> str:
     return f"{url} broke off after {have} of {total or 'unknown'} bytes; run the same command again to go on from there"
 
 
@@ -120,23 +119,23 @@ class _SameKind(urllib.request.HTTPRedirectHandler):
     def redirect_request(  # noqa: PLR0917  the base class's
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
     ) -> urllib.request.Request | None:
-        _check(newurl)
+        _check_url(newurl)
         if urllib.parse.urlsplit(newurl).scheme != urllib.parse.urlsplit(req.full_url).scheme:
-            raise FetchError(f"{req.full_url} leads to {newurl}: a redirect may not change the scheme")
+            raise FetchError(f"{req.full_url} redirects to {newurl}: a redirect may not change the scheme")
         return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
 
 
-def _open(url: str, have: int) -> Any:
+def _open_url(url: str, have: int) -> Any:
     headers = {"User-Agent": "saliency-batch", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
     handlers: list[Any] = [_SameKind]
-    if _check(url):
+    if _check_url(url):
         handlers.append(urllib.request.ProxyHandler({}))  # this machine is not reached through a proxy
     return urllib.request.build_opener(*handlers).open(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT)
 
 
-def _check(url: str) -> bool:
+def _check_url(url: str) -> bool:
     """Whether ``url`` is this machine. Raises ``FetchError`` when it is another one without TLS."""
     parts = urllib.parse.urlsplit(url)
     local = parts.hostname in _LOOPBACK
@@ -146,8 +145,8 @@ def _check(url: str) -> bool:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Make ``folder`` and have it for oneself. Raises ``FetchError`` while another process has it."""
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Make ``folder``, and keep other processes from bringing files into it. Raises ``FetchError`` while one does."""
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -157,8 +156,3 @@ def alone(folder: Path) -> Iterator[None]:
         raise FetchError(f"another fetch is bringing files into {folder}: wait for it to end") from None
     finally:
         os.close(handle)
-
-
-def discard(folder: Path) -> None:
-    """Remove what was brought into ``folder``."""
-    shutil.rmtree(folder, ignore_errors=True)

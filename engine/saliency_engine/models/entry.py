@@ -22,43 +22,45 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Evidence:
-    """Why a model's bytes are believed to be the right ones.
-
-    ``how``: a ``signature`` by ``identity`` under ``issuer``, a ``sha256`` that the user gave, or the ``registry`` of
-    this package.
-    """
+    """Why a model's bytes are believed to be the right ones."""
 
     how: Literal["signature", "sha256", "registry"]
+    """A signature, a sha256 that the user gave, or the registry of this package."""
     identity: str = ""
+    """Whose the signature is; empty for other evidence."""
     issuer: str = ""
+    """Who confirmed the signer's identity; empty for other evidence."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of a model. Raises ``ModelError`` when a field is not what it must be.
-
-    ``sha256``: lower-case hex, empty where the bytes are not known. ``input_size``: ``WIDTHxHEIGHT`` in pixels, or
-    ``free``. ``variant_of``: id of the float32 model it was made of, or empty. ``evidence``: how an installed model was
-    verified. ``folder``: where an installed model's files are.
-    """
+    """What is known of a model. Raises ``ModelError`` when a field is not what it must be."""
 
     id: str
     sha256: str
+    """Of the ONNX file, in lower-case hex; empty where the bytes are not known."""
     licence: str
+    """Its SPDX name, or where its text is."""
     input_size: str
+    """``WIDTHxHEIGHT`` in pixels, or ``free``."""
     preprocessing: str
     source: str
+    """Where the file comes from."""
     variant_of: str
+    """Id of the float32 model that it was made of, or empty."""
     evidence: Evidence | None = None
+    """How an installed model was verified."""
     folder: Path | None = None
+    """Where an installed model's files are."""
 
     def __post_init__(self) -> None:
         check_id(self.id)
         if self.sha256 and not _SHA256.fullmatch(self.sha256):
-            raise ModelError(f"the entry of {self.id} has the sha256 {self.sha256!r}, which is none")
+            raise ModelError(f"the entry of {self.id} has the sha256 {self.sha256!r}, which is not 64 hex digits")
         if self.preprocessing != PREPROCESSING:
             raise ModelError(
-                f"the entry of {self.id} asks for the preprocessing {self.preprocessing!r}; known: {PREPROCESSING}"
+                f"the entry of {self.id} asks for the preprocessing {self.preprocessing!r}, but only "
+                f"{PREPROCESSING!r} exists"
             )
 
     @property
@@ -80,17 +82,17 @@ class Entry:
             return str(path), read_model(path)
         if self.state == "not installed":
             raise ModelError(
-                f"the model {self.id} is known but not installed (it comes from {self.source}): see saliency-batch "
-                "models fetch --help and install --help, or give its file with --model-path"
+                f"the model {self.id} is known but not installed; it comes from {self.source}. Install it with "
+                "saliency-batch models fetch or install, or give its file with --model-path"
             )
         return f"built-in:{self.id}", asset(f"{self.id}.onnx").read_bytes()
 
     def as_json(self) -> dict[str, Any]:
         """The entry as ``entry.json`` holds it."""
-        told: dict[str, Any] = {name.name: getattr(self, name.name) or None for name in dataclasses.fields(self)}
-        del told["folder"], told["evidence"]
-        told["verified"] = evidence_json(self.evidence)
-        return told
+        document: dict[str, Any] = {one.name: getattr(self, one.name) or None for one in dataclasses.fields(self)}
+        del document["folder"], document["evidence"]
+        document["verified"] = evidence_json(self.evidence)
+        return document
 
 
 def evidence_json(evidence: Evidence | None) -> dict[str, str] | None:
@@ -112,19 +114,20 @@ def check_id(model_id: str) -> str:
     """``model_id``, when it can name a folder. Raises ``ModelError`` otherwise."""
     if not _ID.fullmatch(model_id):
         raise ModelError(
-            f"{model_id!r} is no model id: up to 100 letters, digits, '.', '_' and '-', the first a letter or digit"
+            f"{model_id!r} cannot be a model's id: an id has up to 100 letters, digits, '.', '_' and '-', and begins "
+            "with a letter or digit"
         )
     return model_id
 
 
-def from_json(told: Any) -> Entry:
+def read_entry(document: Any) -> Entry:
     """The entry that ``as_json`` gave. Raises ``ModelError`` or ``TypeError`` for anything else."""
-    if not isinstance(told, dict):
-        raise ModelError("it is not an object")
-    texts: dict[str, Any] = {name: value or "" for name, value in told.items() if name != "verified"}
+    if not isinstance(document, dict):
+        raise ModelError("it is not a JSON object")
+    texts: dict[str, Any] = {name: value or "" for name, value in document.items() if name != "verified"}
     if not all(isinstance(value, str) for value in texts.values()):
-        raise ModelError("its values must be texts")
-    verified = told.get("verified")
+        raise ModelError("each of its values must be text or null")
+    verified = document.get("verified")
     return Entry(**texts, evidence=Evidence(**verified) if verified else None)
 
 

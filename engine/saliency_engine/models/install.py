@@ -1,15 +1,16 @@
-"""The chain of custody: bring a released model, verify it, install it. Nothing of a model runs here."""
+"""A released model is brought, verified and installed. Nothing of a model runs here."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from saliency_engine.errors import ConfigError, FetchError, ModelError
-from saliency_engine.models import registry, store
-from saliency_engine.models.download import alone, bring, discard
+from saliency_engine.models import registry
+from saliency_engine.models.download import bring_file, lock_folder
 from saliency_engine.models.entry import (
     BUNDLE_FILE,
     LICENCE_FILE,
@@ -30,12 +31,14 @@ _MODEL_LIMIT, _TEXT_LIMIT = 1 << 28, 1 << 20  # the released model has 4.7 MB
 
 @dataclass(frozen=True)
 class Checked:
-    """A model's bytes, and what speaks for them; ``signer`` where a signature does."""
+    """A model's bytes, verified."""
 
     data: bytes
     sha256: str
+    """Of ``data``, in lower-case hex."""
     evidence: Evidence
     signer: Signer | None
+    """Who signed the bytes, where a signature was given."""
 
 
 def verify(model: str, bundle: Path | None, sha256: str, expected: Expected) -> Checked:
@@ -46,14 +49,17 @@ def verify(model: str, bundle: Path | None, sha256: str, expected: Expected) -> 
     """
     path = Path(model)
     if path.is_file() or path.suffix == ".onnx":
-        return _check(str(path), read_model(path), bundle, sha256, expected)
+        return _check_bytes(str(path), read_model(path), bundle, sha256, expected)
     entry = registry.find(model)
     source, data = entry.data()
     if hashlib.sha256(data).hexdigest() != entry.sha256:
-        raise ModelError(f"{source} was changed after it was installed: its entry has the sha256 {entry.sha256}")
+        raise ModelError(
+            f"{source} was changed after it was installed, when it had the sha256 {entry.sha256}: remove its folder "
+            "and install the model again"
+        )
     if bundle is None and entry.folder is not None and (entry.folder / BUNDLE_FILE).is_file():
         bundle = entry.folder / BUNDLE_FILE
-    return _check(source, data, bundle, sha256 or entry.sha256, expected, before=entry.vouched_by)
+    return _check_bytes(source, data, bundle, sha256 or entry.sha256, expected, before=entry.vouched_by)
 
 
 def install(
@@ -72,23 +78,23 @@ def install(
     Raises as ``verify``, and ``ModelError`` when the graph may not run here, says that it is another model than
     ``model_id``, or is not the manifest's; ``OutputError`` when the folder cannot be written.
     """
-    checked = _check(str(model), read_model(model), bundle, sha256, expected)
+    checked = _check_bytes(str(model), read_model(model), bundle, sha256, expected)
     try:
         graph = read_graph(checked.data)
         if graph.fault:
             raise ModelError(graph.fault)
     except ModelError as error:
         raise ModelError(f"the model {model} is refused: {error}") from error
-    files = {MODEL_FILE: checked.data, LICENCE_FILE: _text(licence)}
+    files = {MODEL_FILE: checked.data, LICENCE_FILE: _read_text(licence)}
     if bundle is not None:
-        files[BUNDLE_FILE] = _text(bundle)
+        files[BUNDLE_FILE] = _read_text(bundle)
     if manifest is not None:
-        files[MANIFEST_FILE] = _manifest(manifest, checked.sha256)
+        files[MANIFEST_FILE] = _read_manifest(manifest, checked.sha256)
     own = graph.metadata.get("lusoris.model_id", "")
     if model_id and own and own != model_id:
-        raise ModelError(f"{model} says that it is {own}; it cannot be installed as {model_id}")
-    entry = _entry(model_id or own or model.stem, graph, checked, source or f"file {model.name}")
-    folder = store.place(entry, files)
+        raise ModelError(f"{model} is the model {own} by its metadata: it cannot be installed as {model_id}")
+    entry = _make_entry(model_id or own or model.stem, graph, checked, source or f"file {model.name}")
+    folder = registry.place_model(entry, files)
     return replace(entry, folder=folder), checked
 
 
@@ -100,12 +106,12 @@ def fetch(model_id: str, base: str, *, sha256: str, expected: Expected) -> tuple
     ``FetchError``, also while another fetch is under way, and as ``install``.
     """
     check_id(model_id)
-    base = base or _released(model_id)
-    downloads = store.model_folder() / ".downloads"
-    with alone(downloads):
+    base = base or _find_release(model_id)
+    downloads = registry.make_home() / ".downloads"
+    with lock_folder(downloads):
         folder = downloads / model_id
         folder.mkdir(exist_ok=True)
-        told = _bring_all(model_id, base, folder)
+        has_manifest = _bring_release(model_id, base, folder)
         try:
             return install(
                 folder / f"{model_id}.onnx",
@@ -113,48 +119,50 @@ def fetch(model_id: str, base: str, *, sha256: str, expected: Expected) -> tuple
                 bundle=folder / f"{model_id}.onnx.bundle",
                 sha256=sha256,
                 expected=expected,
-                manifest=folder / f"{model_id}.manifest.json" if told else None,
+                manifest=folder / f"{model_id}.manifest.json" if has_manifest else None,
                 model_id=model_id,
                 source=f"{base.rstrip('/')}/{model_id}.onnx",
             )
         finally:
-            discard(folder)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _bring_all(model_id: str, base: str, folder: Path) -> bool:
+def _bring_release(model_id: str, base: str, folder: Path) -> bool:
     """A release's files into ``folder``; returns whether its manifest is there, which older releases do not have."""
     onnx = f"{model_id}.onnx"
     for name, limit in ((onnx, _MODEL_LIMIT), (f"{onnx}.bundle", _TEXT_LIMIT), (LICENCE_ASSET, _TEXT_LIMIT)):
-        if not bring(base, name, folder / name, limit):
-            raise FetchError(f"{base} has no {name}: the release may not be out; saliency-export u2netp makes a model")
+        if not bring_file(base, name, folder / name, limit):
+            raise FetchError(
+                f"{base} has no {name}: the release may not be out yet. saliency-export u2netp makes the model as well"
+            )
     manifest = f"{model_id}.manifest.json"
-    return bring(base, manifest, folder / manifest, _TEXT_LIMIT)
+    return bring_file(base, manifest, folder / manifest, _TEXT_LIMIT)
 
 
-def _released(model_id: str) -> str:
+def _find_release(model_id: str) -> str:
     for entry in registry.shipped():
         if entry.id == model_id and "/releases/download/" in entry.source:
             return entry.source
-    raise ConfigError(f"nobody is known to release {model_id}: say where it is with --from URL or --from FOLDER")
+    raise ConfigError(f"no release of {model_id} is known: give its place with --from URL or --from FOLDER")
 
 
-def _check(
+def _check_bytes(
     source: str, data: bytes, bundle: Path | None, sha256: str, expected: Expected, *, before: Evidence | None = None
 ) -> Checked:
-    """Everything there is to check against; ``before`` is what was known of these bytes already."""
-    found = hashlib.sha256(data).hexdigest()
-    if sha256 and found != sha256.lower():
-        raise ModelError(f"{source} has the sha256 {found}, not {sha256.lower()}: it is not the model you meant")
-    signer = verify_signature(data, _text(bundle), expected) if bundle is not None else None
+    """Check ``data`` against everything that is given; ``before`` is what was known of these bytes already."""
+    actual = hashlib.sha256(data).hexdigest()
+    if sha256 and actual != sha256.lower():
+        raise ModelError(f"{source} has the sha256 {actual}, not {sha256.lower()}: it is not the model you meant")
+    signer = verify_signature(data, _read_text(bundle), expected) if bundle is not None else None
     if signer is not None:
-        return Checked(data, found, Evidence("signature", signer.identity, signer.issuer), signer)
-    known = before or next((Evidence("registry") for entry in registry.shipped() if entry.sha256 == found), None)
+        return Checked(data, actual, Evidence("signature", signer.identity, signer.issuer), signer)
+    known = before or next((Evidence("registry") for entry in registry.shipped() if entry.sha256 == actual), None)
     if known is None and not sha256:
-        raise ConfigError(f"nothing to verify {source} against: give its signature with --bundle, or --sha256")
-    return Checked(data, found, known or Evidence("sha256"), None)
+        raise ConfigError(f"there is nothing to verify {source} against: give its signature with --bundle, or --sha256")
+    return Checked(data, actual, known or Evidence("sha256"), None)
 
 
-def _entry(model_id: str, graph: Graph, checked: Checked, source: str) -> Entry:
+def _make_entry(model_id: str, graph: Graph, checked: Checked, source: str) -> Entry:
     parent = graph.metadata.get("lusoris.parent_model_id", "")
     shipped = {entry.id: entry for entry in registry.shipped()}
     known = shipped.get(model_id) or shipped.get(parent)
@@ -174,21 +182,21 @@ def _entry(model_id: str, graph: Graph, checked: Checked, source: str) -> Entry:
     )
 
 
-def _manifest(path: Path, sha256: str) -> bytes:
-    content = _text(path)
+def _read_manifest(path: Path, sha256: str) -> bytes:
+    content = _read_text(path)
     try:
-        told = json.loads(content)["outputs"]["onnx_sha256"]
+        named = json.loads(content)["outputs"]["onnx_sha256"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ModelError(f"{path} is no manifest of a model: it has no outputs.onnx_sha256") from error
-    if told != sha256:
-        raise ModelError(f"{path} is the manifest of another model: it says {told}, the model has the sha256 {sha256}")
+        raise ModelError(f"{path} is not the manifest of a model: it has no outputs.onnx_sha256") from error
+    if named != sha256:
+        raise ModelError(f"{path} belongs to another model: it names the sha256 {named}, but the model has {sha256}")
     return content
 
 
-def _text(path: Path) -> bytes:
+def _read_text(path: Path) -> bytes:
     try:
         if path.stat().st_size > _TEXT_LIMIT:
-            raise ModelError(f"{path} is larger than the {_TEXT_LIMIT} bytes that are taken")
+            raise ModelError(f"{path} is larger than the {_TEXT_LIMIT} bytes that are allowed")
         return path.read_bytes()
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror or error}") from error

@@ -1,6 +1,7 @@
 """The one place that turns a model's name or path into bytes to run.
 
-The file is read once; what is hashed, verified and walked is what is loaded. The rules: docs/models.md.
+The file is read once: the bytes that are hashed, verified and looked through are those that are loaded. The rules:
+docs/models.md.
 """
 
 from __future__ import annotations
@@ -19,19 +20,21 @@ from saliency_engine.models.graph.inspect import check_operators, read_graph
 
 @dataclass(frozen=True)
 class Model:
-    """A model's bytes with the id written into the rows and the lower-case hex sha256 of exactly these bytes.
-
-    ``evidence`` says why they are believed to be the right ones, ``None`` that nothing does; ``entry`` is the registry
-    entry they are those of. ``fault`` is why every clip fails with it, empty for a sound model.
-    """
+    """A model's bytes, and what is known of exactly these."""
 
     model_id: str
+    """The id that is written into the rows."""
     source: str
+    """The file that the bytes are from, or ``built-in:`` and the id."""
     sha256: str
+    """Of ``data``, in lower-case hex."""
     data: bytes
     evidence: Evidence | None = None
+    """Why the bytes are believed to be the right ones; ``None``: nothing says so."""
     entry: Entry | None = None
+    """The registry entry of these bytes."""
     fault: str = ""
+    """Why every clip fails with this model; empty for a sound one."""
 
     def as_json(self) -> dict[str, Any]:
         """The audit's part about the model."""
@@ -44,24 +47,26 @@ def load_model(config: RunConfig) -> Model:
     """Read, check and return the model that ``config`` names.
 
     Raises ``ModelError`` when there is none, it cannot be read, its bytes are not those of the registry entry or of
-    ``--model-sha256``, nothing vouches for them under ``--require-verified``, or its graph holds what may not run.
+    ``--model-sha256``, nothing verifies them under ``--require-verified``, or its graph holds what may not run.
     """
     named = registry.find(config.model) if config.model else None
     path = Path(config.model_path)
     source, data = named.data() if named else (str(path), read_model(path))
     model_id = config.model_id or (named.id if named else path.stem)
     sha256 = hashlib.sha256(data).hexdigest()
-    entry = named or _entry_of(model_id, sha256)
+    entry = named or _find_entry(model_id, sha256)
     if entry is not None and entry.sha256 != sha256:
-        raise ModelError(_other_bytes(source, sha256, entry, installed=named is not None))
+        raise ModelError(_describe_mismatch(source, sha256, entry, installed=named is not None))
     given = config.model_sha256.lower()
     if given and given != sha256:
-        raise ModelError(f"{source} has the sha256 {sha256}, not {given} (--model-sha256): not the model you meant")
+        raise ModelError(
+            f"{source} has the sha256 {sha256}, not {given} (--model-sha256): it is not the model you meant"
+        )
     evidence = (entry.vouched_by if entry else None) or (Evidence("sha256") if given else None)
     if evidence is None and config.require_verified:
         raise ModelError(
-            f"{source} is not verified (--require-verified): no registry entry and no --model-sha256 vouches for its "
-            f"sha256 {sha256}"
+            f"{source} is not verified, so --require-verified refuses it: no registry entry has its sha256. If you "
+            f"trust this file, say so with --model-sha256 {sha256}"
         )
     try:
         graph = read_graph(data)
@@ -73,7 +78,7 @@ def load_model(config: RunConfig) -> Model:
     return Model(model_id, source, sha256, data, evidence, entry, graph.fault)
 
 
-def _entry_of(model_id: str, sha256: str) -> Entry | None:
+def _find_entry(model_id: str, sha256: str) -> Entry | None:
     """For a file: the entry whose id its rows would bear, if its bytes are known, else the one of the same bytes."""
     known, _ = registry.entries()
     named = known.get(model_id)
@@ -82,8 +87,8 @@ def _entry_of(model_id: str, sha256: str) -> Entry | None:
     return next((entry for entry in known.values() if entry.sha256 == sha256), None)
 
 
-def _other_bytes(source: str, sha256: str, entry: Entry, *, installed: bool) -> str:
-    told = f"{source} has the sha256 {sha256}, but the registry's {entry.id} is {entry.sha256}: "
+def _describe_mismatch(source: str, sha256: str, entry: Entry, *, installed: bool) -> str:
+    mismatch = f"{source} has the sha256 {sha256}, but the registry's {entry.id} is {entry.sha256}: "
     if installed:
-        return told + "the file was changed after it was installed; remove its folder and install the model again"
-    return told + "rows of the two must not bear one id; give this one another with --model-id"
+        return mismatch + "the file was changed after it was installed; remove its folder and install the model again"
+    return mismatch + "two models must not share an id in the rows; give this one another with --model-id"

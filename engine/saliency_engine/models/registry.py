@@ -1,7 +1,7 @@
 """The models this machine knows by id: those the package knows, and those installed in the user's model folder.
 
 A model folder holds one folder per model: ``model.onnx``, ``entry.json``, the licence's text, and the manifest and
-the signature where there were any. The format: docs/models.md.
+the signature where there were any. Folders whose names begin with a dot are no models. The format: docs/models.md.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
-from saliency_engine.errors import ModelError
-from saliency_engine.models.entry import ENTRY_FILE, Entry, asset, from_json
+from saliency_engine.errors import ModelError, OutputError
+from saliency_engine.models.entry import ENTRY_FILE, Entry, asset, read_entry
+from saliency_engine.storage.atomic import write_folder
 
 
 def home() -> Path | None:
@@ -32,24 +34,36 @@ def home() -> Path | None:
     return data / "saliency-batch" / "models"
 
 
+def make_home() -> Path:
+    """The user's model folder, made where it is not there. Raises ``OutputError``, also when the user has no home."""
+    folder = home()
+    if folder is None:
+        raise OutputError("there is no folder for models, because HOME is not set: set SALIENCY_BATCH_HOME to one")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder for models {folder}: {error.strerror or error}") from error
+    return folder
+
+
 def entries() -> tuple[dict[str, Entry], list[str]]:
     """Every known model by id, and what is wrong with installed ones that cannot be read.
 
     An installed model takes the place of the package's entry of the same id, never of a model that is built in.
     """
-    found, problems = {entry.id: entry for entry in shipped()}, []
+    known, problems = {entry.id: entry for entry in shipped()}, []
     folder = home()
     for path in sorted(folder.iterdir()) if folder is not None and folder.is_dir() else ():
         if not path.is_dir() or path.name.startswith("."):
             continue
         try:
-            entry = _installed(path)
+            entry = _read_installed(path)
         except ModelError as error:
             problems.append(str(error))
             continue
-        if found.get(entry.id, entry).state != "built in":
-            found[entry.id] = entry
-    return found, problems
+        if known.get(entry.id, entry).state != "built in":
+            known[entry.id] = entry
+    return known, problems
 
 
 def find(model_id: str) -> Entry:
@@ -58,22 +72,45 @@ def find(model_id: str) -> Entry:
     if model_id in known:
         return known[model_id]
     ready = ", ".join(entry.id for entry in known.values() if entry.state != "not installed")
-    said = "".join(f"; {problem}" for problem in problems if f"{os.sep}{model_id}{os.sep}" in problem)
+    of_this_id = "".join(f". {problem}" for problem in problems if f"{os.sep}{model_id}{os.sep}" in problem)
     raise ModelError(
-        f"no model {model_id!r} is registered; there are: {ready} (a file is given with --model-path){said}"
+        f"no model {model_id!r} is registered; there are: {ready}. Give a file of your own with --model-path"
+        + of_this_id
     )
 
 
 def shipped() -> list[Entry]:
-    return [from_json(told) for told in json.loads(asset("registry.json").read_text(encoding="utf-8"))]
+    """The models that the package knows."""
+    return [read_entry(document) for document in json.loads(asset("registry.json").read_text(encoding="utf-8"))]
 
 
-def _installed(folder: Path) -> Entry:
+def place_model(entry: Entry, files: Mapping[str, bytes]) -> Path:
+    """Install ``files`` and the entry as the folder of ``entry.id``, whole or not at all; returns it.
+
+    The same bytes may be installed again; other bytes under the same id are a ``ModelError``. Raises ``OutputError``
+    when the folder cannot be written; the id is then as it was before.
+    """
+    target = make_home() / entry.id
+    known = entries()[0].get(entry.id)
+    if known is not None and known.sha256 not in {"", entry.sha256}:
+        raise ModelError(
+            f"{entry.id} is {known.state} and has the sha256 {known.sha256}; this model has {entry.sha256}: give it "
+            "another id with --model-id" + (f", or remove {target} first" if known.folder else "")
+        )
+    if known is not None and known.state == "built in":
+        raise ModelError(f"{entry.id} is built in: there is nothing to install")
+    text = json.dumps(entry.as_json(), indent=2, sort_keys=True) + "\n"
+    write_folder(target, {**files, ENTRY_FILE: text.encode()})
+    return target
+
+
+def _read_installed(folder: Path) -> Entry:
     path = folder / ENTRY_FILE
     try:
-        entry = from_json(json.loads(path.read_text(encoding="utf-8")))
+        entry = read_entry(json.loads(path.read_text(encoding="utf-8")))
+        if entry.id != folder.name or not entry.sha256:
+            raise ModelError(f"it is not the entry of a model installed as {folder.name}")
     except (OSError, ValueError, TypeError, RecursionError, ModelError) as error:
-        raise ModelError(f"{path} cannot be used: {getattr(error, 'strerror', None) or error}") from error
-    if entry.id != folder.name or not entry.sha256:
-        raise ModelError(f"{path} cannot be used: it is not the entry of a model installed as {folder.name}")
+        reason = getattr(error, "strerror", None) or error
+        raise ModelError(f"{path} cannot be used: {reason}. Remove its folder and install the model again") from error
     return dataclasses.replace(entry, folder=folder)

@@ -30,26 +30,30 @@ _REPOSITORY = re.compile(r"https://github\.com/[^/]+/[^/@]+")
 
 @dataclass(frozen=True)
 class Signer:
-    """Who signed, by the certificate. ``root`` tells of the trust root, ``warning`` of the expression that was met."""
+    """Who signed, by the certificate."""
 
     identity: str
     issuer: str
     root: str
+    """Where the trust root is from, and its age, for people."""
     warning: str = ""
+    """What else the expression for the identity would accept; empty where it is closed."""
 
 
 class Expected:
     """Whom a signature must be by: an expression for the whole identity, and exactly this issuer.
 
     An expression that begins with ``^`` and does not say where the identity ends is taken as a beginning, up to the end
-    of a name in it, with a warning. Raises ``ConfigError`` when the expression is none, or the issuer is empty.
+    of a name in it, with a warning. Raises ``ConfigError`` when the expression is not one, or the issuer is empty.
     """
 
     def __init__(self, identity: str = DEFAULT_IDENTITY, issuer: str = DEFAULT_ISSUER) -> None:
         try:
             self._expression = re.compile(identity)
         except re.error as error:
-            raise ConfigError(f"--certificate-identity-regexp {identity!r}: {error}") from error
+            raise ConfigError(
+                f"--certificate-identity-regexp {identity!r} is not a regular expression: {error}"
+            ) from error
         if not issuer:
             raise ConfigError("--certificate-oidc-issuer is empty: an identity means nothing without its issuer")
         self.issuer = issuer
@@ -64,12 +68,13 @@ class Expected:
 
     def verify(self, cert: Certificate) -> None:
         """Raise ``SignatureError`` when the signer is somebody else. (The library calls this: it is a policy.)"""
-        identity, issuer = _identity(cert), _issuer(cert)
+        identity, issuer = _read_identity(cert), _read_issuer(cert)
         if issuer != self.issuer:
-            raise SignatureError(f"signed under the issuer {issuer!r}, not {self.issuer!r}")
+            raise SignatureError(f"it is signed under the issuer {issuer!r}, not {self.issuer!r}")
         if not self.accepts(identity):
             raise SignatureError(
-                f"signed by {identity!r}, which the expression {self._expression.pattern!r} does not accept as a whole"
+                f"it is signed by {identity!r}, which the expression {self._expression.pattern!r} does not accept as a "
+                "whole"
             )
 
     def warning(self, identity: str) -> str:
@@ -77,12 +82,12 @@ class Expected:
         repository = _REPOSITORY.match(identity)
         name = repository[0] if repository else identity
         other = f"{name}-evil{identity[len(name) :]}"
-        told = f"the expression {self._expression.pattern!r} is open-ended: "
+        open_ended = f"the expression {self._expression.pattern!r} is open-ended: "
         if self.accepts(other):
-            return f"{told}it also accepts {other}"
+            return f"{open_ended}it also accepts {other}"
         if self._expression.fullmatch(identity):
             return ""
-        return f"{told}here whatever follows it after a '/' or '@' is accepted; cosign would also accept {other}"
+        return f"{open_ended}it is accepted here where a '/' or '@' follows it, but cosign would also accept {other}"
 
 
 def verify_signature(data: bytes, bundle: bytes, expected: Expected) -> Signer:
@@ -102,13 +107,13 @@ def verify_signature(data: bytes, bundle: bytes, expected: Expected) -> Signer:
     try:
         signed = Bundle.from_json(bundle)
         Verifier(trusted_root=TrustedRoot.from_file(str(root))).verify_artifact(data, signed, expected)
-        identity = _identity(signed.signing_certificate)
+        identity = _read_identity(signed.signing_certificate)
     except SignatureError:
         raise
     except Exception as error:  # whatever a hostile bundle makes the libraries raise, it is not verified
-        raise SignatureError(f"the signature does not hold: {_brief(error)}") from error
-    told = f"carried by sigstore {sigstore.__version__}, {_age(root)}"
-    return Signer(identity, expected.issuer, told, expected.warning(identity))
+        raise SignatureError(f"the signature does not hold: {_shorten_message(error)}") from error
+    about_root = f"carried by sigstore {sigstore.__version__}, {_describe_age(root)}"
+    return Signer(identity, expected.issuer, about_root, expected.warning(identity))
 
 
 def carried_root() -> Path:
@@ -120,30 +125,30 @@ def carried_root() -> Path:
     return path
 
 
-def _age(root: Path) -> str:
+def _describe_age(root: Path) -> str:
     """The root's age in words, by its newest log key: the file itself bears no date."""
-    told = json.loads(root.read_bytes())
-    starts = [log["publicKey"]["validFor"]["start"] for log in (*told["tlogs"], *told["ctlogs"])]
+    document = json.loads(root.read_bytes())
+    starts = [log["publicKey"]["validFor"]["start"] for log in (*document["tlogs"], *document["ctlogs"])]
     newest = max(datetime.fromisoformat(start) for start in starts)
     return f"newest log key of {newest:%Y-%m-%d}, {(datetime.now(UTC) - newest).days} days old"
 
 
-def _identity(certificate: Certificate) -> str:
+def _read_identity(certificate: Certificate) -> str:
     """The one subject alternative name: a URI for workflows, an address for people."""
     from cryptography import x509  # noqa: PLC0415
 
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    found = [name.value for name in names if isinstance(name, x509.UniformResourceIdentifier | x509.RFC822Name)]
-    if len(found) != 1 or len(list(names)) != 1 or not found[0].isprintable():
-        raise SignatureError(f"the certificate must name one signer; it names {found}")
-    return str(found[0])
+    signers = [name.value for name in names if isinstance(name, x509.UniformResourceIdentifier | x509.RFC822Name)]
+    if len(signers) != 1 or len(list(names)) != 1 or not signers[0].isprintable():
+        raise SignatureError(f"the certificate must name one signer, but it names {signers}")
+    return str(signers[0])
 
 
-def _issuer(certificate: Certificate) -> str:
+def _read_issuer(certificate: Certificate) -> str:
     from cryptography import x509  # noqa: PLC0415
 
-    told = {extension.oid.dotted_string: extension.value for extension in certificate.extensions}
-    new, old = told.get(_ISSUER), told.get(_BARE_ISSUER)
+    values = {extension.oid.dotted_string: extension.value for extension in certificate.extensions}
+    new, old = values.get(_ISSUER), values.get(_BARE_ISSUER)
     # DER: a UTF8String of less than 128 bytes is 12, its length, its text.
     if isinstance(new, x509.UnrecognizedExtension) and new.value[:2] == bytes([12, len(new.value) - 2]):
         return new.value[2:].decode()
@@ -152,5 +157,5 @@ def _issuer(certificate: Certificate) -> str:
     raise SignatureError("the certificate names no issuer")
 
 
-def _brief(error: Exception) -> str:
+def _shorten_message(error: Exception) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__

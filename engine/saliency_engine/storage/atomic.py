@@ -1,4 +1,4 @@
-"""Files that appear whole, or not at all."""
+"""Files and folders that appear whole, or not at all."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -127,6 +128,44 @@ def write_json(path: str, value: Mapping[str, Any]) -> None:
     # Not with orjson, which refuses file names that are not UTF-8: a lone surrogate is written as an escape.
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     write_together({Path(path): text.encode("utf-8", "backslashreplace")})
+
+
+def write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
+    """Write a folder of files, by their names, whole or not at all. A folder that is there already is replaced.
+
+    Raises ``OutputError``; what was at ``path`` is then there as before. What is under way has a name that begins
+    with a dot.
+    """
+    fresh = _name_beside(path)
+    try:
+        with _named(path):
+            fresh.mkdir()
+        write_together({fresh / name: content for name, content in contents.items()})
+        with _named(path):
+            _exchange_folders(fresh, path)
+            _sync_folder(path.parent)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _exchange_folders(fresh: Path, path: Path) -> None:
+    """Give ``fresh`` the name ``path``, and remove the folder that had it."""
+    if not path.exists():
+        fresh.rename(path)
+        return
+    aside = _name_beside(path)
+    path.rename(aside)
+    try:
+        fresh.rename(path)
+    except OSError:
+        with suppress(OSError):
+            aside.rename(path)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _name_beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.urandom(4).hex()}")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from tests.small_models import miniature
 
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import ConfigError, FetchError, ModelError
-from saliency_engine.models.download import alone
+from saliency_engine.models.download import lock_folder
 from saliency_engine.models.load import load_model
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -154,7 +154,7 @@ def test_a_release_that_changed_meanwhile_is_refused_and_then_fetched_anew(serve
 
 def test_two_fetches_at_once_do_not_mix(server: _Server, release: Path, home: Path) -> None:
     (home / ".downloads").mkdir(parents=True)
-    with alone(home / ".downloads"), pytest.raises(FetchError, match="another fetch is bringing files"):
+    with lock_folder(home / ".downloads"), pytest.raises(FetchError, match="another fetch is bringing files"):
         command(*FETCH, _url(server))
     command(*FETCH, _url(server))
     assert sha256(home / "u2netp_mirror_v1" / "model.onnx") == sha256(release / "u2netp_mirror_v1.onnx")

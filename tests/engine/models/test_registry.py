@@ -21,6 +21,7 @@ from saliency_engine.errors import ConfigError, ModelError, OutputError, Salienc
 from saliency_engine.models import registry
 from saliency_engine.models.entry import asset
 from saliency_engine.models.load import load_model
+from saliency_engine.storage.atomic import PartialFile
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -157,11 +158,11 @@ def test_a_damaged_entry_harms_only_itself(
     [
         ([], "nothing to verify"),
         (["--sha256", "0" * 64], "not 0000"),
-        (["--sha256", "RIGHT", "--model-id", "../mini"], "no model id"),
+        (["--sha256", "RIGHT", "--model-id", "../mini"], "cannot be a model's id"),
         (["--sha256", "RIGHT", "--model-id", "frequency_tuned_v1"], "frequency_tuned_v1 is built in"),
         (["--sha256", "RIGHT", "--model-id", "saliency_student_v2"], "and has the sha256 8cdaa6c1"),
-        (["--sha256", "RIGHT", "--manifest", "other.json"], "manifest of another model"),
-        (["--sha256", "RIGHT", "--manifest", "LICENSE"], "no manifest"),
+        (["--sha256", "RIGHT", "--manifest", "other.json"], "belongs to another model"),
+        (["--sha256", "RIGHT", "--manifest", "LICENSE"], "is not the manifest of a model"),
         (["--sha256", "RIGHT", "--license", "gone.txt"], "gone.txt"),
     ],
 )
@@ -191,7 +192,7 @@ def test_a_model_keeps_the_id_it_bears(mini: Path, licence: Path, home: Path) ->
     )
     mini.write_bytes(model.SerializeToString())
     common = ("models", "install", mini, "--sha256", sha256(mini), "--license", licence)
-    with pytest.raises(ModelError, match="says that it is u2netp_mirror_v1_int8"):
+    with pytest.raises(ModelError, match="is the model u2netp_mirror_v1_int8 by its metadata"):
         command(*common, "--model-id", "u2netp_mirror_v1")
     command(*common)
     entry = json.loads((home / "u2netp_mirror_v1_int8" / "entry.json").read_text())
@@ -211,21 +212,18 @@ def test_other_bytes_never_take_an_installed_id(tmp_path: Path, mini: Path, lice
 
 def test_installing_is_all_or_nothing(mini: Path, licence: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk fails at every write in turn: nothing half-installed, and what was installed before still runs."""
-    from saliency_engine.models import store
+    real, calls = PartialFile.sync, [0]
 
-    real, calls = store._write, [0]
-
-    def failing(path: Path, content: bytes) -> None:
+    def failing(file: PartialFile) -> None:
         calls[0] -= 1
         if calls[0] < 0:
-            path.write_bytes(content[: len(content) // 2])
             raise OSError(28, "No space left on device")
-        real(path, content)
+        real(file)
 
-    monkeypatch.setattr(store, "_write", failing)
+    monkeypatch.setattr(PartialFile, "sync", failing)
     options = ("--sha256", sha256(mini), "--license", licence)
     for before in (False, True):
-        for writes in range(3):
+        for writes in range(6):  # each of three files is flushed when it is written, and when it gets its name
             calls[0] = writes
             with pytest.raises(OutputError, match="No space left"):
                 command("models", "install", mini, *options)

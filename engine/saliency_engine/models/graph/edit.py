@@ -36,7 +36,7 @@ def with_input(data: bytes, shape: Sequence[int], *, uint16: bool) -> bytes:
     name = check_text("input", frames.name)
     if uint16:
         taken = f"{name} in 16 bits"
-        for at, node in enumerate(_normalization(taken, name)):  # nodes stand in the order they run in
+        for at, node in enumerate(_make_normalization(taken, name)):  # nodes stand in the order they run in
             graph.node.insert(at, node)
         frames.CopyFrom(helper.make_tensor_value_info(taken, TensorProto.UINT16, shape))
     else:
@@ -72,7 +72,7 @@ def smallest_model() -> bytes:
     return data
 
 
-def _normalization(taken: str, name: str) -> list[NodeProto]:
+def _make_normalization(taken: str, name: str) -> list[NodeProto]:
     """Nodes for ``name`` = ``taken`` · SCALE + OFFSET."""
     scale, offset, wide, scaled = (f"{name} {step}" for step in ("scale", "offset", "wide", "scaled"))
     factor, summand = (numpy_helper.from_array(values.reshape(1, 3, 1, 1)) for values in (SCALE, OFFSET))

@@ -69,7 +69,7 @@ def read_graph(data: bytes) -> Graph:
     """
     model, graph = parse_model(data), Graph()
     _look_into(model, graph)
-    graph.input_shape = _input_shape(model)
+    graph.input_shape = _read_input_shape(model)
     if not graph.operators:
         raise ModelError("it is not an ONNX model: it has no operators")
     return graph
@@ -110,10 +110,10 @@ def _look_into(message: Message, graph: Graph) -> None:
             for inner in [value] if isinstance(value, Message) else value:
                 _look_into(inner, graph)
         elif descriptor.name not in _HARMLESS[kind]:
-            _judge(kind, descriptor.name, value, graph)
+            _judge_field(kind, descriptor.name, value, graph)
 
 
-def _judge(kind: str, name: str, value: Any, graph: Graph) -> None:
+def _judge_field(kind: str, name: str, value: Any, graph: Graph) -> None:
     """Fields that decide."""
     match kind, name:
         case "NodeProto", "op_type":
@@ -146,14 +146,14 @@ def check_text(name: str, value: Any) -> str:
     return value
 
 
-def _input_shape(model: ModelProto) -> tuple[int | str, ...]:
+def _read_input_shape(model: ModelProto) -> tuple[int | str, ...]:
     weights = {tensor.name for tensor in model.graph.initializer}
     for value in model.graph.input:
         if value.name not in weights:
-            return tuple(_dimension(size) for size in value.type.tensor_type.shape.dim)
+            return tuple(_read_dimension(size) for size in value.type.tensor_type.shape.dim)
     return ()
 
 
-def _dimension(size: TensorShapeProto.Dimension) -> int | str:
+def _read_dimension(size: TensorShapeProto.Dimension) -> int | str:
     """A negative size is a free one, as for ONNX Runtime."""
     return size.dim_value if size.HasField("dim_value") and size.dim_value >= 0 else str(size.dim_param)
