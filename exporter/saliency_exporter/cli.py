@@ -226,11 +226,11 @@ def _print_variant(manifest: Mapping[str, Any]) -> None:
 
 
 def _print_output(manifest: Mapping[str, Any]) -> None:
-    path = Path(manifest["outputs"]["onnx_path"])
-    if path.stem != manifest["model_id"]:
+    path, model_id = Path(manifest["outputs"]["onnx_path"]), manifest["model_id"]
+    if path.stem != model_id:
         click.echo(
-            f"note: rows are tagged with the file's name, and {path.name} does not bear the model's id: run it with "
-            f"--model-id {manifest['model_id']}, or rename it to {manifest['model_id']}.onnx",
+            f"note: the model's id is {model_id}, but rows are tagged with the file's name: run it with "
+            f"--model-id {model_id}, or rename the file to {model_id}.onnx",
             err=True,
         )
     click.echo(f"{manifest['outputs']['onnx_sha256']}  {path}")
