@@ -1,23 +1,33 @@
 # A machine with Python 3.11 or newer and make is all this needs; everything else goes into $(VENV).
+# `make help` prints what stands behind `##` here: tests/test_makefile.py holds that nothing is missing.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
+## PYTHON=python3.12           the interpreter to set up with, 3.11 or newer; by default python3
+## VENV=FOLDER                 where everything is installed, 2 GB; by default .venv
+## SALIENCY_TEST_MODELS=FOLDER test: students as ONNX files; without them their tests are skipped
+## U2NET_CHECKOUT=FOLDER       test: a checkout of U-2-Net; without it its tests are skipped
+## SIGSTORE_TEST_BUNDLE=FILE   test: a bundle that Sigstore made; without it its test is skipped
+## TORTURE_SCALE=0.01          torture: this share of the repetitions, and nothing is written down
+## STUDENT=FILE.onnx           bench: a student; without models it measures the built-in one
+## STUDENT_INT8=FILE.onnx      bench: its int8 variant
+## U2NETP=FILE.onnx            bench: U-2-Net's small variant
+## U2NETP_INT8=FILE.onnx       bench: its int8 variant
+## CHECKOUT=FOLDER             bench: a checkout of U-2-Net, to be run in eager torch with
+## CHECKPOINT=FILE.pth         bench: these weights
+
 .PHONY: help demo test check torture bench
 .DELETE_ON_ERROR:
 
-help:
-	@echo "make demo   run the main job on four real clips; results in demo/"
-	@echo "make test   run the tests"
-	@echo "make check  lint, formatting and types"
-	@echo "make bench  measure this checkout on this machine: STUDENT=FILE.onnx U2NETP=FILE.onnx"
-	@echo "            STUDENT_INT8= U2NETP_INT8= CHECKOUT= CHECKPOINT= add what they name (bench/all.py --help)"
-	@echo "make torture  long fault campaigns (hours; TORTURE_SCALE=0.01 tries them in minutes)"
-	@echo "PYTHON=python3.12 chooses the interpreter (now: $(PYTHON))"
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo; echo "Variables, for example 'make PYTHON=python3.12 test':"
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
 
-demo: $(READY)
+demo: $(READY) ## run the main job on four real clips; results in demo/
 	$(BIN)/python tests/data/make_demo_table.py demo/clips.jsonl
 	$(BIN)/saliency-batch run --input demo/clips.jsonl --output demo/saliency.jsonl --model frequency_tuned_v1 \
 		--temporal-aggregator ema --audit-json demo/audit.json
@@ -26,19 +36,18 @@ demo: $(READY)
 		--model frequency_tuned_v1 --temporal-aggregator ema
 	@echo "Table: demo/saliency.jsonl   audit: demo/audit.json   contact sheet: demo/contact-sheet.png"
 
-test: $(READY)
+test: $(READY) ## run the tests: some minutes
 	$(BIN)/python -m pytest
 
-check: $(READY)
+check: $(READY) ## lint, formatting and types
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
 	$(BIN)/python -m mypy
 
-torture: $(READY)
+torture: $(READY) ## inject faults for hours; figures go to tests/torture/results/
 	$(BIN)/python -m pytest tests/torture
 
-# Without models it measures the built-in one; with all of them it takes three quarters of an hour on two cores.
-bench: $(READY)
+bench: $(READY) ## measure this checkout on this machine, up to 45 minutes; figures go to bench/results/
 	$(BIN)/python bench/all.py $(if $(STUDENT),--student $(STUDENT)) $(if $(STUDENT_INT8),--student-int8 $(STUDENT_INT8)) \
 		$(if $(U2NETP),--u2netp $(U2NETP)) $(if $(U2NETP_INT8),--u2netp-int8 $(U2NETP_INT8)) \
 		$(if $(CHECKOUT),--checkout $(CHECKOUT)) $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT))
