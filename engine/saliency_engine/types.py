@@ -1,4 +1,4 @@
-"""What crosses the borders between stages. All frozen; none knows any stage."""
+"""What the stages of a run hand to each other. All of it is frozen, and none of it knows a stage."""
 
 from __future__ import annotations
 
@@ -30,31 +30,29 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ClipReference:
-    """What a row says about its clip, as written there; equal references share one computation.
-
-    ``path`` is empty where the row has none. ``width`` and ``height`` are pixels, ``None`` where the row has
-    none or has no positive whole number; ``pixel_format`` is an FFmpeg name or ``None``.
-    """
+    """What a row says about its clip, as written there. Equal references share one computation."""
 
     path: str
+    """Empty where the row has none."""
     width: int | None = None
+    """In pixels; ``None`` where the row has no positive whole number. So is ``height``."""
     height: int | None = None
     pixel_format: str | None = None
+    """FFmpeg's name of it."""
 
 
 @dataclass(frozen=True)
 class RowBatch(Generic[PayloadT]):
-    """Consecutive rows of the table.
-
-    ``codes``, int32 ``[rows]``, gives each row's index into ``clips`` (the distinct clips among the rows that must be
-    computed), or ``SKIPPED`` for a row that already has a finite mean and variance (``skipped-existing``).
-    ``payload`` is the rows themselves: a ``pyarrow.RecordBatch`` or ``jsonl.Lines``.
-    """
+    """Consecutive rows of the table."""
 
     first_row: int
+    """The number of the first of these rows, counted from 0 over the whole table."""
     codes: NDArray[np.int32]
+    """``[rows]``: each row's index into ``clips``, or ``SKIPPED`` for a row that has its mean and variance already."""
     clips: tuple[ClipReference, ...]
+    """The distinct clips of the rows that must be computed."""
     payload: PayloadT
+    """The rows themselves, as their table's format has them."""
 
     @property
     def rows(self) -> int:
@@ -78,22 +76,23 @@ class RawFormat:
 
 @dataclass(frozen=True, slots=True)
 class ClipRequest:
-    """One clip to compute: a regular file, as it was when it was located.
-
-    ``path`` is absolute with links resolved; ``size`` is in bytes; ``raw`` is set for headerless video only;
-    ``content`` is the hex sha256 of its bytes where the run looks at them, else empty.
-    """
+    """One clip to compute: a regular file, as it was when it was located."""
 
     path: str
+    """Absolute, with links resolved."""
     size: int
+    """In bytes."""
     mtime_ns: int
+    """The file's time of change, in nanoseconds since 1970."""
     raw: RawFormat | None = None
+    """For headerless video only."""
     content: str = ""
+    """The hex sha256 of the file's bytes with ``--verify-clips``, else empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Sampling from a clip's first ``max_frames`` decoded frames: ``frame_samples`` of them, evenly stepped."""
+    """Sampling from a clip's first ``max_frames`` decoded frames: ``frame_samples`` of them, in even steps."""
 
     max_frames: int
     frame_samples: int
@@ -110,7 +109,7 @@ class Head:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What the memo's key says of this sampling; JSON values."""
+        """This sampling's part of the memo's key; JSON values."""
         return {"sampling": "head", **asdict(self)}
 
 
@@ -132,7 +131,7 @@ class Uniform:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What the memo's key says of this sampling; JSON values."""
+        """This sampling's part of the memo's key; JSON values."""
         return {"sampling": "uniform", **asdict(self)}
 
 
@@ -150,20 +149,20 @@ def sampling_of(config: RunConfig) -> Sampling:
 
 @dataclass(frozen=True, slots=True)
 class DecodeSpec:
-    """How every clip of a run is sampled and turned into frames of ``height`` × ``width`` pixels.
-
-    ``color`` is ``auto`` or ``bt709``. Larger frames than ``max_pixels`` are refused, as is a clip that is cut off or
-    has too few frames, unless ``accept_short``. ``confine``, where not empty, is the folder (absolute, links resolved)
-    that no file may be opened outside of.
-    """
+    """How every clip of a run is sampled and turned into frames of the model's size."""
 
     width: int
+    """In pixels, as ``height``."""
     height: int
     sampling: Sampling
     color: str
+    """``auto``: honour the stream's tags; ``bt709``: ignore them."""
     max_pixels: int = MAX_PIXELS
+    """Larger frames are refused."""
     accept_short: bool = False
+    """Take a clip that is cut off or has too few frames as far as it goes; else it is refused."""
     confine: str = ""
+    """The folder (absolute, links resolved) that no file may be opened outside of; empty: none."""
 
     @property
     def frames_per_clip(self) -> int:
@@ -191,44 +190,41 @@ def decode_spec(config: RunConfig, width: int, height: int) -> DecodeSpec:
 
 @dataclass(frozen=True, slots=True)
 class DecodedClip:
-    """What a decode worker reports; the frames themselves lie in shared memory.
-
-    ``motion[t]`` is mean|Y_t − Y_(t−1)| / 255 between consecutive sampled frames (Y: 8-bit luma at the clip's
-    own size), in [0, 1]; ``motion[0]`` is 0. ``len(motion)`` is the number of frames. ``seconds`` is the
-    worker's time on this clip.
-    """
+    """What is known of a clip's decoded frames; the frames themselves lie elsewhere."""
 
     motion: tuple[float, ...]
+    """``motion[t]`` is mean|Y_t − Y_(t−1)| / 255 between consecutive sampled frames (Y: 8-bit luma at the clip's own
+    size), in [0, 1]; ``motion[0]`` is 0. There is one entry for each frame."""
     seconds: float
+    """How long decoding took."""
 
     @property
     def frames(self) -> int:
-        """Number of frames written, at least 1."""
+        """Number of frames, at least 1."""
         return len(self.motion)
 
 
 @dataclass(frozen=True)
 class ClipStatistics:
-    """All that any aggregator's mean and variance follow from, for one clip of K frames.
-
-    float64 throughout: ``means`` ``[K]`` are the maps' means; ``motion`` ``[K]`` as in ``DecodedClip``; ``gram``
-    ``[K, K]`` is mean(s_i · s_j) over the pixels; ``maximum`` is (mean, variance) of the pixelwise maximum.
-    """
+    """All that any aggregator's mean and variance follow from, for one clip with K saliency maps s."""
 
     means: NDArray[np.float64]
+    """``[K]``: mean(s_i) over the pixels."""
     motion: NDArray[np.float64]
+    """``[K]``: as in ``DecodedClip``."""
     gram: NDArray[np.float64]
+    """``[K, K]``: mean(s_i · s_j) over the pixels."""
     maximum: tuple[float, float]
+    """Mean and variance of the pixelwise maximum."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClipResult:
-    """A clip's outcome: ``mean`` and ``var`` when ``status`` is ``ok``, a ``reason`` when it is a failure.
-
-    An ``ok`` clip that was short of frames, and taken all the same, has both.
-    """
+    """What became of a clip."""
 
     status: Status
     mean: float | None = None
+    """In [0, 1]; ``None`` where the clip failed. So is ``var``."""
     var: float | None = None
     reason: str | None = None
+    """Why the clip failed; for an ``ok`` clip, that it had fewer frames than were asked for."""

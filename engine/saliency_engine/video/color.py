@@ -1,7 +1,7 @@
 """From planes of code values to 16-bit R'G'B', exact to the rounding: matrices and pixel kernels.
 
 Formulas: ITU-T H.273 §8.3 (equations 28 to 36 for the ranges, 49 to 54 for the matrices), with K_R and K_B from
-its table 4. The transfer function (PQ, HLG) and the primaries are left as they are: values stay gamma-coded.
+its table 4. The transfer function (PQ, HLG) and the primaries are left as they are, so values stay gamma-coded.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def paint(planes: tuple[Plane, Plane, Plane], shifts: tuple[int, int], affine: A
     """
     first, second, third = planes
     shift_x, shift_y = shifts
-    # float64: with float32 some 1 in 10^5 values land on the other side of a rounding boundary, and it is not
+    # float64, because with float32 some 1 in 10^5 values land on the other side of a rounding boundary. It is not
     # slower here, where the repeated chroma keeps the loop from vectorising.
     for row in range(out.shape[1]):
         for col in range(out.shape[2]):

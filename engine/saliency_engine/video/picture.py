@@ -1,7 +1,7 @@
 """A decoded frame as planes of code values, and from there to the model's pixels.
 
-libswscale is used only for what it does exactly: taking packed samples apart and resizing planes. It is never
-asked for a matrix or a range (its own conversion to RGB is two levels off on flat patches).
+libswscale is used only for what it does exactly: taking packed samples apart and resizing planes. It never converts
+between matrices or ranges, because its own conversion to RGB is two levels off on flat patches.
 """
 
 from __future__ import annotations
@@ -29,15 +29,16 @@ _SUBSAMPLINGS = {(0, 0): "444", (1, 0): "422", (1, 1): "420", (0, 1): "440", (2,
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The planar form of a pixel format: ``kind`` is ``ycbcr``, ``gray`` or ``gbr``; ``depth`` is 8..16 bits.
-
-    ``shifts`` are log2 of the chroma subsampling (horizontal, vertical); ``name`` is FFmpeg's.
-    """
+    """The planar form of a pixel format."""
 
     kind: str
+    """``ycbcr``, ``gray`` or ``gbr``."""
     depth: int
+    """8 to 16 bits."""
     shifts: tuple[int, int]
+    """log2 of the chroma subsampling, horizontal and vertical."""
     name: str
+    """FFmpeg's name of it."""
 
 
 def layout_of(frame: VideoFrame) -> Layout:
@@ -45,17 +46,17 @@ def layout_of(frame: VideoFrame) -> Layout:
     pixel = frame.format
     bits = max(component.bits for component in pixel.components)
     depth = min(max(bits, 8), 16)
-    # Float and 32-bit formats, one-bit ones and XYZ have no Y'CbCr range: they go the way of RGB.
+    # Float and 32-bit formats, one-bit ones and XYZ have no Y'CbCr range, so they are treated as RGB.
     rgb_like = pixel.is_rgb or pixel.has_palette or pixel.is_bit_stream or pixel.name.startswith("xyz") or bits > 16
     if rgb_like:
-        return Layout("gbr", depth, (0, 0), _format("gbrp", depth))
+        return Layout("gbr", depth, (0, 0), _format_name("gbrp", depth))
     if len(pixel.components) < 3:
-        return Layout("gray", depth, (31, 31), _format("gray", depth))
+        return Layout("gray", depth, (31, 31), _format_name("gray", depth))
     shifts = (8 - pixel.chroma_width(256).bit_length() + 1, 8 - pixel.chroma_height(256).bit_length() + 1)
-    return Layout("ycbcr", depth, shifts, _format(f"yuv{_SUBSAMPLINGS[shifts]}p", depth))
+    return Layout("ycbcr", depth, shifts, _format_name(f"yuv{_SUBSAMPLINGS[shifts]}p", depth))
 
 
-def _format(name: str, depth: int) -> str:
+def _format_name(name: str, depth: int) -> str:
     return name if depth == 8 else f"{name}{depth}le"
 
 
@@ -65,7 +66,7 @@ def planes_of(frame: VideoFrame) -> list[color.Plane]:
     planes = []
     for plane in frame.planes:
         rows = np.frombuffer(memoryview(plane), kind).reshape(plane.height, abs(plane.line_size) // kind.itemsize)
-        # A negative line size is a picture stored bottom up.
+        # Where the line size is negative, the picture is stored bottom up.
         planes.append(rows if plane.line_size > 0 else np.ascontiguousarray(rows[::-1]))
     return planes
 
@@ -77,27 +78,27 @@ class Scaler:
         self._unpack, self._resize = VideoReformatter(), VideoReformatter()
 
     def unpack(self, frame: VideoFrame, layout: Layout) -> VideoFrame:
-        """The same samples in ``layout``; the frame itself where it has that layout already."""
+        """The same samples in ``layout``; ``frame`` itself where it has that layout already."""
         if frame.format.name.replace("yuvj", "yuv") == layout.name:
             return frame
         return _convert(self._unpack, frame, frame.width, frame.height, layout.name)
 
     def resize(self, frame: VideoFrame, layout: Layout, width: int, height: int) -> VideoFrame:
         """Planar ``frame`` at another size, every plane of that size (4:4:4), its codes shifted up to 16 bits."""
-        name = layout.name if layout.kind == "gray" else _format("yuv444p", layout.depth)
-        target = _format("gray" if layout.kind == "gray" else "yuv444p", RESIZED_DEPTH)
+        name = layout.name if layout.kind == "gray" else _format_name("yuv444p", layout.depth)
+        target = _format_name("gray" if layout.kind == "gray" else "yuv444p", RESIZED_DEPTH)
         if layout.kind == "gbr":
-            # libswscale resizes RGB by way of limited-range Y'CbCr; called Y'CbCr, the planes stay what they are.
+            # libswscale resizes RGB by way of limited-range Y'CbCr, but leaves planes alone that are called Y'CbCr.
             frame = _copy(frame, name)
         elif frame.interlaced_frame:
-            # It would resize the two fields one by one; the copy has lost the flag.
+            # libswscale would resize the two fields one by one. The copy is not flagged as interlaced.
             frame = _copy(frame, frame.format.name)
         return _convert(self._resize, frame, width, height, target)
 
 
 def _convert(reformatter: VideoReformatter, frame: VideoFrame, width: int, height: int, name: str) -> VideoFrame:
-    # Equal matrix and range on both sides, so that nothing but samples moves. threads=1: clips run in parallel,
-    # and libswscale's own threads now and then (1 conversion in 6000) leave stale samples behind.
+    # Equal matrix and range on both sides, so that samples are moved but not converted. threads=1, because clips run in
+    # parallel, and libswscale's own threads now and then (1 conversion in 6000) leave stale samples behind.
     both = ColorRange.JPEG if frame.format.name.startswith("yuvj") else ColorRange.MPEG
     return reformatter.reformat(
         frame,
@@ -115,19 +116,21 @@ def _convert(reformatter: VideoReformatter, frame: VideoFrame, width: int, heigh
 
 def _copy(frame: VideoFrame, name: str) -> VideoFrame:
     copy = VideoFrame(frame.width, frame.height, name)
-    for source, target, plane in zip(planes_of(frame), planes_of(copy), copy.planes, strict=True):
-        target[:, : plane.width] = source[:, : plane.width]
+    for old, new, plane in zip(planes_of(frame), planes_of(copy), copy.planes, strict=True):
+        new[:, : plane.width] = old[:, : plane.width]
     return copy
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A frame ready to be measured and painted: planar samples and their way to R'G'B'."""
+    """A frame ready to be measured and painted: planar samples and how they become R'G'B'."""
 
     frame: VideoFrame
     layout: Layout
     affine: color.Affine
+    """From the planes' code values to R'G'B'."""
     orientation: tuple[bool, bool, bool]
+    """How to turn it upright, as ``orientation_of`` has it."""
 
     @staticmethod
     def of(frame: VideoFrame, scaler: Scaler, mode: str) -> Picture:
@@ -140,7 +143,7 @@ class Picture:
             planar = scaler.unpack(frame, layout)
         except (KeyError, ValueError, av.FFmpegError) as error:
             raise DecodeError(f"pixel format {frame.format.name} is not supported") from error
-        return Picture(planar, layout, _affine(frame, layout, mode), orientation_of(frame))
+        return Picture(planar, layout, _find_affine(frame, layout, mode), orientation_of(frame))
 
     def luma(self) -> color.Plane:
         """Luma at the clip's own size, in code values: the Y plane, or BT.709 luma of RGB (full range)."""
@@ -175,7 +178,7 @@ class Picture:
             out[...] = turned[:, :: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
 
 
-def _affine(frame: VideoFrame, layout: Layout, mode: str) -> color.Affine:
+def _find_affine(frame: VideoFrame, layout: Layout, mode: str) -> color.Affine:
     if layout.kind == "gbr":
         return color.gbr_affine(layout.depth)
     tagged = mode == "auto"
@@ -190,8 +193,8 @@ def orientation_of(frame: VideoFrame) -> tuple[bool, bool, bool]:
 
     FFmpeg's matrix (libavutil/display.h) maps a point by x' = m0·x + m3·y, y' = m1·x + m4·y.
     """
-    # Not ``frame.side_data``, which the frame keeps while it keeps the frame: until Python's collector came by, frames
-    # of dozens of clips lived on (a worker came to 893 MB over 120 clips of 1080p instead of 184).
+    # Not ``frame.side_data``: that and the frame hold each other, so frames of dozens of clips stayed in memory until
+    # Python's garbage collector ran (a worker came to 893 MB over 120 clips of 1080p instead of 184).
     matrix = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # its stub has no __init__
     if not isinstance(matrix, SideData):
         return False, False, False

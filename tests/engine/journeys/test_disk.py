@@ -1,4 +1,4 @@
-"""Disks that are full or fail, at every call: told, and nothing that was there before is lost."""
+"""Disks that are full or fail, at every call: the run says so, and nothing that was there before is lost."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def test_every_failing_call_is_told_and_leaves_what_was_there(tmp_path: Path, fa
         cwd=PROJECT,
     )
     assert done.returncode == 0, done.stderr.decode()
-    found = json.loads(done.stdout)
+    counts = json.loads(done.stdout)
     for name in ("jsonl", "jsonl.gz", "jsonl.zst", "parquet", "arrow", "audit"):
-        assert all(found[name][call] for call in ("write", "fsync", "rename", "truncate")), found
-    assert found["memo"]["write"] > 10
-    assert found["memo"]["told"] > 10
+        assert all(counts[name][call] for call in ("write", "fsync", "rename", "truncate")), counts
+    assert counts["memo"]["write"] > 10
+    assert counts["memo"]["told"] > 10
 
 
 def test_a_disk_that_fills_up_under_the_memo_stops_the_run_and_keeps_the_clips(
@@ -42,9 +42,9 @@ def test_a_disk_that_fills_up_under_the_memo_stops_the_run_and_keeps_the_clips(
     options += ["--model", "frequency_tuned_v1", "--audit-json", tmp_path / "audit.json"]
     full = {"LD_PRELOAD": str(faults), "FAULT_PATH": "/memo.sqlite", "FAULT_CALLS": "write", "FAULT_AT": "40"}
     run = start(*options, env={**full, "FAULT_ERRNO": str(errno.ENOSPC)})
-    _, told = run.communicate(timeout=120)
+    _, stderr = run.communicate(timeout=120)
     assert run.returncode == 2
-    assert told.decode().splitlines() == [
+    assert stderr.decode().splitlines() == [
         "frequency_tuned_v1 on CPUExecutionProvider",
         f"MemoError: {memo}: database or disk is full (SQLITE_FULL); make room there and in the folder for temporary "
         "files, then run the same command again: finished clips are kept",
@@ -96,8 +96,8 @@ def test_a_table_does_not_take_the_place_of_a_closed_stream(tmp_path: Path, clos
     assert json.loads(line)["saliency_status"] == "missing-source"
 
 
-@pytest.mark.parametrize(("input", "output", "told"), [("-", "out.jsonl", "stdin"), ("in.jsonl", "-", "stdout")])
-def test_a_closed_stream_that_is_needed_is_told(tmp_path: Path, input: str, output: str, told: str) -> None:
+@pytest.mark.parametrize(("input", "output", "name"), [("-", "out.jsonl", "stdin"), ("in.jsonl", "-", "stdout")])
+def test_a_closed_stream_that_is_needed_is_told(tmp_path: Path, input: str, output: str, name: str) -> None:
     (tmp_path / "in.jsonl").write_text('{"src": "gone.mp4"}\n')
     done = subprocess.run(
         [*MAIN, "run", "--input", input, "--output", output, "--model", "frequency_tuned_v1"],
@@ -108,5 +108,5 @@ def test_a_closed_stream_that_is_needed_is_told(tmp_path: Path, input: str, outp
         cwd=tmp_path,
     )
     assert done.returncode == 2
-    assert told in done.stderr.decode()
+    assert name in done.stderr.decode()
     assert "is closed" in done.stderr.decode()

@@ -31,7 +31,7 @@ def table(tmp_path: Path, forty: list[Path]) -> Path:
 
 
 def run(folder: Path, code: int = 0, before: Sequence[str] = (), more: Sequence[str] = (), **options: Any) -> str:
-    """A run in ``folder``, behind the words ``before``; returns what it said on stderr."""
+    """A run in ``folder``, behind the words ``before``; returns what it wrote to stderr."""
     done = subprocess.run(
         [*before, *RUN, *more], cwd=folder, stderr=subprocess.PIPE, check=False, timeout=120, **options
     )
@@ -76,9 +76,9 @@ def test_a_read_only_package_and_no_home(table: Path, expected: list[dict[str, A
     script = f'mount --bind {engine} {engine} && mount -o remount,ro,bind {engine} && ! touch {engine}/x && exec "$@"'
     bare = {name: value for name, value in os.environ.items() if name != "HOME" and not name.startswith("XDG_")}
     # In memory the kernels are compiled for every process: the same numbers, some seconds later.
-    told = run(table, before=[*namespace, "sh", "-c", script, "sh"], env=bare)
-    assert "Read-only file system" in told.splitlines()[0]  # touch's complaint, and nothing else
-    assert len(told.splitlines()) == 1
+    stderr = run(table, before=[*namespace, "sh", "-c", script, "sh"], env=bare)
+    assert "Read-only file system" in stderr.splitlines()[0]  # touch's complaint, and nothing else
+    assert len(stderr.splitlines()) == 1
     assert rows(table) == expected
 
 
@@ -123,9 +123,9 @@ def test_few_open_files_are_enough_or_told(table: Path) -> None:
     def few(hard: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (24, hard))
 
-    told = run(table, code=2, preexec_fn=lambda: few(24))
-    assert len(told.splitlines()) == 1
-    assert "the limit is 24 (ulimit -n)" in told
+    stderr = run(table, code=2, preexec_fn=lambda: few(24))
+    assert len(stderr.splitlines()) == 1
+    assert "the limit is 24 (ulimit -n)" in stderr
     assert not list(table.glob("out.jsonl*.partial"))
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     assert run(table, more=["--decode-workers", "16"], preexec_fn=lambda: few(hard)) == ""

@@ -85,10 +85,10 @@ def test_a_second_run_on_one_output_is_refused(tmp_path: Path, table: Path) -> N
     with partial.open("wb") as held:  # what a run in progress holds
         fcntl.flock(held, fcntl.LOCK_EX)
         second = start(*options)
-        _, told = second.communicate(timeout=60)
+        _, stderr = second.communicate(timeout=60)
         assert second.returncode == 2
-        assert b"OutputError" in told
-        assert b"out.jsonl" in told
+        assert b"OutputError" in stderr
+        assert b"out.jsonl" in stderr
         assert partial.exists()
     third = start(*options)
     third.communicate(timeout=120)
@@ -106,8 +106,8 @@ def pool() -> Iterator[DecodePool]:
 
 
 def _request(path: Path) -> ClipRequest:
-    found = path.stat()
-    return ClipRequest(str(path), found.st_size, found.st_mtime_ns)
+    file = path.stat()
+    return ClipRequest(str(path), file.st_size, file.st_mtime_ns)
 
 
 _kept: WeakKeyDictionary[DecodePool, list[DecodedInRing | NotDecoded]] = WeakKeyDictionary()
@@ -137,7 +137,7 @@ def _worker(pool: DecodePool, index: int = 0) -> int:
 
 
 def _stop_workers_before_their_job(pool: DecodePool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every worker is stopped before it is told its clip, so that a test can kill it in the middle of it."""
+    """Every worker is stopped before it is given its clip, so that a test can kill it in the middle of it."""
     give = pool._give
 
     def stopping(index: int, *job: Any) -> None:

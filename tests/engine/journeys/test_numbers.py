@@ -102,16 +102,16 @@ def test_the_same_clip_gives_the_same_numbers_whatever_the_machine_options(
     tmp_path: Path, clips: dict[str, Path]
 ) -> None:
     source = write_clips(tmp_path / "in.jsonl", clips.values())
-    found = []
+    numbers = []
     for batch, workers, threads in ((1, 1, 1), (8, 3, 2), (5, 2, 1)):
         output = tmp_path / f"{batch}.jsonl"
         run(
             *("--input", source, "--output", output, "--model", "frequency_tuned_v1", "--memo", "off"),
             *("--batch-size", str(batch), "--decode-workers", str(workers), "--threads", str(threads)),
         )
-        found.append([(row["saliency_mean"], row["saliency_var"]) for row in read_rows(output)])
-    np.testing.assert_allclose(found[1], found[0], atol=1e-5, rtol=1e-4)
-    np.testing.assert_allclose(found[2], found[0], atol=1e-5, rtol=1e-4)
+        numbers.append([(row["saliency_mean"], row["saliency_var"]) for row in read_rows(output)])
+    np.testing.assert_allclose(numbers[1], numbers[0], atol=1e-5, rtol=1e-4)
+    np.testing.assert_allclose(numbers[2], numbers[0], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.skipif("bf16" not in Path("/proc/cpuinfo").read_text(), reason="no bfloat16 on this processor")

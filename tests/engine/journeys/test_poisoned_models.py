@@ -98,10 +98,10 @@ def _compute(tmp_path: Path, clips: dict[str, Path], model: Model, provider: str
 def test_a_poisoned_model_puts_no_number_into_a_table(
     tmp_path: Path, clips: dict[str, Path], name: str, provider: str
 ) -> None:
-    build, told = POISONED[name]
+    build, reason = POISONED[name]
     for row in _compute(tmp_path, clips, build(), provider, code=1):
         assert (row["saliency_status"], row["saliency_mean"], row["saliency_var"]) == ("model-failed", None, None)
-        assert told in row["saliency_error"]
+        assert reason in row["saliency_error"]
 
 
 @EVERY_LIBRARY

@@ -68,14 +68,14 @@ def test_every_kind_of_row_has_its_status(tmp_path: Path, clips: dict[str, Path]
     ]
     source, output = write_rows(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl"
     run("--input", source, "--output", output, "--model", "frequency_tuned_v1", code=1)
-    found = read_rows(output)
-    assert [row["saliency_status"] for row in found] == [
+    written = read_rows(output)
+    assert [row["saliency_status"] for row in written] == [
         *("ok", "skipped-existing", "missing-source", "missing-source", "missing-source", "missing-source"),
         *("missing-geometry", "ok", "decode-failed", "ok"),
     ]
-    assert found[1] == {**rows[1], "saliency_status": "skipped-existing"}
-    assert found[0]["saliency_mean"] == found[9]["saliency_mean"]
-    for row in found:
+    assert written[1] == {**rows[1], "saliency_status": "skipped-existing"}
+    assert written[0]["saliency_mean"] == written[9]["saliency_mean"]
+    for row in written:
         if row["saliency_status"] in {"ok", "skipped-existing"}:
             assert "saliency_error" not in row
         else:
@@ -127,9 +127,9 @@ def test_any_format_becomes_any_other(tmp_path: Path, clips: dict[str, Path], or
         with pa.CompressedOutputStream(tmp_path / origin, "zstd") as stream:
             stream.write("".join(json.dumps(row) + "\n" for row in rows).encode())
     run("--input", tmp_path / origin, "--output", tmp_path / target, "--model", "frequency_tuned_v1", "--quiet")
-    found = _read_any(tmp_path / target)
-    assert [{name: row[name] for name in ("src", "n", "text")} for row in found] == rows
-    assert [row["saliency_status"] for row in found] == ["ok", "ok"]
+    written = _read_any(tmp_path / target)
+    assert [{name: row[name] for name in ("src", "n", "text")} for row in written] == rows
+    assert [row["saliency_status"] for row in written] == ["ok", "ok"]
 
 
 def _read_any(path: Path) -> Rows:
@@ -152,8 +152,8 @@ def test_pipes_carry_lines_and_arrow_streams(clips: dict[str, Path]) -> None:
     with pa.ipc.new_stream(sink, pa.schema({"src": pa.string()})) as writer:
         writer.write_table(pa.Table.from_pylist([row]))
     arrow = run(*options, input=sink.getvalue().to_pybytes()).stdout
-    (found,) = pa.ipc.open_stream(arrow).read_all().to_pylist()
-    assert found["saliency_mean"] == json.loads(lines)["saliency_mean"]
+    (row,) = pa.ipc.open_stream(arrow).read_all().to_pylist()
+    assert row["saliency_mean"] == json.loads(lines)["saliency_mean"]
 
 
 def test_every_rows_own_bytes_survive(tmp_path: Path, clips: dict[str, Path]) -> None:
@@ -289,9 +289,9 @@ def test_rows_of_one_clip_share_one_computation(tmp_path: Path, clips: dict[str,
         *("--audit-json", tmp_path / "audit.json"),
     )
     assert _audit(tmp_path)["clips"] == {"computed": 1, "reused": 0, "failed": 0, "frames": 8}
-    found = read_rows(tmp_path / "out.jsonl")
-    assert [row["frame"] for row in found] == list(range(501))
-    assert len({row["saliency_mean"] for row in found}) == 1
+    written = read_rows(tmp_path / "out.jsonl")
+    assert [row["frame"] for row in written] == list(range(501))
+    assert len({row["saliency_mean"] for row in written}) == 1
 
 
 def test_a_file_name_need_not_be_text(tmp_path: Path, clips: dict[str, Path]) -> None:

@@ -102,7 +102,7 @@ def test_another_model_under_the_same_name_is_another(tmp_path: Path, clip: Path
     assert not computed(tmp_path, model="", model_path=str(path))
 
 
-# Fields and options: new ones must be in the key, or be told to change nothing
+# Fields and options: new ones must be in the key, or be listed as changing nothing
 
 
 def changed(value: Any) -> Any:

@@ -35,13 +35,13 @@ def test_statistics_come_back_exactly(tmp_path: Path, frames: int) -> None:
     memo.close()
 
     again = Memo(tmp_path / "memo.sqlite", CONTEXT)
-    found = again.get(again.key(REQUEST))
+    read = again.get(again.key(REQUEST))
     again.close()
-    assert isinstance(found, ClipStatistics)
-    np.testing.assert_array_equal(found.means, statistics.means)
-    np.testing.assert_array_equal(found.motion, statistics.motion)
-    np.testing.assert_allclose(found.gram, statistics.gram, rtol=1e-15)
-    assert found.maximum == statistics.maximum
+    assert isinstance(read, ClipStatistics)
+    np.testing.assert_array_equal(read.means, statistics.means)
+    np.testing.assert_array_equal(read.motion, statistics.motion)
+    np.testing.assert_allclose(read.gram, statistics.gram, rtol=1e-15)
+    assert read.maximum == statistics.maximum
 
 
 @pytest.mark.parametrize(
@@ -220,18 +220,18 @@ def test_what_a_killed_run_left_is_found(tmp_path: Path, killed: Files) -> None:
 def test_a_memo_cut_anywhere_is_refused_or_made_anew(tmp_path: Path, closed: Files) -> None:
     content = closed["memo"]
     for length in cuts(content):
-        found, told = survey(tmp_path, {"memo": content[:length]})
-        assert found < ENTRIES
+        entries, message = survey(tmp_path, {"memo": content[:length]})
+        assert entries < ENTRIES
         if length % 4096 == 0:  # whole pages are missing; what is missing of a page reads as entries that are not there
-            assert bool(told) == (length > 0)
+            assert bool(message) == (length > 0)
 
 
 def test_a_log_cut_anywhere_loses_its_end(tmp_path: Path, killed: Files) -> None:
     content = killed["memo-wal"]
     for length in cuts(content):
-        found, told = survey(tmp_path, {**killed, "memo-wal": content[:length]})
-        assert ENTRIES // 2 <= found < ENTRIES
-        assert not told
+        entries, message = survey(tmp_path, {**killed, "memo-wal": content[:length]})
+        assert ENTRIES // 2 <= entries < ENTRIES
+        assert not message
 
 
 def test_an_index_cut_anywhere_is_made_anew(tmp_path: Path, killed: Files) -> None:
@@ -250,9 +250,9 @@ def test_flipped_bits_give_no_wrong_numbers(tmp_path: Path, closed: Files, kille
     refused = sum(bool(survey(tmp_path, flipped(closed, "memo", generator))[1]) for _ in range(80))
     assert refused > 20
     for _ in range(20):  # the log has checksums of its own: what comes after the damage is lost
-        found, told = survey(tmp_path, flipped(killed, "memo-wal", generator))
-        assert not told
-        assert ENTRIES // 2 <= found <= ENTRIES
+        entries, message = survey(tmp_path, flipped(killed, "memo-wal", generator))
+        assert not message
+        assert ENTRIES // 2 <= entries <= ENTRIES
 
 
 def test_a_flipped_bit_in_the_numbers_is_told(tmp_path: Path) -> None:

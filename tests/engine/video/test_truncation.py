@@ -140,14 +140,14 @@ def test_frames_of_uneven_length_are_no_lack(encode: Encode) -> None:
 def test_rows_say_how_many_frames_a_short_clip_gave(encode: Encode, tmp_path: Path) -> None:
     rows = pa.record_batch({"src": [str(encode("short.mp4", frames=5)), str(encode("long.mp4", frames=12))]})
     memo = str(tmp_path / "memo.sqlite")
-    told = []
+    outcomes = []
     for accept in (True, False):
         config = RunConfig(model="frequency_tuned_v1", memo=memo, accept_short=accept)
         with Engine(config) as engine:
             (batch,) = engine.process([rows])
-        told.append([(row["saliency_status"], row["saliency_error"]) for row in batch.to_pylist()])
-    assert told[0] == [("ok", "computed from 5 of 8 frames"), ("ok", None)]
-    (status, reason), whole = told[1]  # nothing short comes out of the memo
+        outcomes.append([(row["saliency_status"], row["saliency_error"]) for row in batch.to_pylist()])
+    assert outcomes[0] == [("ok", "computed from 5 of 8 frames"), ("ok", None)]
+    (status, reason), whole = outcomes[1]  # nothing short comes out of the memo
     assert (status, whole) == ("decode-failed", ("ok", None))
     assert "gives 5 of the 8 frames" in reason
 
