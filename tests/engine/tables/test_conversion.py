@@ -9,48 +9,18 @@ import re
 from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.rows import write_rows
+from tests.tables import columns, read_as_arrow, run_without_clips
 
-from saliency_engine.config import RunConfig
 from saliency_engine.errors import InputError
 from saliency_engine.tables import input, jsonl_arrow
-from saliency_engine.tables.columns import columns_of
-from saliency_engine.tables.formats import Format
-from saliency_engine.tables.join import Joiner
 from saliency_engine.tables.jsonl_lines import CHUNK_ROWS
-from saliency_engine.tables.output import choose_format, open_output
-from saliency_engine.tables.rejects import Rejects
-from saliency_engine.types import ClipResult, Status
 
-CONFIG = RunConfig(model="frequency_tuned_v1")
-COLUMNS = columns_of(CONFIG)
 SUFFIXES = ["jsonl", "ndjson.gz", "jsonl.zst", "parquet", "pq", "arrow", "feather"]
-
-
-def run(source: str | Path, target: str | Path, stdin: io.BytesIO | None = None) -> bytes:
-    """A run without its clips: every clip is ``ok``. Gives what went to stdout."""
-    rejects, stdout = Rejects("" if target == "-" else f"{target}.rejects.jsonl"), io.BytesIO()
-    as_arrow = choose_format(str(target), "auto", Format("jsonl")).kind != "jsonl"
-    reject = rejects.add if rejects.path else None
-    with input.open_table(str(source), COLUMNS, lines_as_arrow=as_arrow, reject=reject, stdin=stdin) as table:
-        joiner, format = Joiner(CONFIG, "m1", table.schema), choose_format(str(target), "auto", table.format)
-        with open_output(str(target), format, joiner.schema, stdout) as output, rejects.opened():
-            for batch in table:
-                output.write(joiner.join(batch, [ClipResult(Status.OK, 0.5, 0.25)] * len(batch.clips)))
-            rejects.commit()
-            output.commit(table.count_rows() - rejects.count)
-    return stdout.getvalue()
-
-
-def load(path: Path) -> list[dict[str, Any]]:
-    with input.open_table(str(path), COLUMNS, lines_as_arrow=True) as table:
-        batches: list[Any] = [batch.payload for batch in table]
-    return [row for batch in batches for row in batch.to_pylist()]
 
 
 @pytest.mark.parametrize("target", SUFFIXES)
@@ -58,43 +28,43 @@ def load(path: Path) -> list[dict[str, Any]]:
 def test_any_format_to_any_other(tmp_path: Path, source: str, target: str) -> None:
     rows = [{"src": f"{i % 3}.mp4", "n": 2**53 + i, "f": i / 3, "t": None if i % 2 else "é"} for i in range(10)]
     first = write_rows(tmp_path / "in.jsonl", rows)
-    run(first, tmp_path / f"in.{source}") if source != "jsonl" else None
-    run(tmp_path / f"in.{source}", tmp_path / f"out.{target}")
+    run_without_clips(first, tmp_path / f"in.{source}") if source != "jsonl" else None
+    run_without_clips(tmp_path / f"in.{source}", tmp_path / f"out.{target}")
     gained = {"saliency_mean": 0.5, "saliency_var": 0.25, "saliency_aggregator": "mean", "saliency_ema_alpha": 0.6}
     status = "ok" if source == "jsonl" else "skipped-existing"
-    for row, wanted in zip(load(tmp_path / f"out.{target}"), rows, strict=True):
+    for row, wanted in zip(read_as_arrow(tmp_path / f"out.{target}"), rows, strict=True):
         row.pop("saliency_error", None)
         assert row == wanted | gained | {"saliency_status": status, "saliency_model_id": "m1"}
 
 
 def test_pipes_take_and_give_their_own_format() -> None:
-    lines = run("-", "-", io.BytesIO(b'{"src":"a"}'))
+    lines = run_without_clips("-", "-", b'{"src":"a"}')
     assert lines.startswith(b'{"src":"a", "saliency_mean": 0.5')
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, pa.schema([("src", pa.string())])) as writer:
         writer.write_batch(pa.record_batch({"src": ["a"]}))
-    stream = run("-", "-", io.BytesIO(sink.getvalue()))
+    stream = run_without_clips("-", "-", sink.getvalue())
     assert pa.ipc.open_stream(stream).read_all()["saliency_mean"].to_pylist() == [0.5]
 
 
 def test_lines_from_a_pipe_become_a_table(tmp_path: Path) -> None:
-    run("-", tmp_path / "out.parquet", io.BytesIO(b'{"src": "a", "x": 1}\n\n{"src": "b", "y": 0.5}'))
+    run_without_clips("-", tmp_path / "out.parquet", b'{"src": "a", "x": 1}\n\n{"src": "b", "y": 0.5}')
     table = pq.read_table(tmp_path / "out.parquet")
     assert table.select(["src", "x", "y"]).to_pydict() == {"src": ["a", "b"], "x": [1, None], "y": [None, 0.5]}
 
 
 def test_an_empty_table_keeps_its_schema(tmp_path: Path) -> None:
     pq.write_table(pa.table({"src": pa.array([], pa.string())}), tmp_path / "in.parquet")
-    run(tmp_path / "in.parquet", tmp_path / "out.arrow")
+    run_without_clips(tmp_path / "in.parquet", tmp_path / "out.arrow")
     table = pa.ipc.open_file(tmp_path / "out.arrow").read_all()
     assert (table.num_rows, table.schema.field("saliency_mean").type) == (0, pa.float64())
-    run(tmp_path / "in.parquet", tmp_path / "out.jsonl")
+    run_without_clips(tmp_path / "in.parquet", tmp_path / "out.jsonl")
     assert (tmp_path / "out.jsonl").read_bytes() == b""
 
 
 def as_schema(text: str, tmp_path: Path) -> pa.Schema:
     (tmp_path / "in.jsonl").write_text(text)
-    with input.open_table(str(tmp_path / "in.jsonl"), COLUMNS, lines_as_arrow=True) as table:
+    with input.open_table(str(tmp_path / "in.jsonl"), columns(), lines_as_arrow=True) as table:
         for _ in table:
             pass
         return table.schema
@@ -155,7 +125,7 @@ def test_values_that_share_no_type_are_named(
 def test_a_line_that_no_column_can_hold_is_rejected(tmp_path: Path, value: str, reason: str, distance: int) -> None:
     good = '{"src": "a", "c": 0.5}\n' * distance
     (tmp_path / "in.jsonl").write_text(good + f'{{"src": "b", "more": 7, "c": {value}}}\n\n' + good)
-    run(tmp_path / "in.jsonl", tmp_path / "out.parquet")
+    run_without_clips(tmp_path / "in.jsonl", tmp_path / "out.parquet")
     table = pq.read_table(tmp_path / "out.parquet")
     assert table["src"].to_pylist() == ["a"] * 2 * distance
     (rejected,) = map(json.loads, (tmp_path / "out.parquet.rejects.jsonl").read_text().splitlines())
@@ -167,7 +137,7 @@ def test_a_line_that_no_column_can_hold_is_rejected(tmp_path: Path, value: str, 
 def test_lines_that_change_between_their_two_readings_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_text('{"src": "a"}\n')
-    with input.open_table(str(path), COLUMNS, lines_as_arrow=True) as table:
+    with input.open_table(str(path), columns(), lines_as_arrow=True) as table:
         path.write_text('{"src": "a", "new": 1}\n')
         with pytest.raises(InputError, match=r"in\.jsonl: the file was changed while it was being read"):
             list(table)
@@ -200,6 +170,6 @@ def test_arrow_values_as_json() -> None:
 
 def test_packed_lines_are_ordinary_gzip(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_bytes(b'\xef\xbb\xbf{"src":"a"}\r\n')
-    run(tmp_path / "in.jsonl", tmp_path / "out.jsonl.gz")
-    run(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    run_without_clips(tmp_path / "in.jsonl", tmp_path / "out.jsonl.gz")
+    run_without_clips(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
     assert gzip.decompress((tmp_path / "out.jsonl.gz").read_bytes()) == (tmp_path / "out.jsonl").read_bytes()

@@ -16,18 +16,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.tables import CONFIG, run_without_clips
 
-from saliency_engine.config import RunConfig
 from saliency_engine.errors import OutputError
 from saliency_engine.tables import formats, input
 from saliency_engine.tables.columns import columns_of
 from saliency_engine.tables.formats import Format
-from saliency_engine.tables.join import Joiner
 from saliency_engine.tables.jsonl_lines import Lines
-from saliency_engine.tables.output import choose_format, open_output
-from saliency_engine.types import ClipResult, Status
+from saliency_engine.tables.output import open_output
 
-CONFIG = RunConfig(model="frequency_tuned_v1")
 BATCH = pa.record_batch({"src": ["a", "b"], "x": [1.5, None]})
 SUFFIXES = ["jsonl", "jsonl.gz", "jsonl.zst", "parquet", "arrow"]
 
@@ -42,19 +39,6 @@ def write(path: Path, batches: list[Any], schema: pa.Schema | None = None, codec
 
 def names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
-
-
-def run(source: Path, target: Path) -> None:
-    """A run without its clips: every clip is ``ok``."""
-    as_arrow = formats.of_path(str(target), "output").kind != "jsonl"
-    with input.open_table(str(source), columns_of(CONFIG), lines_as_arrow=as_arrow) as table:
-        joiner, format = Joiner(CONFIG, "m1", table.schema), choose_format(str(target), "auto", table.format)
-        with open_output(str(target), format, joiner.schema) as output:
-            count = 0
-            for batch in table:
-                output.write(joiner.join(batch, [ClipResult(Status.OK, 0.5, 0.25)] * len(batch.clips)))
-                count += batch.rows
-            output.commit(count)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -153,14 +137,14 @@ def test_the_same_rows_are_the_same_bytes(tmp_path: Path, suffix: str) -> None:
     pq.write_table(pa.table({"src": [f"{i % 50}.mp4" for i in range(70_000)], "n": range(70_000)}), source)
     outputs = [tmp_path / f"{name}.{suffix}" for name in ("first", "second")]
     for output in outputs:
-        run(source, output)
+        run_without_clips(source, output)
     assert outputs[0].read_bytes() == outputs[1].read_bytes()
 
 
 @pytest.mark.parametrize("name", ["table.jsonl", "table.jsonl.gz", "table.parquet", "table.arrow"])
 def test_a_table_may_be_replaced_by_itself(tmp_path: Path, name: str) -> None:
     write(tmp_path / name, [BATCH] * 3)
-    run(tmp_path / name, tmp_path / name)
+    run_without_clips(tmp_path / name, tmp_path / name)
     with input.open_table(str(tmp_path / name), columns_of(CONFIG), lines_as_arrow=True) as table:
         batches: list[Any] = [batch.payload for batch in table]
     rows = [row for batch in batches for row in batch.to_pylist()]
@@ -185,7 +169,7 @@ def test_parquet_keeps_its_codec_schema_and_metadata(tmp_path: Path, codec: str)
     )
     source, target = tmp_path / "in.parquet", tmp_path / "out.pq"
     pq.write_table(table, source, compression="none" if codec == "uncompressed" else codec)
-    run(source, target)
+    run_without_clips(source, target)
     before, after = pq.read_table(source), pq.read_table(target)
     assert after.schema.metadata == before.schema.metadata
     assert pa.schema(list(after.schema)[:5]).equals(before.schema.remove_metadata(), check_metadata=True)

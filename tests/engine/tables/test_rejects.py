@@ -21,9 +21,9 @@ from saliency_engine.tables.input import open_table
 from saliency_engine.tables.rejects import Rejects
 
 
-def hostile(source: str, number: int, size: int = 0) -> dict[str, bytes]:
+def hostile(clip: str, number: int, size: int = 0) -> dict[str, bytes]:
     """A line of every kind that is no row; ``size`` is that of the one that is too long."""
-    head = json.dumps({"src": source, "n": number})[:-1].encode()
+    head = json.dumps({"src": clip, "n": number})[:-1].encode()
     return {
         "bad UTF-8": head + b', "t": "\xc3\x28"}',
         "lone surrogate": head + b', "t": "\\ud8ff"}',
@@ -40,11 +40,11 @@ def hostile(source: str, number: int, size: int = 0) -> dict[str, bytes]:
     }
 
 
-def odd(source: str, number: int) -> list[bytes]:
+def odd(clip: str, number: int) -> list[bytes]:
     """Lines that look hostile and are rows."""
-    head = json.dumps({"src": source, "n": number})[:-1].encode()
+    head = json.dumps({"src": clip, "n": number})[:-1].encode()
     return [
-        head + b', "src": "%s"}' % source.encode(),  # the last one counts
+        head + b', "src": "%s"}' % clip.encode(),  # the last one counts
         head + b', "t": "\\u0000 \\ud83d\\ude00 \\udcff"}',
         head + b', "t": ' + b"[" * 900 + b"]" * 900 + b"}",
         head + b', "t": NaN, "u": 1e999, "v": 123456789012345678901234567890}',
@@ -58,7 +58,7 @@ def original(record: dict[str, Any]) -> bytes:
 
 
 def test_ten_thousand_hostile_lines_are_accounted_for_exactly(tmp_path: Path, clips: dict[str, Path]) -> None:
-    generator, source = random.Random(13), str(clips["bikes"])
+    generator, clip = random.Random(13), str(clips["bikes"])
     kinds = [*hostile("", 0), "odd", "odd", *["plain"] * 12]
     lines, good, bad = [], [], dict[int, str]()
     for number in range(1, 10_001):
@@ -67,11 +67,11 @@ def test_ten_thousand_hostile_lines_are_accounted_for_exactly(tmp_path: Path, cl
             kind = "plain"
         if kind in {"plain", "odd"}:
             good.append(number)
-            plain = b'{"src": "%s", "n": %d}' % (source.encode(), number)
-            lines.append(plain if kind == "plain" else generator.choice(odd(source, number)))
+            plain = b'{"src": "%s", "n": %d}' % (clip.encode(), number)
+            lines.append(plain if kind == "plain" else generator.choice(odd(clip, number)))
         else:
             bad[number] = kind
-            lines.append(hostile(source, number, 20_000_000 if kind == "20 MB" else 0)[kind])
+            lines.append(hostile(clip, number, 20_000_000 if kind == "20 MB" else 0)[kind])
     lines.append(b'{"src": "trailing half li')
     bad[10_001] = "trailing half line"
     assert len(set(bad.values())) == 13
@@ -111,7 +111,7 @@ def test_from_a_pipe_rejected_lines_need_a_file(tmp_path: Path, clips: dict[str,
     assert "--rejects FILE" in message
     done = run(*options, "--rejects", tmp_path / "bad.jsonl.gz", input=rows + b"[]\n" + rows, code=1)
     assert [json.loads(line)["saliency_status"] for line in done.stdout.splitlines()] == ["ok", "ok"]
-    assert "1 lines: " in " ".join(done.stderr.decode().split())
+    assert "1 lines, kept in " in " ".join(done.stderr.decode().split())
     record = json.loads(gzip.decompress((tmp_path / "bad.jsonl.gz").read_bytes()))
     assert record == {"line": 2, "reason": "an array where a JSON object is needed", "text": "[]"}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,17 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.arrow_types import COLUMNS, INSIDE, NOT_IN_PARQUET, PLAIN
+from tests.tables import run_without_clips, write_ipc
 
-from saliency_engine.config import RunConfig
 from saliency_engine.errors import InputError, OutputError
-from saliency_engine.tables import batches, input, jsonl_arrow
-from saliency_engine.tables.columns import columns_of
+from saliency_engine.tables import batches, jsonl_arrow
 from saliency_engine.tables.formats import Format
-from saliency_engine.tables.join import Joiner
-from saliency_engine.tables.output import choose_format, open_output
-from saliency_engine.types import ClipResult, Status
+from saliency_engine.tables.output import open_output
 
-CONFIG = RunConfig(model="frequency_tuned_v1")
 FAMILIES = sorted({"plain" if name in PLAIN else name.partition("<")[0] for name in COLUMNS})
 
 
@@ -32,25 +27,6 @@ def table_of(family: str, *, without: Sequence[str] = ()) -> pa.Table:
     fields = [pa.field(name, COLUMNS[name].type, metadata={"unit": "frames"}) for name in names]
     schema = pa.schema([pa.field("src", pa.string(), nullable=False), *fields], {"pandas": "{}", "who": "me"})
     return pa.table([["a", "b", "c"], *(COLUMNS[name] for name in names)], schema=schema)
-
-
-def run(source: Path, target: str, stdin: bytes = b"") -> bytes:
-    """A run without its clips: every clip is ``ok``. Gives what went to stdout."""
-    as_arrow, stdout = choose_format(target, "auto", Format("jsonl")).kind != "jsonl", io.BytesIO()
-    pipe = io.BytesIO(stdin)
-    with input.open_table(str(source), columns_of(CONFIG), lines_as_arrow=as_arrow, stdin=pipe) as table:
-        joiner, format = Joiner(CONFIG, "m1", table.schema), choose_format(target, "auto", table.format)
-        with open_output(target, format, joiner.schema, stdout) as output:
-            for batch in table:
-                output.write(joiner.join(batch, [ClipResult(Status.OK, 0.5, 0.25)] * len(batch.clips)))
-            output.commit(table.count_rows())
-    return stdout.getvalue()
-
-
-def write_ipc(path: Path, table: pa.Table, make: Callable[..., Any] = pa.ipc.new_file) -> Path:
-    with make(path, table.schema) as writer:
-        writer.write_table(table)
-    return path
 
 
 def load(path: Path) -> pa.Table:
@@ -70,10 +46,10 @@ def same(after: pa.Table, before: pa.Table) -> None:
 def test_arrow_keeps_every_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str, slice_rows: int) -> None:
     monkeypatch.setattr(batches, "BATCH_ROWS", slice_rows)
     table = table_of(family)
-    run(write_ipc(tmp_path / "in.arrow", table), str(tmp_path / "out.arrow"))
+    run_without_clips(write_ipc(tmp_path / "in.arrow", table), str(tmp_path / "out.arrow"))
     same(pa.ipc.open_file(tmp_path / "out.arrow").read_all(), table)
     stream = write_ipc(tmp_path / "stream.arrow", table, pa.ipc.new_stream)
-    same(pa.ipc.open_stream(run(Path("-"), "-", stream.read_bytes())).read_all(), table)
+    same(pa.ipc.open_stream(run_without_clips(Path("-"), "-", stream.read_bytes())).read_all(), table)
 
 
 def in_parquet(kind: pa.DataType) -> pa.DataType:
@@ -103,14 +79,14 @@ def outline(kind: pa.DataType, change: Callable[[pa.DataType], pa.DataType] = la
 @pytest.mark.parametrize("family", sorted({*FAMILIES} - {"run_end_encoded", "union"}))
 def test_parquet_keeps_every_type_that_it_has(tmp_path: Path, family: str) -> None:
     table = table_of(family, without=NOT_IN_PARQUET)
-    run(write_ipc(tmp_path / "in.arrow", table), str(tmp_path / "out.parquet"))
+    run_without_clips(write_ipc(tmp_path / "in.arrow", table), str(tmp_path / "out.parquet"))
     first = pq.read_table(tmp_path / "out.parquet").select(table.schema.names)
     assert first.schema.metadata == table.schema.metadata
     for before, after in zip(table.schema, first.schema, strict=True):
         assert outline(after.type) == outline(before.type, in_parquet)
         assert first[after.name].to_pylist() == table[before.name].to_pylist()
         assert (after.metadata or {}).items() >= (before.metadata or {}).items()
-    run(tmp_path / "out.parquet", str(tmp_path / "again.parquet"))
+    run_without_clips(tmp_path / "out.parquet", str(tmp_path / "again.parquet"))
     same(pq.read_table(tmp_path / "again.parquet"), first)
 
 
@@ -147,16 +123,6 @@ def test_json_lines_take_every_type() -> None:
     assert values("month_day_nano_interval")[0] == [1, -2, 3]
 
 
-def test_views_are_written_once_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slice of views keeps the bytes of all: 40 slices of one batch were written as 40 times its bytes."""
-    monkeypatch.setattr(batches, "BATCH_ROWS", 100)
-    texts = pa.array([f"clip {number:060}.mp4" for number in range(4000)], pa.string_view())
-    source = write_ipc(tmp_path / "in.arrow", pa.table({"src": texts}))
-    run(source, str(tmp_path / "out.arrow"))
-    assert (tmp_path / "out.arrow").stat().st_size < 3 * source.stat().st_size
-    assert load(tmp_path / "out.arrow")["src"].to_pylist() == texts.to_pylist()
-
-
 @pytest.mark.parametrize("target", ["out.jsonl", "out.parquet", "out.arrow"])
 @pytest.mark.parametrize("source", ["in.jsonl", "in.parquet", "in.arrow", "stream.arrow"])
 def test_tables_without_rows(tmp_path: Path, source: str, target: str) -> None:
@@ -169,9 +135,9 @@ def test_tables_without_rows(tmp_path: Path, source: str, target: str) -> None:
         write_ipc(tmp_path / source, empty, pa.ipc.new_stream if source.startswith("stream") else pa.ipc.new_file)
     if source.endswith("jsonl") and not target.endswith("jsonl"):
         with pytest.raises(InputError, match=r"no column 'src' .*the input's columns: none"):
-            run(tmp_path / source, str(tmp_path / target))
+            run_without_clips(tmp_path / source, str(tmp_path / target))
         return
-    run(tmp_path / source, str(tmp_path / target))
+    run_without_clips(tmp_path / source, str(tmp_path / target))
     if target.endswith("jsonl"):
         assert (tmp_path / target).read_bytes() == b""
         return
@@ -186,33 +152,15 @@ def test_a_table_without_columns_names_no_clips(tmp_path: Path, suffix: str) -> 
     bare, path = pa.table({"x": [1, 2]}).select([]), tmp_path / f"in.{suffix}"
     pq.write_table(bare, path) if suffix == "parquet" else write_ipc(path, bare)
     with pytest.raises(InputError, match=r"no column 'src' .*the input's columns: none"):
-        run(path, str(tmp_path / "out.jsonl"))
+        run_without_clips(path, str(tmp_path / "out.jsonl"))
 
 
 def test_columns_of_one_name_stay_apart_where_they_can(tmp_path: Path) -> None:
     table = pa.Table.from_arrays([pa.array(["a"]), pa.array([1]), pa.array(["y"])], ["src", "x", "x"])
     for name in ("out.arrow", "out.parquet"):
-        run(write_ipc(tmp_path / "in.arrow", table), str(tmp_path / name))
+        run_without_clips(write_ipc(tmp_path / "in.arrow", table), str(tmp_path / name))
         after = load(tmp_path / name)
         assert [after.column(i).to_pylist() for i in range(3)] == [["a"], [1], ["y"]]
     twins = pa.table({"src": ["a"], "s": pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], ["k", "k"])})
     with pytest.raises(OutputError, match="JSON lines cannot hold two fields named 'k'"):
-        run(write_ipc(tmp_path / "twins.arrow", twins), str(tmp_path / "out.jsonl"))
-
-
-def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
-    bad = pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xff"]).buffers())
-    pq.write_table(pa.table({"src": ["a"], "t": bad}), tmp_path / "in.parquet")
-    with pytest.raises(InputError, match="column 't', in or after row 0: Invalid UTF8"):
-        run(tmp_path / "in.parquet", str(tmp_path / "out.parquet"))
-
-
-def test_lists_too_deep_for_arrows_reader_are_refused_before_the_first_row(tmp_path: Path) -> None:
-    kind = pa.int64()
-    for _ in range(60):
-        kind = pa.list_(kind)
-    with (
-        pytest.raises(OutputError, match="nested"),
-        open_output(str(tmp_path / "out.parquet"), Format("parquet"), pa.schema([("x", kind)])),
-    ):
-        pass
+        run_without_clips(write_ipc(tmp_path / "twins.arrow", twins), str(tmp_path / "out.jsonl"))
