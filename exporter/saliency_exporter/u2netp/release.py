@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from saliency_engine.errors import ModelError, OutputError
 from saliency_engine.models.entry import check_id, read_model
 from saliency_engine.report.provenance import file_sha256
-from saliency_engine.storage.atomic import write_together
+from saliency_engine.storage.atomic import write_folder
 from saliency_exporter import manifest as manifests
 from saliency_exporter.u2netp.card import compose_card, compose_license
 from saliency_exporter.u2netp.checkout import check_license, find_notice
@@ -37,7 +36,8 @@ def make_release(model: Path, manifest: Path, checkout: Path, output_dir: Path) 
     }
     sums = [f"{hashlib.sha256(data).hexdigest()}  {file}\n" for file, data in sorted(files.items())]
     files["SHA256SUMS"] = "".join(sums).encode()
-    _write_folder(files, output_dir)
+    _remove_empty(output_dir)
+    write_folder(output_dir, files)
     return sorted(files)
 
 
@@ -69,15 +69,13 @@ def _find_license(checkout: Path, document: dict[str, Any]) -> tuple[Path, Path 
     return path, notice
 
 
-def _write_folder(files: dict[str, bytes], folder: Path) -> None:
-    """Write the files into a folder beside ``folder``, then give it that name."""
+def _remove_empty(folder: Path) -> None:
+    """Make room for the release: the folder may be there, with nothing in it."""
     try:
-        if folder.exists() and any(folder.iterdir()):
+        if not folder.exists():
+            return
+        if any(folder.iterdir()):
             raise OutputError(f"{folder} is not empty: give an empty folder, or one that does not exist")
-        with TemporaryDirectory(dir=folder.absolute().parent, prefix=f".{folder.name}.") as waiting:
-            made = Path(waiting) / "release"
-            made.mkdir()
-            write_together({made / name: data for name, data in files.items()})
-            made.replace(folder)  # over an empty folder too
+        folder.rmdir()  # fails, as it should, where somebody has filled it meanwhile
     except OSError as error:
         raise OutputError(f"cannot write {folder}: {error.strerror or error}") from error
