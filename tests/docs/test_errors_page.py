@@ -38,6 +38,6 @@ def _messages() -> Iterator[tuple[str, str]]:
                     yield f"{path.stem}:{node.lineno}", " ".join(longest.split())
 
 
-@pytest.mark.parametrize(("where", "words"), [pytest.param(*found, id=found[0]) for found in _messages()])
+@pytest.mark.parametrize(("where", "words"), [pytest.param(*message, id=message[0]) for message in _messages()])
 def test_every_message_is_on_the_page(where: str, words: str) -> None:
     assert words in PAGE, f"{where} says {words!r}: tell its cause and its cure in docs/errors.md"

@@ -64,7 +64,7 @@ def test_the_pages_commands_work(desk: Path) -> None:
         "PATH": f"{desk / 'bin'}{os.pathsep}{os.environ['PATH']}",
         "SALIENCY_BATCH_HOME": str(desk / "home"),
     }
-    said = ""
+    output = ""
     for script in scripts:
         done = subprocess.run(
             ["bash", "-c", "set -euo pipefail\n" + script],
@@ -76,10 +76,10 @@ def test_the_pages_commands_work(desk: Path) -> None:
             timeout=180,
         )
         assert done.returncode == 0, f"{script}\n{done.stderr}"
-        said += done.stdout + done.stderr
-    assert said.count("Verified OK by signature") == 5
-    assert said.count("is open-ended") == 1
-    assert "not verified" not in said
+        output += done.stdout + done.stderr
+    assert output.count("Verified OK by signature") == 5
+    assert output.count("is open-ended") == 1
+    assert "not verified" not in output
     audit = json.loads((desk / "clips.u2netp.audit.json").read_text())["model"]
     shown = json.loads(re.search(r"```json\n(.*?)```", PAGE, re.DOTALL)[1])  # type: ignore[index]
     assert {key: type(value) for key, value in shown.items()}.items() <= {k: type(v) for k, v in audit.items()}.items()

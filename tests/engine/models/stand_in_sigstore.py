@@ -89,7 +89,7 @@ class StandInSigstore:
     def _leaf(self, key: ec.EllipticCurvePrivateKey, identity: str, issuer: str) -> x509.Certificate:
         before = _SIGNED_AT - timedelta(minutes=5)
         usage = x509.KeyUsage(True, *[False] * 8)
-        told = b"\x0c" + bytes([len(issuer)]) + issuer.encode()
+        name = b"\x0c" + bytes([len(issuer)]) + issuer.encode()
         builder = (
             x509.CertificateBuilder(self._name, x509.Name([]), key.public_key(), x509.random_serial_number())
             .not_valid_before(before)
@@ -102,7 +102,7 @@ class StandInSigstore:
             )
             .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(identity)]), critical=True)
             .add_extension(_extension("1.3.6.1.4.1.57264.1.1", issuer.encode()), critical=False)
-            .add_extension(_extension("1.3.6.1.4.1.57264.1.8", told), critical=False)
+            .add_extension(_extension("1.3.6.1.4.1.57264.1.8", name), critical=False)
         )
         unlogged = builder.sign(self._authority, hashes.SHA256())
         stamp = self._stamp(unlogged.tbs_certificate_bytes)

@@ -110,9 +110,9 @@ def test_a_release_in_a_folder_is_fetched_verified_and_installed(
     (release / "u2netp_mirror_v1.manifest.json").write_text(json.dumps(manifest))
     command(*FETCH, release if kind == "folder" else release.as_uri())
     assert json.loads((home / "u2netp_mirror_v1" / "manifest.json").read_text()) == manifest
-    said = capsys.readouterr().out
-    assert "Verified OK by signature" in said
-    assert "days old" in said
+    output = capsys.readouterr().out
+    assert "Verified OK by signature" in output
+    assert "days old" in output
     model = load_model(RunConfig(model="u2netp_mirror_v1", require_verified=True))
     assert model.data == (release / "u2netp_mirror_v1.onnx").read_bytes()
     assert model.as_json()["verified_by"] == {
@@ -183,7 +183,7 @@ def test_no_more_is_fetched_than_a_release_may_have(
 
 
 @pytest.mark.parametrize(
-    ("moved", "told"),
+    ("moved", "reason"),
     [
         ("file:///etc/hostname", "not allowed"),
         ("ftp://127.0.0.1/x", "only https"),
@@ -191,9 +191,9 @@ def test_no_more_is_fetched_than_a_release_may_have(
         ("https://127.0.0.1:1/x", "may not change the scheme"),
     ],
 )
-def test_a_redirect_elsewhere_is_refused(server: _Server, moved: str, told: str) -> None:
+def test_a_redirect_elsewhere_is_refused(server: _Server, moved: str, reason: str) -> None:
     server.moved = moved
-    with pytest.raises(FetchError, match=told):
+    with pytest.raises(FetchError, match=reason):
         command(*FETCH, _url(server))
 
 

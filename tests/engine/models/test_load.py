@@ -121,12 +121,12 @@ def test_an_unlisted_operator_is_named_and_can_be_admitted(tmp_path: Path, clips
     source = write_clips(tmp_path / "in.jsonl", [clips["bikes"]])
     common = ("run", "--input", source, "--output", tmp_path / "out.jsonl", "--model-path", mini)
     (tmp_path / "a.toml").write_text('allow-op = ["Sin", "Cos"]\n')
-    for options, told in (
+    for options, reason in (
         ((), "unsupported op Cos, Sin: .* --allow-op Cos --allow-op Sin"),
         (("--allow-op", "Sin"), "unsupported op Cos: "),
         (("--config", tmp_path / "a.toml", "--allow-op", "Cos"), "unsupported op Sin: "),
     ):
-        with pytest.raises(ModelError, match=told):
+        with pytest.raises(ModelError, match=reason):
             command(*common, *options)
     stderr_of(*common, "--allow-op", "Sin", "--allow-op", "Cos")
     assert load_model(RunConfig(model_path=str(mini), **load_options(tmp_path / "a.toml"))).sha256 == sha256(mini)

@@ -154,7 +154,7 @@ def test_a_damaged_entry_harms_only_itself(
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "reason"),
     [
         ([], "nothing to verify"),
         (["--sha256", "0" * 64], "not 0000"),
@@ -167,13 +167,13 @@ def test_a_damaged_entry_harms_only_itself(
     ],
 )
 def test_what_is_not_in_order_is_not_installed(
-    mini: Path, licence: Path, home: Path, options: list[str], told: str
+    mini: Path, licence: Path, home: Path, options: list[str], reason: str
 ) -> None:
     other = mini.with_name("other.json")
     other.write_text(json.dumps({"outputs": {"onnx_sha256": "0" * 64}}))
     names = {"RIGHT": sha256(mini), "other.json": str(other), "LICENSE": str(licence)}
     given = [names.get(option, option) for option in options]
-    with pytest.raises(SaliencyError, match=re.escape(told)):
+    with pytest.raises(SaliencyError, match=re.escape(reason)):
         command("models", "install", mini, "--license", licence, *given)
     assert not home.exists() or list(home.iterdir()) == []
 

@@ -193,8 +193,8 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.Mo
 
 def test_the_library_carries_the_public_trust_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    told = json.loads(signature.carried_root().read_bytes())
-    assert any("rekor.sigstore.dev" in log["baseUrl"] for log in told["tlogs"])
+    root = json.loads(signature.carried_root().read_bytes())
+    assert any("rekor.sigstore.dev" in log["baseUrl"] for log in root["tlogs"])
 
 
 def test_a_real_bundle_of_the_public_instance(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,6 +222,6 @@ def test_a_real_bundle_of_the_public_instance(monkeypatch: pytest.MonkeyPatch) -
         verify_signature(data, bundle.read_bytes(), Expected(whole, "https://accounts.google.com"))
     flipped = bytes([data[0] ^ 1]) + data[1:]
     torn = bundle.read_bytes().replace(b"MEYCIQ", b"MEYCIR")
-    for changed, told in ((flipped, bundle.read_bytes()), (data, torn)):
+    for changed, document in ((flipped, bundle.read_bytes()), (data, torn)):
         with pytest.raises(SignatureError, match="does not hold"):
-            verify_signature(changed, told, Expected(whole))
+            verify_signature(changed, document, Expected(whole))

@@ -87,7 +87,7 @@ def _training(model: ModelProto) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "reason"),
     [
         (_in_initializer, "external data"),
         (_in_sparse, "external data"),
@@ -102,11 +102,11 @@ def _training(model: ModelProto) -> None:
         (_training, "training graph"),
     ],
 )
-def test_what_could_read_or_run_something_else_is_refused(spoil: Callable[[ModelProto], None], told: str) -> None:
+def test_what_could_read_or_run_something_else_is_refused(spoil: Callable[[ModelProto], None], reason: str) -> None:
     model = miniature()
     read_graph(model.SerializeToString())
     spoil(model)
-    with pytest.raises(ModelError, match=told):
+    with pytest.raises(ModelError, match=reason):
         read_graph(model.SerializeToString())
 
 
@@ -114,30 +114,30 @@ def test_the_graph_tells_its_operators_metadata_and_input() -> None:
     model = miniature(_if(helper.make_node("Neg", ["conv"], ["out"])))
     helper.set_model_props(model, {"lusoris.model_id": "mini_v1", "note": "é"})
     model.graph.input.insert(0, helper.make_tensor_value_info("w", TensorProto.FLOAT, [1, 3, 3, 3]))
-    found = read_graph(model.SerializeToString())
-    assert found.operators == {"Conv", "Sigmoid", "If", "Neg", "Identity"}
-    assert found.metadata == {"lusoris.model_id": "mini_v1", "note": "é"}
-    assert found.input_shape == ("N", 3, 32, 48)
+    graph = read_graph(model.SerializeToString())
+    assert graph.operators == {"Conv", "Sigmoid", "If", "Neg", "Identity"}
+    assert graph.metadata == {"lusoris.model_id": "mini_v1", "note": "é"}
+    assert graph.input_shape == ("N", 3, 32, 48)
 
 
 def test_other_operators_are_named_with_the_option_that_admits_them() -> None:
-    found = read_graph(miniature(_if(helper.make_node("Sin", ["conv"], ["out"]))).SerializeToString())
+    graph = read_graph(miniature(_if(helper.make_node("Sin", ["conv"], ["out"]))).SerializeToString())
     with pytest.raises(ModelError, match=r"unsupported op Sin: .* --allow-op Sin"):
-        check_operators(found, ())
-    check_operators(found, ["Sin"])
+        check_operators(graph, ())
+    check_operators(graph, ["Sin"])
 
 
 def test_real_models_pass(models: Path) -> None:
     for data in [*(path.read_bytes() for path in models.glob("*.onnx")), asset("frequency_tuned_v1.onnx").read_bytes()]:
-        found = read_graph(data)
-        check_operators(found, ())
+        graph = read_graph(data)
+        check_operators(graph, ())
         model = onnx.load_from_string(data)
-        assert found.operators == {node.op_type for node in model.graph.node}
-        assert found.metadata == {entry.key: entry.value for entry in model.metadata_props}
+        assert graph.operators == {node.op_type for node in model.graph.node}
+        assert graph.metadata == {entry.key: entry.value for entry in model.metadata_props}
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "reason"),
     [
         (b"", "no operators"),
         (b"this is no model", "not an ONNX file"),
@@ -152,8 +152,8 @@ def test_real_models_pass(models: Path) -> None:
         (b"\x3a\x05\x0a\x03\x22\x01\xff", "not text"),
     ],
 )
-def test_what_is_no_onnx_file_is_refused(data: bytes, told: str) -> None:
-    with pytest.raises(ModelError, match=told):
+def test_what_is_no_onnx_file_is_refused(data: bytes, reason: str) -> None:
+    with pytest.raises(ModelError, match=reason):
         read_graph(data)
 
 
