@@ -10,7 +10,7 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from saliency_engine.errors import InputError
-from saliency_engine.tables.batches import BATCH_BYTES, CheckedBatches, cut, with_position
+from saliency_engine.tables.batches import BATCH_BYTES, CheckedBatches, cut_batch, with_position
 from saliency_engine.tables.dictionaries import has_dictionary
 from saliency_engine.tables.formats import STREAM_MARK, Format, Opened, RawTable
 
@@ -35,7 +35,7 @@ def _open_file(raw: RawTable) -> Opened:
     def pieces() -> Iterator[tuple[float, pa.RecordBatch]]:
         for i, batch in enumerate(batches):
             done = 0
-            for piece in cut(batch):
+            for piece in cut_batch(batch):
                 done += piece.num_rows
                 yield (i + done / batch.num_rows) / file.num_record_batches, piece
 
@@ -49,7 +49,7 @@ def _open_stream(raw: RawTable) -> Opened:
 
     def pieces() -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            yield from cut(batch)
+            yield from cut_batch(batch)
         if stream.ended:
             raise InputError("the stream has no end mark: it was cut off, or its writer did not close it")
         if raw.stream.read(1):

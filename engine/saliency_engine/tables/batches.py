@@ -38,7 +38,7 @@ class CheckedBatches:
             yield batch
 
 
-def cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+def cut_batch(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     """``batch`` in pieces of at most ``BATCH_ROWS`` rows and about ``BATCH_BYTES``; nothing for one without rows."""
     if not batch.num_rows:
         return

@@ -12,7 +12,7 @@ def has_dictionary(kind: pa.DataType) -> bool:
     return pa.types.is_dictionary(kind) or any(has_dictionary(kind.field(i).type) for i in range(kind.num_fields))
 
 
-def decoded(column: pa.Array) -> pa.Array:
+def decode_dictionary(column: pa.Array) -> pa.Array:
     """``column`` without its dictionary, if it has one; one of text views gives ``large_string``."""
     if not pa.types.is_dictionary(column.type):
         return column
@@ -22,7 +22,7 @@ def decoded(column: pa.Array) -> pa.Array:
     return pa.DictionaryArray.from_arrays(column.indices, values).dictionary_decode()
 
 
-def encoded(column: pa.Array, kind: pa.DictionaryType) -> pa.Array:
+def encode_dictionary(column: pa.Array, kind: pa.DictionaryType) -> pa.Array:
     """``column``, which has no dictionary, as ``kind``. Raises ``pyarrow.ArrowException`` where it does not fit."""
     plain = column.dictionary_encode()
     indices, values = plain.indices.cast(kind.index_type), plain.dictionary.cast(kind.value_type)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from saliency_engine.config import NUMBER_ROLES, RunConfig
 from saliency_engine.errors import InputError
 from saliency_engine.tables.columns import column_index
-from saliency_engine.tables.dictionaries import decoded, encoded
+from saliency_engine.tables.dictionaries import decode_dictionary, encode_dictionary
 from saliency_engine.tables.jsonl_edit import Edit
 from saliency_engine.tables.jsonl_lines import Lines
 from saliency_engine.types import SKIPPED, ClipResult, RowBatch, Status, sampling_of
@@ -143,7 +143,7 @@ def _can_hold(role: str, kind: pa.DataType) -> bool:
 def _convert(array: pa.Array, kind: pa.DataType) -> pa.Array:
     if array.type == kind:
         return array
-    array = decoded(array)
+    array = decode_dictionary(array)
     if pa.types.is_dictionary(kind):
-        return encoded(array, kind)
+        return encode_dictionary(array, kind)
     return array.cast(kind, safe=not pa.types.is_floating(kind))

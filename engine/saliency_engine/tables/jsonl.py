@@ -48,7 +48,7 @@ def _open_as_arrow(raw: RawTable) -> Opened:
         return LineReader(stream, raw.columns.written, reject, loads=loads, exact=exact, chunk_bytes=_ARROW_CHUNK_BYTES)
 
     # A line that the second reading can keep as rejected is passed over in the first.
-    schema = jsonl_schema.infer(read_from_start(ignore_line if raw.reject else refuse_line))
+    schema = jsonl_schema.infer_schema(read_from_start(ignore_line if raw.reject else refuse_line))
     reject = raw.reject or refuse_line
     reader = read_from_start(reject)
 
@@ -65,7 +65,7 @@ class LineSink:
     """See ``Sink``. Writes ``Lines`` as they are, and each row of a record batch as a JSON object."""
 
     def __init__(self, file: BinaryIO, format: Format, schema: pa.Schema | None) -> None:
-        repeated = sorted(jsonl_arrow.repeated_keys(schema)) if schema is not None else []
+        repeated = sorted(jsonl_arrow.find_repeated_keys(schema)) if schema is not None else []
         if repeated:
             names = ", ".join(map(repr, repeated))
             raise OutputError(f"JSON lines cannot hold two fields named {names}: rename one, or write Parquet or Arrow")

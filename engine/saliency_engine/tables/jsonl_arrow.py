@@ -27,7 +27,7 @@ def to_lines(batch: pa.RecordBatch) -> Iterator[bytes]:
         yield encode(dict(zip(names, values, strict=True))).encode() + b"\n"
 
 
-def repeated_keys(schema: pa.Schema) -> set[str]:
+def find_repeated_keys(schema: pa.Schema) -> set[str]:
     """Names that would be the key of two fields of one JSON object: column names, and those inside structs."""
     repeated = {name for name in schema.names if schema.names.count(name) > 1}
     nested = list(schema.types)
@@ -42,7 +42,7 @@ def repeated_keys(schema: pa.Schema) -> set[str]:
 def _list_values(column: pa.Array) -> list[Any]:
     if _is_odd(column.type):
         return [_convert(scalar) for scalar in column]
-    kind = _portable(column.type)
+    kind = _portable_type(column.type)
     plain: list[Any] = (column if column.type == kind else column.cast(kind)).to_pylist()
     return plain
 
@@ -55,7 +55,7 @@ def _as_text(value: object) -> str:
     raise TypeError(f"a {type(value).__name__} has no JSON form")
 
 
-def _portable(kind: pa.DataType) -> pa.DataType:
+def _portable_type(kind: pa.DataType) -> pa.DataType:
     """``kind`` with the parts that ``to_pylist`` cannot give or JSON cannot take replaced by ones they can.
 
     Nanoseconds are why times become text inside Arrow: as Python objects they would need pandas.
@@ -63,22 +63,22 @@ def _portable(kind: pa.DataType) -> pa.DataType:
     types = pa.types
     plain = kind
     if isinstance(kind, pa.BaseExtensionType):
-        plain = _portable(kind.storage_type)
+        plain = _portable_type(kind.storage_type)
     elif types.is_dictionary(kind):
-        plain = _portable(kind.value_type)
+        plain = _portable_type(kind.value_type)
     elif types.is_timestamp(kind) or types.is_date(kind) or types.is_time(kind):
         plain = pa.string()
     elif types.is_duration(kind):
         plain = pa.int64()
     elif types.is_struct(kind):
-        plain = pa.struct([kind.field(i).with_type(_portable(kind.field(i).type)) for i in range(kind.num_fields)])
+        plain = pa.struct([kind.field(i).with_type(_portable_type(kind.field(i).type)) for i in range(kind.num_fields)])
     elif types.is_map(kind):
-        plain = pa.map_(_portable(kind.key_type), _portable(kind.item_type))
+        plain = pa.map_(_portable_type(kind.key_type), _portable_type(kind.item_type))
     elif types.is_fixed_size_list(kind):
-        plain = pa.list_(_portable(kind.value_type), kind.list_size)
+        plain = pa.list_(_portable_type(kind.value_type), kind.list_size)
     elif types.is_list(kind) or types.is_large_list(kind):
         make = pa.list_ if types.is_list(kind) else pa.large_list
-        plain = make(kind.value_field.with_type(_portable(kind.value_type)))
+        plain = make(kind.value_field.with_type(_portable_type(kind.value_type)))
     return plain
 
 
@@ -111,7 +111,7 @@ def _convert(scalar: pa.Scalar) -> Any:
     elif types.is_nested(kind):
         value = [_convert(item) for item in scalar.values]
     else:
-        plain = _portable(kind)
+        plain = _portable_type(kind)
         value = (scalar if plain == kind else scalar.cast(plain)).as_py()
     return value
 

@@ -34,7 +34,7 @@ class Edit:
         tail = b"" if keys else self._tail
         for key, token, data, added in self._fields if keys else ():
             if key in keys:
-                start, end = _find_scalar(text, key, token) or _top_level(text)[key]
+                start, end = _find_scalar(text, key, token) or _find_top_level(text)[key]
                 text = text[:start] + data + text[end:]
             else:
                 tail += added
@@ -59,7 +59,7 @@ def _find_scalar(text: bytes, key: str, token: bytes) -> tuple[int, int] | None:
     return match.span(1) if match else None
 
 
-def _top_level(text: bytes) -> dict[str, tuple[int, int]]:
+def _find_top_level(text: bytes) -> dict[str, tuple[int, int]]:
     """Where the value of each top-level key of a valid line lies; the last one counts for a repeated key.
 
     Walks tokens instead of parsing: any depth of nesting costs no stack, and offsets stay in bytes.

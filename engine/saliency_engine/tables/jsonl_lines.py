@@ -83,8 +83,8 @@ def ignore_line(*_: object) -> None:
 def strict_loads(line: bytes) -> Any:
     """What the JSON text ``line`` holds. Raises ``ValueError``, or ``RecursionError`` for some 1000 levels of nesting.
 
-    NaN literals and integers of any length are taken, as Python has them, and of lone surrogates those with which it
-    writes file names that are no text.
+    NaN literals and integers of any length are taken, as Python's json does. A lone surrogate is refused, except those
+    by which Python writes the bytes of file names that are not UTF-8.
     """
     value = json.loads(line.decode())
     refuse_surrogates(line, value, "surrogateescape")

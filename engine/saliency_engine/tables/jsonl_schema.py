@@ -107,7 +107,7 @@ def unite(one: pa.DataType, other: pa.DataType) -> pa.DataType:
     return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
 
 
-def infer(chunks: Iterable[ParsedLines]) -> pa.Schema:
+def infer_schema(chunks: Iterable[ParsedLines]) -> pa.Schema:
     """The schema that fits every row, fields in the order they are first seen.
 
     Whole numbers beside fractions become float64, nulls take any type, objects and arrays unite part by part.

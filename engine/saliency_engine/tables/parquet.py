@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from saliency_engine.tables.batches import BATCH_BYTES, BATCH_ROWS, CheckedBatches
-from saliency_engine.tables.dictionaries import decoded, encoded
+from saliency_engine.tables.dictionaries import decode_dictionary, encode_dictionary
 from saliency_engine.tables.formats import Format, Opened, RawTable
 
 GROUP_ROWS = 65536
@@ -119,9 +119,9 @@ def fit_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     columns = list(batch.columns)
     for i, column in enumerate(columns):
         if pa.types.is_dictionary(column.type) and not pa.types.is_dictionary(schema.field(i).type):
-            columns[i] = decoded(column)
+            columns[i] = decode_dictionary(column)
         elif pa.types.is_dictionary(column.type) and column.dictionary.null_count:
-            columns[i] = encoded(decoded(column), column.type)
+            columns[i] = encode_dictionary(decode_dictionary(column), column.type)
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 

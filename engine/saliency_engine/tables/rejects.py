@@ -30,10 +30,11 @@ class Rejects:
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Take lines until the end of the block, which must ``commit`` them; then remove what an earlier run left.
+        """Take lines until the end of the block, which must ``commit`` them.
 
-        As with any output nothing is at the path before, and nothing stays without the commit. Raises ``OutputError``,
-        and ``ConfigError`` for a name that is not one of JSON lines.
+        As with any output, the file is in its place only after the commit. If there are no lines, the file that an
+        earlier run left is removed instead. Raises ``OutputError``, and ``ConfigError`` for a name that is not one of
+        JSON lines.
         """
         if not self.path:
             yield
