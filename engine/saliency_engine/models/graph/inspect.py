@@ -84,7 +84,7 @@ def parse_model(data: bytes) -> ModelProto:
     model = ModelProto()
     try:
         model.ParseFromString(data)
-    except DecodeError as error:
+    except (DecodeError, UnicodeDecodeError) as error:  # the second comes from protobuf in pure Python
         raise ModelError("it is not an ONNX file, or it is damaged, or nested more than 100 messages deep") from error
     return model
 
@@ -100,9 +100,7 @@ def check_operators(graph: Graph, allowed: Collection[str]) -> None:
 def _look_into(message: Message, graph: Graph) -> None:
     """Refuse what may not be in ``message``, and note in ``graph`` what it says."""
     kind = message.DESCRIPTOR.name
-    if len(unknown := UnknownFieldSet(message)):  # a known field is among them where its wire type is another one
-        name = f"{unknown[0].field_number} of wire type {unknown[0].wire_type}"
-        raise ModelError(f"its {kind} has a field {name}; onnx {onnx.__version__} knows no such field: upgrade onnx")
+    _refuse_unknown_fields(message)
     if isinstance(message, TensorProto):
         graph.fault = graph.fault or find_fault(message)
     for descriptor, value in message.ListFields():
@@ -111,6 +109,13 @@ def _look_into(message: Message, graph: Graph) -> None:
                 _look_into(inner, graph)
         elif descriptor.name not in _HARMLESS[kind]:
             _judge_field(kind, descriptor.name, value, graph)
+
+
+def _refuse_unknown_fields(message: Message) -> None:
+    """Refuse what onnx has not parsed, which another parser might; also a known field of another wire type."""
+    if len(unknown := UnknownFieldSet(message)):
+        kind, name = message.DESCRIPTOR.name, f"{unknown[0].field_number} of wire type {unknown[0].wire_type}"
+        raise ModelError(f"its {kind} has a field {name}; onnx {onnx.__version__} knows no such field: upgrade onnx")
 
 
 def _judge_field(kind: str, name: str, value: Any, graph: Graph) -> None:
@@ -147,13 +152,17 @@ def check_text(name: str, value: Any) -> str:
 
 
 def _read_input_shape(model: ModelProto) -> tuple[int | str, ...]:
-    weights = {tensor.name for tensor in model.graph.initializer}
+    weights = {check_text("weight's name", tensor.name) for tensor in model.graph.initializer}
     for value in model.graph.input:
-        if value.name not in weights:
-            return tuple(_read_dimension(size) for size in value.type.tensor_type.shape.dim)
+        if check_text("input's name", value.name) not in weights:
+            shape = value.type.tensor_type.shape
+            for message in (value, value.type, value.type.tensor_type, shape, *shape.dim):
+                _refuse_unknown_fields(message)
+            return tuple(map(_read_dimension, shape.dim))
     return ()
 
 
 def _read_dimension(size: TensorShapeProto.Dimension) -> int | str:
     """A negative size is a free one, as for ONNX Runtime."""
-    return size.dim_value if size.HasField("dim_value") and size.dim_value >= 0 else str(size.dim_param)
+    fixed = size.HasField("dim_value") and size.dim_value >= 0
+    return size.dim_value if fixed else check_text("size's name", size.dim_param)

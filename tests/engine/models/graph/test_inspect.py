@@ -166,6 +166,31 @@ def test_a_file_cut_off_is_refused() -> None:
             read_graph(data[:end])
 
 
+def test_text_that_is_none_is_refused_where_it_is_used() -> None:
+    for place in ("metadata", "operator"):
+        model = miniature(helper.make_node("Relu", ["conv"], ["r"]))
+        helper.set_model_props(model, {"note": "MARK" if place == "metadata" else ""})
+        model.graph.node[-1].op_type = "MARK" if place == "operator" else "Relu"
+        with pytest.raises(ModelError, match=r"not an ONNX file|not text in UTF-8"):
+            read_graph(model.SerializeToString().replace(b"MARK", b"\xff\xfe\xfd\xfc"))
+
+
+def test_what_no_library_could_read_is_refused_before_it_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = miniature().SerializeToString()
+    monkeypatch.setattr(graphs, "_MOST_BYTES", len(data))
+    read_graph(data)
+    with pytest.raises(ModelError, match=f"it has {len(data) + 1} bytes; an ONNX file has at most {len(data)}"):
+        read_graph(data + b"\0")
+
+
+@pytest.mark.parametrize(("size", "read"), [(-1, ""), (-(2**63), ""), (0, 0), (2**63 - 1, 2**63 - 1)])
+def test_sizes_that_cannot_be_are_read_all_the_same(size: int, read: int | str) -> None:
+    model = miniature()
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = size
+    model.graph.initializer[0].dims[0] = size
+    assert read_graph(model.SerializeToString()).input_shape == ("N", 3, read, 48)
+
+
 def test_nesting_has_a_limit() -> None:
     data = b""
     for _ in range(200):  # graph → node → attribute → graph …
