@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from saliency_engine.config import RunConfig
-from saliency_engine.inference.session import model_threads, open_session
+from saliency_engine.inference.session import Session, model_threads, open_session
 from saliency_engine.machine import cores
 from saliency_engine.models.load import Model, load_model
 from saliency_engine.pipeline.clock import Clock
@@ -35,8 +35,19 @@ class Engine:
     ``config.memo`` names the memo file; empty or ``off`` keeps none. ``model`` is what ``load_model(config)`` gave, for
     callers that needed it earlier; ``locator`` replaces ``Locator(config)``, which finds the clips' files.
 
-    Raises ``ModelError``, ``ProviderError`` or ``MemoError`` when it cannot start.
+    Raises ``ModelError``, ``ProviderError``, ``MemoError`` or ``WorkerError`` when it cannot start.
     """
+
+    config: RunConfig
+    model: Model
+    session: Session
+    """The model, ready to run."""
+    decode_workers: int
+    """How many decoding processes there are."""
+    threads: int
+    """Threads of the model on the CPU."""
+    clock: Clock
+    """How long each stage was busy so far."""
 
     def __init__(self, config: RunConfig, model: Model | None = None, locator: Locator | None = None) -> None:
         self.config = config

@@ -31,7 +31,7 @@ class Feeder:
     def __init__(self, session: Session, pool: DecodePool, batch_size: int, clock: Clock) -> None:
         self._session, self._pool, self._clock = session, pool, clock
         self._decoded: deque[ClipFrames] = deque()
-        # Enough with the model, so that it never waits for the end of a batch, and one being filled.
+        # As many as keep the model busy, and one that is being filled.
         self._spare = [FrameBatch.allocate(session, batch_size) for _ in range(session.batches_at_once + 1)]
         self._spare_maps: list[NDArray[np.float32]] = []
         self._filling: FrameBatch | None = None
@@ -51,7 +51,7 @@ class Feeder:
         return self._session.fault
 
     def warm(self) -> None:
-        """Load what the first clip needs while it is being decoded; nothing from then on."""
+        """On the first call, begin to load what the first clip will need; later calls do nothing."""
         if self._cold:
             self._cold = False
             self._threads.submit(_load_kernels)
@@ -96,7 +96,7 @@ class Feeder:
         self._signal.close()
 
     def _take_maps(self) -> NDArray[np.float32]:
-        """An array for a clip's maps, used before if possible: new memory costs as much as measuring what is in it."""
+        """An array for a clip's maps, if possible a used one: new memory costs as much time as measuring the maps."""
         if self._spare_maps:
             return self._spare_maps.pop()
         most = self._pool.frames.shape[1]
@@ -120,7 +120,7 @@ class Feeder:
 
 
 def _load_kernels() -> None:
-    """While the first clip is being decoded: numba takes 0.2 s for its first kernel, which the clip would wait for."""
+    """Numba takes 0.2 s for its first kernel. It does so while the first clip is decoded, which else would wait."""
     normalize(np.zeros((1, 3, 1, 1), np.uint16), np.empty((1, 3, 1, 1), np.float32))
     measure(np.zeros((1, 1, 1), np.float32), np.zeros(1))
 

@@ -49,13 +49,13 @@ class Memo:
 
     def __init__(self, path: Path | None, context: Mapping[str, Any]) -> None:
         self._name = "the temporary memo" if path is None else str(path)
-        self._context = hashlib.sha256(_canonical({**context, "numerics": NUMERICS_VERSION})).digest()
-        with self._explained():
+        self._context = hashlib.sha256(_to_canonical_json({**context, "numerics": NUMERICS_VERSION})).digest()
+        with self._explain_errors():
             # Autocommit: only ``put`` opens a transaction. Had a read opened one, it would see the file as it was then,
             # and the next write would fail if another run had written meanwhile.
             self._db = sqlite3.connect("" if path is None else path, timeout=_PATIENCE, isolation_level=None)
         try:
-            with self._explained():
+            with self._explain_errors():
                 self._prepare()
         except MemoError:
             self._db.close()
@@ -63,7 +63,7 @@ class Memo:
 
     def _prepare(self) -> None:
         self._db.execute("BEGIN")  # all three as of one moment: another run may be making the file
-        application, version = self._pragma("application_id"), self._pragma("user_version")
+        application, version = self._read_pragma("application_id"), self._read_pragma("user_version")
         tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         self._db.execute("COMMIT")
         if tables and application != APPLICATION_ID:
@@ -98,7 +98,7 @@ class Memo:
                     raise
             time.sleep(0.01)
 
-    def _pragma(self, name: str) -> int:
+    def _read_pragma(self, name: str) -> int:
         return int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
 
     def key(self, request: ClipRequest) -> bytes:
@@ -106,11 +106,11 @@ class Memo:
         clip = {**asdict(request), "path": os.fsencode(request.path).hex()}  # file names need not be text
         if request.content:
             del clip["mtime_ns"]  # the contents say more, and a copied or touched file keeps its numbers
-        return hashlib.sha256(self._context + _canonical(clip)).digest()
+        return hashlib.sha256(self._context + _to_canonical_json(clip)).digest()
 
     def get(self, key: bytes) -> ClipStatistics | ClipResult | None:
-        """What is known of a clip: its statistics, its failure in this run, or nothing."""
-        with self._explained():
+        """What is known of a clip: its statistics, or its failure in this run; ``None`` where neither is."""
+        with self._explain_errors():
             row = self._db.execute("SELECT statistics FROM clips WHERE key = ?", (key,)).fetchone()
             if row is not None:
                 return self._decode(key, row[0])
@@ -119,13 +119,13 @@ class Memo:
 
     def first_seen(self, key: bytes) -> bool:
         """Whether this run meets the clip for the first time; remembers it on disk, not in memory."""
-        with self._explained():
+        with self._explain_errors():
             return self._db.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,)).rowcount == 1
 
     def put(self, key: bytes, path: str, statistics: ClipStatistics) -> None:
         """Remember a finished clip; durable against a kill after the next ``commit``."""
         entry = _encode(statistics)
-        with self._explained():
+        with self._explain_errors():
             if not self._db.in_transaction:
                 self._db.execute("BEGIN IMMEDIATE")
             self._db.execute(
@@ -134,12 +134,12 @@ class Memo:
 
     def put_failure(self, key: bytes, failure: ClipResult) -> None:
         """Remember a failed clip until this memo is closed."""
-        with self._explained():
+        with self._explain_errors():
             self._db.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?)", (key, failure.status, failure.reason))
 
     def commit(self) -> None:
         """Make everything put so far survive a kill."""
-        with self._explained():
+        with self._explain_errors():
             self._db.commit()
 
     def close(self) -> None:
@@ -157,7 +157,7 @@ class Memo:
         return _decode(entry)
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explain_errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.DatabaseError as error:
@@ -185,7 +185,7 @@ def _primary_code(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
-def _canonical(value: Any) -> bytes:
+def _to_canonical_json(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS, default=str)
 
 

@@ -45,12 +45,12 @@ def claim_open_files(workers: int) -> None:
 
 
 def _allow_open_files(wanted: int) -> int:
-    """The limit of open files, raised to ``wanted`` if it may be."""
-    soft, hard = (sys.maxsize if n == resource.RLIM_INFINITY else n for n in resource.getrlimit(resource.RLIMIT_NOFILE))
-    if soft >= wanted:
-        return soft
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    return min(wanted, hard)
+    """Raise the soft limit of open files to ``wanted``, or as far as the hard one allows. How many are allowed then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return allowed
 
 
 def start_fork_server() -> None:
@@ -61,7 +61,7 @@ def start_fork_server() -> None:
     """
     if START_METHOD != "forkserver":
         return
-    _allow_open_files(1024)  # the server has its limit from now on; a usual one
+    _allow_open_files(1024)  # a usual limit; the server keeps the one that it is started with
     multiprocessing.set_forkserver_preload(PRELOADED)
     multiprocessing.resource_tracker.ensure_running()  # now, because it unblocks SIGINT
     # Ctrl-C reaches every process of the terminal, but only the parent decides. A mask holds from the first moment on.
@@ -140,6 +140,7 @@ def _decode(request: ClipRequest, spec: DecodeSpec, frames: Any) -> DecodedClip 
 
 
 def _is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether want of memory is the error itself, or what caused it."""
     while error is not None and not isinstance(error, MemoryError):
         error = error.__cause__
     return error is not None
