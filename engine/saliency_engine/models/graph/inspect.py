@@ -3,6 +3,9 @@
 A graph can name other files to be read (external data), native code to be called (custom domains, ``EPContext``), and
 whatever the runtime's parser meets. So every message of the file is looked at here, down to the tensors, and the file
 is refused when it holds any of these, or anything that this version does not know. Nothing but the bytes is read.
+
+Importing onnx takes 0.05 s of a processor's time. A model of 176 MB takes 0.3 s, and as much memory once more until
+``read_graph`` returns; a run needs more than that later, when the model is loaded.
 """
 
 from __future__ import annotations
@@ -76,7 +79,7 @@ def read_graph(data: bytes) -> Graph:
 
 
 def parse_model(data: bytes) -> ModelProto:
-    """The message that an ONNX file holds; it takes about as much memory as the file. Raises ``ModelError``."""
+    """The message that an ONNX file holds: a copy of it in memory. Raises ``ModelError``."""
     if data[4:8] == b"ORTM":  # ONNX Runtime would take it for its own format and never parse it as ONNX
         raise ModelError("it is in ONNX Runtime's own format, which cannot be checked; give the ONNX file")
     if len(data) > _MOST_BYTES:
@@ -119,7 +122,7 @@ def _refuse_unknown_fields(message: Message) -> None:
 
 
 def _judge_field(kind: str, name: str, value: Any, graph: Graph) -> None:
-    """Fields that decide."""
+    """Fields that decide. Of one that is given twice the last counts, as for every parser of Protocol Buffers."""
     match kind, name:
         case "NodeProto", "op_type":
             if value == "EPContext":
