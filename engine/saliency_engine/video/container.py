@@ -31,6 +31,9 @@ _CONTAINERS = (
 # would decode frames of any size.
 _PROBED = "flv,kux,live_flv,mpeg,mpegts,nsv,roq,swf,wtv"
 _PROBED_PACKETS = 64  # of all streams; it decodes up to 20 frames of H.264, to see how they are reordered
+# Titles and other texts in a clip may be in any encoding. Up to PyAV 18 they failed a clip unless told otherwise; PyAV
+# 19 keeps their bytes as surrogates, and no longer takes the argument.
+_METADATA: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _GENERATE_PTS = 1  # AVFMT_FLAG_GENPTS, on by default in PyAV: it invents times that B-frames in AVI contradict
 
 
@@ -107,7 +110,8 @@ def _open_demuxer(fd: int, options: dict[str, str], form: str | None = None) -> 
     # FFmpeg gets the descriptor and may use no other protocol. So it sees no name that it could misread, never looks at
     # the path again, and opens no other file or host, whatever a demuxer asks for.
     options = {"fd": str(fd), "protocol_whitelist": "fd"} | options
-    return av.open("fd:", "r", format=form, options=options, metadata_errors="replace")
+    container: InputContainer = av.open("fd:", "r", format=form, options=options, **_METADATA)
+    return container
 
 
 def _look_through(fd: int, max_pixels: int) -> None:

@@ -289,6 +289,24 @@ def test_sound_alone_is_no_clip(tmp_path: Path) -> None:
         decode(path)
 
 
+@pytest.mark.parametrize("name", ["text.mp4", "text.mkv", "text.avi", "text.ts", "text.nut"])
+def test_texts_of_a_clip_may_be_in_any_encoding(tmp_path: Path, encode: Encode, name: str) -> None:
+    """Of the file and of its stream: whatever a container keeps of them, none of it is needed."""
+    with av.open(str(encode("texts.avi", codec="mpeg4"))) as source, av.open(str(tmp_path / name), "w") as container:
+        texts = dict.fromkeys(("title", "artist", "service_name", "handler_name", "language"), "Qqq")
+        container.metadata.update(texts)
+        stream = container.add_stream_from_template(source.streams.video[0])
+        stream.metadata.update(texts)
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                container.mux(packet)
+    written = (tmp_path / name).read_bytes()
+    assert b"Qqq" in written
+    (tmp_path / name).write_bytes(written.replace(b"Qqq", b"\xe9\xff\x80"))
+    assert decode(tmp_path / name)[0].frames == 8
+
+
 @pytest.mark.parametrize("name", ["http:x.mp4", "concat:a|b.mp4", "pipe:0", "-", "frame%03d.mp4", "a b\n\u00e9.mp4"])
 def test_names_that_look_like_urls_are_files(tmp_path: Path, clips: dict[str, Path], name: str) -> None:
     path = Path(shutil.copy(clips["carphone_distorted"], tmp_path / name))
