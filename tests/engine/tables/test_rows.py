@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,14 @@ from tests.tables import WRITERS, clips_of, columns, read, write_ipc
 
 from saliency_engine.errors import InputError
 from saliency_engine.tables import rows
+from saliency_engine.tables.columns import Columns
 from saliency_engine.types import ClipReference
 
 NAN = float("nan")
+
+
+def test_the_columns_that_are_read_are_the_options_defaults_where_nothing_is_written() -> None:
+    assert Columns() == dataclasses.replace(columns(), mean="", var="", written={})
 
 
 @pytest.fixture(params=WRITERS)
