@@ -27,6 +27,8 @@ class Columns:
     """Leave no row alone."""
     written: Mapping[str, frozenset[type]] = field(default_factory=dict)
     """The columns that the run writes, each with the types of value that a JSON line may already have there."""
+    roles: Mapping[str, str] = field(default_factory=dict)
+    """The same columns, each with what the run writes there: a key of ``RunConfig.output_columns``."""
 
 
 def columns_of(config: RunConfig) -> Columns:
@@ -43,6 +45,7 @@ def columns_of(config: RunConfig) -> Columns:
         var=config.var_column,
         overwrite=config.overwrite,
         written={name: number if role in NUMBER_ROLES else text for role, name in roles if name},
+        roles={name: role for role, name in roles if name},
     )
 
 

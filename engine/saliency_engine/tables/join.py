@@ -17,6 +17,7 @@ from saliency_engine.tables.columns import column_index
 from saliency_engine.tables.dictionaries import decode_dictionary, encode_dictionary
 from saliency_engine.tables.jsonl_edit import Edit
 from saliency_engine.tables.jsonl_lines import Lines
+from saliency_engine.tables.schema_metadata import describe_columns
 from saliency_engine.types import SKIPPED, ClipResult, RowBatch, Status, sampling_of
 
 
@@ -76,6 +77,7 @@ class Joiner:
         return Edit({name: value for name, (_, value) in named.items() if name not in nulls}, nulls)
 
     def _extend_schema(self, schema: pa.Schema) -> pa.Schema:
+        added, changed = dict[str, pa.DataType](), dict[str, pa.DataType]()
         for role, name in self._columns.items():
             place = column_index(schema, name)
             old = pa.field(name, _plain_type(role)) if place is None else schema.field(place)
@@ -83,7 +85,9 @@ class Joiner:
             new = old.with_type(kind).with_nullable(True)  # a failed row has nulls
             schema = schema.append(new) if place is None else schema.set(place, new)
             self._places[role], self._kinds[role] = place, kind
-        return schema
+            if place is None or kind != old.type:
+                (added if place is None else changed)[name] = kind
+        return schema.with_metadata(describe_columns(schema, added, changed))
 
     def _join_arrow(self, batch: RowBatch[pa.RecordBatch], values: Sequence[dict[str, Any]]) -> pa.RecordBatch:
         columns = list(batch.payload.columns)
@@ -146,4 +150,4 @@ def _convert(array: pa.Array, kind: pa.DataType) -> pa.Array:
     array = decode_dictionary(array)
     if pa.types.is_dictionary(kind):
         return encode_dictionary(array, kind)
-    return array.cast(kind, safe=not pa.types.is_floating(kind))
+    return array.cast(kind, safe=not pa.types.is_floating(array.type))  # a whole number must stay the number it is

@@ -69,6 +69,10 @@ class LineSink:
         if repeated:
             names = ", ".join(map(repr, repeated))
             raise OutputError(f"JSON lines cannot hold two fields named {names}: rename one, or write Parquet or Arrow")
+        if schema is not None:
+            # A row of nulls, so that a type without a form in JSON is refused before the first row.
+            nulls = [pa.nulls(1, kind) for kind in schema.types]
+            list(jsonl_arrow.to_lines(pa.RecordBatch.from_arrays(nulls, schema.names)))
         self._codec, self._packed = format.codec, file
         if self._codec == "gzip":
             # Not Arrow's: fixed at level 9 it packs 8 MB/s, this 70. No name and no time, for the same bytes each run.

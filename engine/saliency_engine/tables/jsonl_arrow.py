@@ -10,7 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from saliency_engine.errors import OutputError
 from saliency_engine.tables.jsonl_lines import ParsedLines, Reject
+from saliency_engine.tables.times import check_for_text, has_times
 
 
 def to_lines(batch: pa.RecordBatch) -> Iterator[bytes]:
@@ -19,9 +21,11 @@ def to_lines(batch: pa.RecordBatch) -> Iterator[bytes]:
     NaN and infinities are the literals Python's json writes and reads. Dates, times and timestamps are ISO text
     (with their offset where the type has a zone), durations whole numbers of their unit, intervals [months, days,
     nanoseconds], decimals text, binary base64, maps arrays of [key, value] pairs, extension types their storage.
+
+    Raises ``OutputError`` naming the column of a value that has no such form.
     """
     names = batch.schema.names
-    columns = [_list_values(column) for column in batch.columns]
+    columns = [_list_column(name, column) for name, column in zip(names, batch.columns, strict=True)]
     encode = json.JSONEncoder(ensure_ascii=False, default=_as_text).encode
     for values in zip(*columns, strict=True):
         yield encode(dict(zip(names, values, strict=True))).encode() + b"\n"
@@ -37,6 +41,15 @@ def find_repeated_keys(schema: pa.Schema) -> set[str]:
         repeated |= {name for name in names if names.count(name) > 1}
         nested += [child.type for child in children]
     return repeated
+
+
+def _list_column(name: str, column: pa.Array) -> list[Any]:
+    if has_times(column.type):
+        check_for_text(name, column)
+    try:
+        return _list_values(column)
+    except pa.ArrowException as error:  # a time zone that is not known here
+        raise OutputError(f"column {name!r}: {error}") from error
 
 
 def _list_values(column: pa.Array) -> list[Any]:

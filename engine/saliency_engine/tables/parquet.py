@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from saliency_engine.errors import OutputError
 from saliency_engine.tables.batches import BATCH_BYTES, BATCH_ROWS, CheckedBatches
 from saliency_engine.tables.dictionaries import decode_dictionary, encode_dictionary
 from saliency_engine.tables.formats import Format, Opened, RawTable
+from saliency_engine.tables.parquet_types import choose_int96_unit, fit_columns, fit_schema_in
+from saliency_engine.tables.times import check_for_parquet, has_times
 
 GROUP_ROWS = 65536
 GROUP_BYTES = 8 << 20  # groups twice the size cost 15 to 30 MB more and were written no faster
@@ -21,32 +24,42 @@ _READ_BUFFER = 1 << 16  # of each column: four times as much cost 20 MB more at 
 
 def open_rows(raw: RawTable) -> Opened:
     """The rows of a Parquet file. Raises ``OSError`` and ``pyarrow.ArrowException``; reading, ``InputError`` too."""
-    # Read ahead by column, not by row group: a 60 MB file took 60 MB more otherwise, and no less time.
-    file = pq.ParquetFile(
-        raw.files.enter_context(pa.OSFile(raw.path)),
-        buffer_size=_READ_BUFFER,
-        pre_buffer=False,
-        page_checksum_verification=True,
-    )
+
+    def open_file(int96_unit: str | None = None) -> pq.ParquetFile:
+        # Read ahead by column, not by row group: a 60 MB file took 60 MB more otherwise, and no less time.
+        return pq.ParquetFile(
+            raw.files.enter_context(pa.OSFile(raw.path)),
+            buffer_size=_READ_BUFFER,
+            pre_buffer=False,
+            page_checksum_verification=True,
+            coerce_int96_timestamp_unit=int96_unit,
+        )
+
+    file = open_file()
     metadata = file.metadata
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     row_bytes = max((group.total_byte_size / group.num_rows for group in groups if group.num_rows), default=1.0)
     rows = min(BATCH_ROWS, max(1, int(BATCH_BYTES / max(row_bytes, 1))))
-
-    def pieces() -> Iterator[tuple[float, pa.RecordBatch]]:
-        done = 0
-        for batch in CheckedBatches(file.iter_batches(rows, use_threads=False)):
-            done += batch.num_rows
-            yield min(1.0, done / max(1, metadata.num_rows)), batch  # the file may be wrong about their number
 
     columns = groups[0].num_columns if groups else 0
     if columns:
         # PyArrow 26 aborts the process where it is asked about a column whose description is damaged; reading from the
         # column finds the damage first, and raises.
         next(iter(file.reader.iter_batches(1, row_groups=[0], column_indices=[0], use_threads=False)), None)
+    if unit := choose_int96_unit(file, open_file, rows):
+        file = open_file(unit)
+    schema = fit_schema_in(file)
+
+    def pieces() -> Iterator[tuple[float, pa.RecordBatch]]:
+        done = 0
+        for batch in CheckedBatches(file.iter_batches(rows, use_threads=False)):
+            done += batch.num_rows
+            fitted = fit_columns(batch, schema)
+            yield min(1.0, done / max(1, metadata.num_rows)), fitted  # the file may be wrong about their number
+
     codec = groups[0].column(0).compression.lower() if columns else "snappy"
     total = metadata.num_rows
-    return Opened(Format("parquet", codec), pieces(), lambda: total, file.schema_arrow, total)
+    return Opened(Format("parquet", codec), pieces(), lambda: total, schema, total)
 
 
 class ParquetSink:
@@ -62,11 +75,14 @@ class ParquetSink:
             use_dictionary=_repeating_columns(self._schema),
             write_page_checksum=True,
         )
+        self._times = [i for i, kind in enumerate(self._schema.types) if has_times(kind)]
         self._batches: list[pa.RecordBatch] = []
         self._rows = self._bytes = 0
 
     def write(self, payload: pa.RecordBatch) -> None:
         payload = fit_batch(payload, self._schema)
+        for i in self._times:
+            check_for_parquet(self._schema.names[i], payload.column(i))
         self._batches.append(payload)
         self._rows += payload.num_rows
         self._bytes += payload.nbytes
@@ -84,7 +100,9 @@ class ParquetSink:
 
     def _write_group(self) -> None:
         if self._rows:
-            self._writer.write_table(pa.Table.from_batches(self._batches), row_group_size=self._rows)
+            table = pa.Table.from_batches(self._batches)
+            with _naming_column(table):
+                self._writer.write_table(table, row_group_size=self._rows)
         self._batches.clear()
         self._rows = self._bytes = 0
         pa.default_memory_pool().release_unused()  # else it keeps some 40 MB of what writing groups took
@@ -97,10 +115,28 @@ def _repeating_columns(schema: pa.Schema) -> list[str]:
     cannot read) is known now and not in the middle of the run.
     """
     probe, nullable = io.BytesIO(), pa.schema([field.with_nullable(True) for field in schema])
-    pq.write_table(pa.Table.from_arrays([pa.nulls(1, field.type) for field in nullable], schema=nullable), probe)
-    leaves = pq.ParquetFile(probe).metadata.schema
+    table = pa.Table.from_arrays([pa.nulls(1, field.type) for field in nullable], schema=nullable)
+    with _naming_column(table):
+        pq.write_table(table, probe)
+        leaves = pq.ParquetFile(probe).metadata.schema
     columns = [leaves.column(i) for i in range(len(leaves))]
     return [column.path for column in columns if column.physical_type not in ("FLOAT", "DOUBLE")]
+
+
+@contextmanager
+def _naming_column(table: pa.Table) -> Iterator[None]:
+    """Have the first column of ``table`` that cannot be written named in the error."""
+    try:
+        yield
+    except (pa.ArrowException, OSError):
+        for i, name in enumerate(table.schema.names):
+            probe = io.BytesIO()
+            try:
+                pq.write_table(table.select([i]), probe)
+                pq.ParquetFile(probe)
+            except (pa.ArrowException, OSError) as error:
+                raise OutputError(f"column {name!r}: {error}") from error
+        raise
 
 
 def fit_schema(schema: pa.Schema) -> pa.Schema:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from saliency_engine.config import NUMBER_ROLES
 from saliency_engine.errors import InputError
 from saliency_engine.tables.columns import Columns, column_index
 from saliency_engine.tables.dictionaries import decode_dictionary
@@ -43,7 +44,8 @@ def from_batches(batches: Iterable[pa.RecordBatch], columns: Columns) -> Iterato
 class ArrowRows:
     """Finds the clips that the record batches of one schema name, column by column.
 
-    Raises ``InputError`` when the path column is absent or is not text.
+    Raises ``InputError`` when the path column is absent or is not text, and for values of another kind in a column that
+    the run writes.
     """
 
     def __init__(self, schema: pa.Schema, columns: Columns) -> None:
@@ -54,9 +56,22 @@ class ArrowRows:
         results = [column_index(schema, name) for name in (columns.mean, columns.var)]
         keep = not columns.overwrite and all(i is not None and _is_number(schema.field(i).type) for i in results)
         self._results = results if keep else []
+        written = ((column_index(schema, name), role) for name, role in columns.roles.items())
+        self._clashing = {i: role for i, role in written if i is not None and not _fits(schema.field(i).type, role)}
 
     def find_clips(self, batch: pa.RecordBatch, first_row: int) -> RowBatch[pa.RecordBatch]:
-        """``batch`` with a code for each row; raises ``InputError`` for a path that is not UTF-8."""
+        """``batch`` with a code for each row.
+
+        Raises ``InputError`` for a path that is not UTF-8, and for a value of another kind where the run writes. Nulls
+        are right in every column.
+        """
+        for i, role in self._clashing.items():
+            if batch.column(i).null_count < batch.num_rows:
+                wanted, option = "a number" if role in NUMBER_ROLES else "text", f"--{role.replace('_', '-')}-column"
+                raise InputError(
+                    f"column {self.schema.names[i]!r} is {self.schema.field(i).type}, but this run writes {wanted} "
+                    f"there, in or after row {first_row}: rename it, or name another column with {option}"
+                )
         codes = np.full(batch.num_rows, SKIPPED, np.int32)
         todo = self._find_todo(batch)
         if not len(todo):
@@ -190,3 +205,12 @@ def _is_number(kind: pa.DataType) -> bool:
     types = pa.types
     kind = kind.value_type if types.is_dictionary(kind) else kind
     return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind))
+
+
+def _fits(kind: pa.DataType, role: str) -> bool:
+    """Whether a column of ``kind`` may hold what the run writes for ``role``, so that writing over it loses nothing."""
+    if role not in NUMBER_ROLES:
+        return _is_text(kind)
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    # A decimal of more digits than a float64 keeps would become another number in the rows that are left alone.
+    return pa.types.is_null(kind) or (_is_number(kind) and not (pa.types.is_decimal(kind) and kind.precision > 15))

@@ -218,7 +218,7 @@ def test_a_dictionary_too_small_for_an_arrow_file_is_an_error_not_wrong_values(t
 
 def test_what_a_format_cannot_hold_is_said_at_once(tmp_path: Path) -> None:
     union = pa.schema([("u", pa.sparse_union([pa.field("a", pa.int64())]))])
-    with pytest.raises(OutputError, match=r"out\.parquet: Unhandled type .*union"):
+    with pytest.raises(OutputError, match=r"out\.parquet: column 'u': Unhandled type .*union"):
         write(tmp_path / "out.parquet", [], union)
     twice = pa.schema([("x", pa.int64()), ("x", pa.int64())])
     with pytest.raises(OutputError, match="two fields named 'x'"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +46,28 @@ def test_only_rows_with_a_finite_mean_and_variance_are_left_alone(store: Callabl
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "arrow"])
-def test_text_is_no_mean(tmp_path: Path, suffix: str) -> None:
-    WRITERS[suffix](
-        tmp_path / f"in.{suffix}", pa.table({"src": ["a"], "saliency_mean": ["0.5"], "saliency_var": [0.1]})
-    )
-    assert clips_of(read(tmp_path / f"in.{suffix}")) == [ClipReference("a")]
+@pytest.mark.parametrize(
+    ("role", "values"),
+    [
+        ("error", pa.array([None, 0.125])),
+        ("status", pa.array([3, 4], pa.int8())),
+        ("model_id", pa.array([None, b"m"])),
+        ("aggregator", pa.array([["mean"], None])),
+        ("mean", pa.array(["0.5", None])),
+        ("var", pa.array([True, False])),
+        ("ema_alpha", pa.array([None, {"a": 1}])),
+        ("mean", pa.array([Decimal("0.1234567890123456789"), None])),
+    ],
+)
+def test_values_of_another_kind_are_not_written_over(tmp_path: Path, suffix: str, role: str, values: pa.Array) -> None:
+    path, name, option = tmp_path / f"in.{suffix}", f"saliency_{role}", f"--{role.replace('_', '-')}-column"
+    WRITERS[suffix](path, pa.table({"src": ["a", "b"], name: values}))
+    with pytest.raises(InputError, match=rf"in\.{suffix}: column '{name}' is .*, but this run writes .*{option}"):
+        read(path)
+    renamed: dict[str, Any] = {f"{role}_column": "other"}
+    assert clips_of(read(path, **renamed)) == [ClipReference("a"), ClipReference("b")]
+    WRITERS[suffix](path, pa.table({"src": ["a"], name: pa.nulls(1, values.type)}))
+    assert clips_of(read(path)) == [ClipReference("a")]
 
 
 def test_rows_of_one_clip_share_one_reference(store: Callable[[dict[str, Any]], Path]) -> None:
