@@ -15,10 +15,11 @@ from pathlib import Path
 
 import av
 import numpy as np
-import onnxruntime as ort
 from harness.inputs import real_clips
 from numpy.typing import NDArray
 from PIL import Image
+
+from saliency_exporter.graphs import open_session
 
 SIZE = 320
 FIRST = SPREAD = 8
@@ -43,7 +44,7 @@ def resize(frame: av.VideoFrame) -> NDArray[np.uint8]:
 
 def compute_maps(model: Path, frames: NDArray[np.float32]) -> NDArray[np.float64]:
     """One map a frame, float64 ``[frames, pixels]``, each frame run on its own."""
-    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    session = open_session(model.read_bytes())
     name = session.get_inputs()[0].name
     maps = [np.asarray(session.run(None, {name: frame[None]})[0]).ravel() for frame in frames]
     return np.stack(maps).astype(np.float64)

@@ -15,6 +15,8 @@ import av
 import pytest
 from tests.clips import Encode, Settings, write_clip
 
+import saliency_engine  # noqa: F401  it switches off ONNX Runtime's telemetry, before a test loads that
+
 PROJECT = Path(__file__).resolve().parent.parent
 
 

@@ -15,6 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import saliency_engine  # noqa: F401  it switches off the telemetry of ONNX Runtime, so it comes first
+
+# isort: split
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray

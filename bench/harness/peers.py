@@ -136,6 +136,9 @@ class _OpenVino:
     """A plain compiled model of one frame, all threads on it."""
 
     def __init__(self, model: Path, threads: int, precision: str) -> None:
+        from saliency_engine.inference import open_vino  # noqa: F401, PLC0415  it loads openvino without its telemetry
+
+        # isort: split
         import openvino  # noqa: PLC0415
 
         core = openvino.Core()

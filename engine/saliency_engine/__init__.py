@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from saliency_engine.config import RunConfig
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from saliency_engine.pipeline.engine import Engine
 
     __version__: str
+
+# When ONNX Runtime is loaded (seen in 1.31), it writes a device id and a file of events to ~/.cache/Microsoft, and
+# some seconds later it sends them. It reads this variable then, once. Nothing stops it afterwards, not even its own
+# disable_telemetry_events(). So the variable is set here, before any module of ours can load it.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = ["Engine", "RunConfig", "__version__"]
 

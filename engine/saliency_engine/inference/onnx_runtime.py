@@ -6,18 +6,12 @@ start is an error.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
-# Its wheels (seen in 1.31) keep a device id and usage events under ~/.cache, to send them. Nothing here phones home.
-# The library reads this variable once, when it is loaded; set it to 0 to allow sending.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-
 import onnxruntime
+from numpy.typing import NDArray
 
 from saliency_engine.errors import InferenceError, ModelError, ProviderError
 from saliency_engine.inference.backend import Port, check_ports, shorten_message
