@@ -55,6 +55,6 @@ def bound_name(node: ast.AST) -> str | None:
 
 
 def test_importing_one_room_loads_no_other() -> None:
-    """Only the packages' own ``__init__`` say something: the engine's hands on ``Engine``, the exporter's is one import."""
+    """Only the packages' own ``__init__`` say something: one hands on ``Engine``, the exporter's imports that one."""
     initials = [path for path, text in modules("engine", "exporter", "bench") if Path(path).stem == "__init__" and text]
     assert initials == ["engine/saliency_engine/__init__.py", "exporter/saliency_exporter/__init__.py"]

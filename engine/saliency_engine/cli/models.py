@@ -45,7 +45,7 @@ def _checks(command: CommandT) -> CommandT:
             "--certificate-oidc-issuer",
             "issuer",
             default=None,
-            help="Who must vouch for the signer.  [default: GitHub Actions]",
+            help="Address of the service that must have confirmed who the signer is.  [default: GitHub Actions]",
         ),
     )
     for option in reversed(options):
@@ -162,7 +162,7 @@ def _expected(identity: str | None, issuer: str | None) -> Expected:
 
 
 def _verified_by(entry: Entry) -> str:
-    evidence = entry.vouched_by if entry.state != "not installed" else None
+    evidence = entry.verified_by if entry.state != "not installed" else None
     return evidence.how if evidence else "-"
 
 

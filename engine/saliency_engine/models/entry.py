@@ -71,8 +71,8 @@ class Entry:
         return "built in" if asset(f"{self.id}.onnx").is_file() else "not installed"
 
     @property
-    def vouched_by(self) -> Evidence | None:
-        """Why its bytes are believed to be the right ones: as they were installed, or by the package's own registry."""
+    def verified_by(self) -> Evidence | None:
+        """How its bytes are verified: as they were when they were installed, or by the package's own registry."""
         return Evidence("registry") if self.folder is None else self.evidence
 
     def data(self) -> tuple[str, bytes]:

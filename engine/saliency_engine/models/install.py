@@ -59,7 +59,7 @@ def verify(model: str, bundle: Path | None, sha256: str, expected: Expected) -> 
         )
     if bundle is None and entry.folder is not None and (entry.folder / BUNDLE_FILE).is_file():
         bundle = entry.folder / BUNDLE_FILE
-    return _check_bytes(source, data, bundle, sha256 or entry.sha256, expected, before=entry.vouched_by)
+    return _check_bytes(source, data, bundle, sha256 or entry.sha256, expected, before=entry.verified_by)
 
 
 def install(

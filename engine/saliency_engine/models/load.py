@@ -62,7 +62,7 @@ def load_model(config: RunConfig) -> Model:
         raise ModelError(
             f"{source} has the sha256 {sha256}, not {given} (--model-sha256): it is not the model you meant"
         )
-    evidence = (entry.vouched_by if entry else None) or (Evidence("sha256") if given else None)
+    evidence = (entry.verified_by if entry else None) or (Evidence("sha256") if given else None)
     if evidence is None and config.require_verified:
         raise ModelError(
             f"{source} is not verified, so --require-verified refuses it: no registry entry has its sha256. If you "
@@ -79,7 +79,7 @@ def load_model(config: RunConfig) -> Model:
 
 
 def _find_entry(model_id: str, sha256: str) -> Entry | None:
-    """For a file: the entry whose id its rows would bear, if its bytes are known, else the one of the same bytes."""
+    """For a file: the entry of the id that its rows would have, if its bytes are known, else that of the same bytes."""
     known, _ = registry.entries()
     named = known.get(model_id)
     if named is not None and named.sha256:

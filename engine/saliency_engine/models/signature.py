@@ -55,7 +55,10 @@ class Expected:
                 f"--certificate-identity-regexp {identity!r} is not a regular expression: {error}"
             ) from error
         if not issuer:
-            raise ConfigError("--certificate-oidc-issuer is empty: an identity means nothing without its issuer")
+            raise ConfigError(
+                "--certificate-oidc-issuer is empty: leave the option out, or give the address of the service that "
+                "confirmed who the signer is"
+            )
         self.issuer = issuer
 
     def accepts(self, identity: str) -> bool:
@@ -126,7 +129,7 @@ def carried_root() -> Path:
 
 
 def _describe_age(root: Path) -> str:
-    """The root's age in words, by its newest log key: the file itself bears no date."""
+    """The root's age in words, by its newest log key: the file itself has no date."""
     document = json.loads(root.read_bytes())
     starts = [log["publicKey"]["validFor"]["start"] for log in (*document["tlogs"], *document["ctlogs"])]
     newest = max(datetime.fromisoformat(start) for start in starts)

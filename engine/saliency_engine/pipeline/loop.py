@@ -85,7 +85,7 @@ class Pipeline:
         frames_expected: int,
         clock: Clock,
     ) -> None:
-        """``frames_expected``: an ``ok`` clip with fewer bears a note; 0 where no clip shall."""
+        """``frames_expected``: an ``ok`` clip with fewer gets a note; 0: no clip gets one."""
         self._locator, self._pool, self._feeder, self._memo = locator, pool, feeder, memo
         self._aggregator, self._alpha, self._frames_expected = aggregator, alpha, frames_expected
         self._clock = clock

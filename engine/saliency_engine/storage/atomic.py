@@ -26,7 +26,7 @@ class PartialFile:
         self._path = Path(os.path.realpath(path))
         self._partial = self._path.with_name(self._path.name + ".partial")
         if not self._path.parent.is_dir():
-            raise OutputError(f"the folder {self._path.parent} does not exist")
+            raise OutputError(f"the folder {self._path.parent} does not exist: make it, or correct the path")
         if self._path.exists() and not self._path.is_file():
             raise OutputError("it is there already and is not a regular file: choose another path")
         self._published = False

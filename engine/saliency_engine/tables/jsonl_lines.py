@@ -97,7 +97,10 @@ def refuse_surrogates(line: bytes, value: Any, allowed: Literal["strict", "surro
         try:
             json.dumps(value, ensure_ascii=False).encode("utf-8", allowed)
         except UnicodeEncodeError as error:
-            raise ValueError(f"the lone surrogate {error.object[error.start]!a} is no character") from error
+            raise ValueError(
+                f"its text holds {error.object[error.start]!a}, half of a UTF-16 pair, which is not a character: write "
+                "the whole pair, or leave it out"
+            ) from error
 
 
 class LineReader:

@@ -60,7 +60,10 @@ class Output:
         Raises ``OutputError`` where fewer or more than ``expected_rows`` were written, or writing fails.
         """
         if self.rows != expected_rows:
-            raise OutputError(f"{self._name}: {self.rows} rows were written, the input has {expected_rows}")
+            raise OutputError(
+                f"{self._name}: {self.rows} rows were written, but the input says that it has {expected_rows}: it may "
+                "be damaged; write it again"
+            )
         with _writing(self._name, self._file):
             self._sink.close()
             if not self._file.closed:

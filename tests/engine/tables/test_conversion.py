@@ -110,7 +110,7 @@ def test_values_that_share_no_type_are_named(
         ('{"d": [{"e": -9223372036854775809}]}', "column 'c': an integer beyond 64 bits"),
         ("9007199254740993", "column 'c' as double: Integer value 9007199254740993 is outside"),
         ("1" * 5000, "Exceeds the limit"),
-        ('"\\udcff"', r"the lone surrogate '\\udcff' is no character"),
+        ('"\\udcff"', r"its text holds '\\udcff', half of a UTF-16 pair"),
         ('{"d": 1, "e": {"d": 1, "d": 1}}', "the key 'd' is there twice"),
         ('[1, "x"]', "column 'c': Unable to merge"),
         ("[1.5, true]", "column 'c': Unable to merge"),

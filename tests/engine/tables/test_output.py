@@ -61,7 +61,9 @@ def test_rows_that_are_missing_stop_the_commit(tmp_path: Path) -> None:
     target = tmp_path / "out.jsonl"
     with open_output(str(target), _format(target), BATCH.schema) as output:
         output.write(BATCH)
-        with pytest.raises(OutputError, match="2 rows were written, the input has 3"):
+        with pytest.raises(
+            OutputError, match="2 rows were written, but the input says that it has 3: it may be damaged"
+        ):
             output.commit(3)
     assert names(tmp_path) == []
 
