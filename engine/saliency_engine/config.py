@@ -12,11 +12,12 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from saliency_engine.errors import ConfigError
+from saliency_engine.options import check_values, flag_of, option
 
 Auto = Literal["auto"]
 AGGREGATORS = ("mean", "ema", "max", "motion-weighted", "motion-balanced")
@@ -28,64 +29,59 @@ _PRECISIONS = ("float32", "bfloat16")
 _PROVIDERS = ("cpu", "openvino", "cuda", "tensorrt", "auto")
 
 
-def _option(default: Any, help: str, choices: tuple[str, ...] = (), low: float | None = None) -> Any:
-    kind = int if default == "auto" and not choices else type(default)
-    return field(default=default, metadata={"help": help, "choices": choices, "low": low, "kind": kind})
-
-
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """How clips are read, modelled and tagged. Raises ``ConfigError`` when an option is of the wrong type or range."""
 
     # model
-    model: str = _option("", f"Id of a registered model, such as {BUILT_IN_MODEL}, which is built in.")
-    model_path: str = _option("", "ONNX file with the saliency model, in place of --model.")
-    model_id: str = _option("", "Model id for the rows; default: the registered id, or the file's bare name.")
-    model_sha256: str = _option("", "Refuse the model unless its bytes have this sha256 (64 hex digits).")
-    require_verified: bool = _option(False, "Refuse the model unless a registry entry or --model-sha256 has its hash.")
-    allow_op: tuple[str, ...] = _option((), "Allow this ONNX operator besides the usual ones. May be given again.")
-    model_size: str = _option("320x320", "Input size WIDTHxHEIGHT in pixels, for models that take any size.")
-    provider: str = _option("cpu", "What runs the model; auto: first of cuda, openvino, cpu that starts.", _PROVIDERS)
-    precision: str = _option("float32", "bfloat16 is faster; openvino and some processors have it.", _PRECISIONS)
+    model: str = option("", f"Id of a registered model, such as {BUILT_IN_MODEL}, which is built in.")
+    model_path: str = option("", "ONNX file with the saliency model, in place of --model.")
+    model_id: str = option("", "Model id for the rows; default: the registered id, or the file's bare name.")
+    model_sha256: str = option("", "Refuse the model unless its bytes have this sha256 (64 hex digits).")
+    require_verified: bool = option(False, "Refuse the model unless a registry entry or --model-sha256 has its hash.")
+    allow_op: tuple[str, ...] = option((), "Allow this ONNX operator besides the usual ones. May be given again.")
+    model_size: str = option("320x320", "Input size WIDTHxHEIGHT in pixels, for models that take any size.")
+    provider: str = option("cpu", "What runs the model; auto: first of cuda, openvino, cpu that starts.", _PROVIDERS)
+    precision: str = option("float32", "bfloat16 is faster; openvino and some processors have it.", _PRECISIONS)
     # sampling and aggregation
-    sampling: str = _option("head", "head: frames from the clip's start; uniform: from all of it.", ("head", "uniform"))
-    max_frames: int = _option(8, "For head sampling: decode no more frames than this.", low=1)
-    frame_samples: int = _option(8, "Give the model this many frames of each clip.", low=1)
-    accept_short: bool = _option(False, "Use the frames there are of clips that are cut off or too short.")
-    color: str = _option("auto", "auto: follow the stream's colour tags; bt709: ignore them.", ("auto", "bt709"))
-    temporal_aggregator: str = _option("mean", "How the frames' maps become one map.", AGGREGATORS)
-    ema_alpha: float = _option(0.6, "For ema: weight of the newest frame, above 0 and at most 1.")
+    sampling: str = option("head", "head: frames from the clip's start; uniform: from all of it.", ("head", "uniform"))
+    max_frames: int = option(8, "For head sampling: decode no more frames than this.", low=1)
+    frame_samples: int = option(8, "Give the model this many frames of each clip.", low=1)
+    accept_short: bool = option(False, "Use the frames there are of clips that are cut off or too short.")
+    color: str = option("auto", "auto: follow the stream's colour tags; bt709: ignore them.", ("auto", "bt709"))
+    temporal_aggregator: str = option("mean", "How the frames' maps become one map.", AGGREGATORS)
+    ema_alpha: float = option(0.6, "For ema: weight of the newest frame, above 0 and at most 1.")
     # what rows say
-    path_column: str = _option("src", "Input column with the clip's path.")
-    width_column: str = _option("width", "Input column with the width of raw video, in pixels.")
-    height_column: str = _option("height", "Input column with the height of raw video, in pixels.")
-    pix_fmt_column: str = _option("pix_fmt", "Input column with the pixel format of raw video.")
-    root: str = _option("", "Folder that relative paths start from; default: the current one.")
-    confine: bool = _option(False, "Refuse clips outside --root, also those that a link inside it leads to.")
-    default_width: int = _option(0, "Width of raw video whose row gives none; 0: no default.", low=0)
-    default_height: int = _option(0, "Height of raw video whose row gives none; 0: no default.", low=0)
-    yuv_pixel_format: str = _option("yuv420p", "Pixel format of .yuv files whose row gives none.")
-    overwrite: bool = _option(False, "Recompute rows that already have a finite mean and variance.")
+    path_column: str = option("src", "Input column with the clip's path.")
+    width_column: str = option("width", "Input column with the width of raw video, in pixels.")
+    height_column: str = option("height", "Input column with the height of raw video, in pixels.")
+    pix_fmt_column: str = option("pix_fmt", "Input column with the pixel format of raw video.")
+    root: str = option("", "Folder that relative paths start from; default: the current one.")
+    confine: bool = option(False, "Refuse clips outside --root, also those that a link inside it leads to.")
+    default_width: int = option(0, "Width of raw video whose row gives none; 0: no default.", low=0)
+    default_height: int = option(0, "Height of raw video whose row gives none; 0: no default.", low=0)
+    yuv_pixel_format: str = option("yuv420p", "Pixel format of .yuv files whose row gives none.")
+    overwrite: bool = option(False, "Recompute rows that already have a finite mean and variance.")
     # what rows gain
-    mean_column: str = _option("saliency_mean", "Output column for the mean; empty: no such column.")
-    var_column: str = _option("saliency_var", "Output column for the variance; empty: no such column.")
-    status_column: str = _option("saliency_status", "Output column for the status; empty: no such column.")
-    model_id_column: str = _option("saliency_model_id", "Output column for the model id; empty: no such column.")
-    aggregator_column: str = _option("saliency_aggregator", "Output column for the aggregator; empty: no such column.")
-    ema_alpha_column: str = _option("saliency_ema_alpha", "Output column for --ema-alpha; empty: no such column.")
-    error_column: str = _option("saliency_error", "Output column for why a row failed; empty: no such column.")
-    sampling_column: str = _option("", "Output column for the sampling, such as saliency_sampling; default: none.")
+    mean_column: str = option("saliency_mean", "Output column for the mean; empty: no such column.")
+    var_column: str = option("saliency_var", "Output column for the variance; empty: no such column.")
+    status_column: str = option("saliency_status", "Output column for the status; empty: no such column.")
+    model_id_column: str = option("saliency_model_id", "Output column for the model id; empty: no such column.")
+    aggregator_column: str = option("saliency_aggregator", "Output column for the aggregator; empty: no such column.")
+    ema_alpha_column: str = option("saliency_ema_alpha", "Output column for --ema-alpha; empty: no such column.")
+    error_column: str = option("saliency_error", "Output column for why a row failed; empty: no such column.")
+    sampling_column: str = option("", "Output column for the sampling, such as saliency_sampling; default: none.")
     # machine
-    batch_size: int = _option(8, "Hand this many frames to the model at a time, from one clip or several.", low=1)
-    decode_workers: int | Auto = _option("auto", "Processes that decode clips; auto: one per core.", low=1)
-    threads: int | Auto = _option("auto", "Threads of the model on the CPU; auto: one per core.", low=1)
-    max_pixels: int = _option(MAX_PIXELS, "Refuse clips whose frames have more pixels than this.", low=1)
-    clip_timeout: float = _option(60.0, "Give a clip up when decoding takes more seconds than this.", low=0.1)
-    verify_clips: bool = _option(False, "Recognise clips by contents (read whole), not by size and time of change.")
-    memo: str = _option("", "File that remembers finished clips; default: OUTPUT.memo.sqlite; off: none.")
+    batch_size: int = option(8, "Hand this many frames to the model at a time, from one clip or several.", low=1)
+    decode_workers: int | Auto = option("auto", "Processes that decode clips; auto: one per core.", low=1)
+    threads: int | Auto = option("auto", "Threads of the model on the CPU; auto: one per core.", low=1)
+    max_pixels: int = option(MAX_PIXELS, "Refuse clips whose frames have more pixels than this.", low=1)
+    clip_timeout: float = option(60.0, "Give a clip up when decoding takes more seconds than this.", low=0.1)
+    verify_clips: bool = option(False, "Recognise clips by contents (read whole), not by size and time of change.")
+    memo: str = option("", "File that remembers finished clips; default: OUTPUT.memo.sqlite; off: none.")
 
     def __post_init__(self) -> None:
-        _check_values(self)
+        check_values(self)
         if bool(self.model) == bool(self.model_path):
             raise ConfigError(f"give exactly one of --model and --model-path, such as --model {BUILT_IN_MODEL}")
         if not 0.0 < self.ema_alpha <= 1.0:  # also refuses NaN
@@ -137,22 +133,22 @@ class RunConfig:
 class TableJob:
     """One table of a run: where it comes from and where it goes. ``-`` is stdin or stdout."""
 
-    input: str = _option("", "Table to read: .jsonl .ndjson (.gz .zst) .parquet .pq .arrow .feather; -: stdin.")
-    output: str = _option("", "Table to write, with one of the same suffixes; -: stdout.")
-    output_format: str = _option("auto", "Format of --output -; auto: that of the input.", ("auto", "jsonl", "arrow"))
-    audit_json: str = _option("", "JSON file for the audit: options, counts and provenance; default: none.")
-    rejects: str = _option("", "File for JSON lines that are not rows; default: OUTPUT.rejects.jsonl.")
-    quiet: bool = _option(False, "No progress and no summary on stderr.")
+    input: str = option("", "Table to read: .jsonl .ndjson (.gz .zst) .parquet .pq .arrow .feather; -: stdin.")
+    output: str = option("", "Table to write, with one of the same suffixes; -: stdout.")
+    output_format: str = option("auto", "Format of --output -; auto: that of the input.", ("auto", "jsonl", "arrow"))
+    audit_json: str = option("", "JSON file for the audit: options, counts and provenance; default: none.")
+    rejects: str = option("", "File for JSON lines that are not rows; default: OUTPUT.rejects.jsonl.")
+    quiet: bool = option(False, "No progress and no summary on stderr.")
 
     def __post_init__(self) -> None:
-        _check_values(self)
+        check_values(self)
         for name in ("input", "output"):
             if not getattr(self, name):
-                raise ConfigError(f"{_flag(name)} is missing: give a file, or - for a pipe")
+                raise ConfigError(f"{flag_of(name)} is missing: give a file, or - for a pipe")
         for name in ("input", "output", "audit_json"):
             path = getattr(self, name)
             if path and self.rejects_path and os.path.realpath(path) == os.path.realpath(self.rejects_path):
-                raise ConfigError(f"{_flag(name)} {path} is the file for rejected lines: give --rejects another one")
+                raise ConfigError(f"{flag_of(name)} {path} is the file for rejected lines: give --rejects another one")
 
     @property
     def rejects_path(self) -> str:
@@ -162,62 +158,6 @@ class TableJob:
 
 OPTIONS = {option.name: option for kind in (TableJob, RunConfig) for option in dataclasses.fields(kind)}
 """Every option of ``saliency-batch run`` by its name, table options first."""
-
-
-def _check_values(options: RunConfig | TableJob) -> None:
-    """Raise ``ConfigError`` for the first option whose value is of the wrong type or out of range."""
-    for option in dataclasses.fields(options):
-        value = getattr(options, option.name)
-        if not _is_allowed(option, value):
-            raise ConfigError(f"{_flag(option.name)} is {value!r}: give {_describe_allowed(option)}")
-
-
-def _is_allowed(option: dataclasses.Field[Any], value: Any) -> bool:
-    kind, low = option.metadata["kind"], option.metadata["low"]
-    if option.metadata["choices"]:
-        return value in option.metadata["choices"]
-    if option.default == "auto" and value == "auto":
-        return True
-    if kind is tuple:
-        return isinstance(value, tuple | list) and all(isinstance(item, str) for item in value)
-    if kind is str:
-        return isinstance(value, str) and _is_text(value, is_path=option.name in _PATHS)
-    if isinstance(value, bool) or kind is bool:  # in Python a bool is an int, too
-        return isinstance(value, bool) and kind is bool
-    is_number = isinstance(value, int | float) if kind is float else isinstance(value, int)
-    return is_number and (low is None or low <= value <= _HIGHEST[kind])
-
-
-def _describe_allowed(option: dataclasses.Field[Any]) -> str:
-    kind, low = option.metadata["kind"], option.metadata["low"]
-    if option.metadata["choices"]:
-        return f"one of {', '.join(option.metadata['choices'])}"
-    limits = "" if low is None else f" from {low} to {_HIGHEST[kind]}"
-    return _KINDS[kind] + limits + (" or auto" if option.default == "auto" else "")
-
-
-def _is_text(value: str, *, is_path: bool) -> bool:
-    """Whether ``value`` is UTF-8 without NUL. File names need not be: Python has their other bytes as surrogates."""
-    try:
-        value.encode("utf-8", "surrogateescape" if is_path else "strict")
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in value
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-_PATHS = frozenset({"input", "output", "audit_json", "rejects", "model_path", "root", "memo"})
-_HIGHEST = {int: 2**31 - 1, float: 24 * 60 * 60}  # what the libraries below take; seconds
-_KINDS: dict[type, str] = {
-    str: "text in UTF-8 without NUL",
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    tuple: "a list of texts",
-}
 
 
 def load_options(path: str | Path) -> dict[str, Any]:

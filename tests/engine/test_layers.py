@@ -11,7 +11,8 @@ from tests.imports import imports
 
 PACKAGE = PROJECT / "engine" / "saliency_engine"
 LAYERS = (
-    *({"errors"}, {"config"}, {"types"}, {"machine", "numerics", "storage"}, {"tables", "video", "models"}),
+    *({"errors"}, {"options"}, {"config"}, {"types"}, {"machine", "numerics", "storage"}),
+    {"tables", "video", "models"},
     *({"inference"}, {"pipeline"}, {"report"}, {"jobs"}, {"cli"}),
 )
 """From the bottom to the top. Rooms in one set never import each other."""

@@ -1,0 +1,71 @@
+"""What an option is: a dataclass field with a default, a help text and a check of its value."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from saliency_engine.errors import ConfigError
+
+
+def option(default: Any, help: str, choices: tuple[str, ...] = (), low: float | None = None) -> Any:
+    """The field of an option. ``low``: its lowest value; ``choices``: all its values."""
+    kind = int if default == "auto" and not choices else type(default)
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "low": low, "kind": kind})
+
+
+def check_values(options: Any) -> None:
+    """Raise ``ConfigError`` for the first field of ``options`` whose value is of the wrong type or out of range."""
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if not _is_allowed(field, value):
+            raise ConfigError(f"{flag_of(field.name)} is {value!r}: give {_describe_allowed(field)}")
+
+
+def _is_allowed(field: dataclasses.Field[Any], value: Any) -> bool:
+    kind, low = field.metadata["kind"], field.metadata["low"]
+    if field.metadata["choices"]:
+        return value in field.metadata["choices"]
+    if field.default == "auto" and value == "auto":
+        return True
+    if kind is tuple:
+        return isinstance(value, tuple | list) and all(isinstance(item, str) for item in value)
+    if kind is str:
+        return isinstance(value, str) and _is_text(value, is_path=field.name in _PATHS)
+    if isinstance(value, bool) or kind is bool:  # in Python a bool is an int, too
+        return isinstance(value, bool) and kind is bool
+    is_number = isinstance(value, int | float) if kind is float else isinstance(value, int)
+    return is_number and (low is None or low <= value <= _HIGHEST[kind])
+
+
+def _describe_allowed(field: dataclasses.Field[Any]) -> str:
+    kind, low = field.metadata["kind"], field.metadata["low"]
+    if field.metadata["choices"]:
+        return f"one of {', '.join(field.metadata['choices'])}"
+    limits = "" if low is None else f" from {low} to {_HIGHEST[kind]}"
+    return _KINDS[kind] + limits + (" or auto" if field.default == "auto" else "")
+
+
+def _is_text(value: str, *, is_path: bool) -> bool:
+    """Whether ``value`` is UTF-8 without NUL. File names need not be: Python has their other bytes as surrogates."""
+    try:
+        value.encode("utf-8", "surrogateescape" if is_path else "strict")
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in value
+
+
+def flag_of(name: str) -> str:
+    """The option ``name`` as the command line has it."""
+    return "--" + name.replace("_", "-")
+
+
+_PATHS = frozenset({"input", "output", "audit_json", "rejects", "model_path", "root", "memo"})
+_HIGHEST = {int: 2**31 - 1, float: 24 * 60 * 60}  # what the libraries below take; seconds
+_KINDS: dict[type, str] = {
+    str: "text in UTF-8 without NUL",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    tuple: "a list of texts",
+}
