@@ -145,10 +145,6 @@ class TableJob:
         for name in ("input", "output"):
             if not getattr(self, name):
                 raise ConfigError(f"{flag_of(name)} is missing: give a file, or - for a pipe")
-        for name in ("input", "output", "audit_json"):
-            path = getattr(self, name)
-            if path and self.rejects_path and os.path.realpath(path) == os.path.realpath(self.rejects_path):
-                raise ConfigError(f"{flag_of(name)} {path} is the file for rejected lines: give --rejects another one")
 
     @property
     def rejects_path(self) -> str:

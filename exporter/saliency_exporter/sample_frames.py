@@ -14,6 +14,7 @@ from saliency_engine.config import BUILT_IN_MODEL, RunConfig
 from saliency_engine.errors import ClipError, InputError
 from saliency_engine.numerics.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
 from saliency_engine.storage.locate import Locator
+from saliency_engine.storage.overwrite import Files
 from saliency_engine.tables.columns import Columns
 from saliency_engine.tables.formats import is_table
 from saliency_engine.tables.input import open_table
@@ -28,7 +29,9 @@ FROM_CLIPS = 128
 MOST_CLIPS = 64
 
 
-def decode_clips(paths: Sequence[str], height: int, width: int, most: int = FROM_CLIPS) -> Frames:
+def decode_clips(
+    paths: Sequence[str], height: int, width: int, files: Files | None = None, *, most: int = FROM_CLIPS
+) -> Frames:
     """Frames of the clips that ``paths`` name: clips, and tables of clips, which are known by their suffix.
 
     They come clip after clip, each clip's in order of time and spread evenly over it. Every clip gives the same
@@ -36,14 +39,15 @@ def decode_clips(paths: Sequence[str], height: int, width: int, most: int = FROM
     list. A table's columns are ``src``, ``width`` and ``height``, and its relative paths start from the current
     folder. A clip of a table that cannot be decoded is left out.
 
-    Raises ``InputError`` when a clip that ``paths`` names itself cannot be decoded, and when no clip is left.
+    ``files`` are the other files of the command. Raises ``InputError`` when a clip that ``paths`` names itself cannot
+    be decoded, and when no clip is left; ``ConfigError`` when the command is going to write one of them.
     """
     clips, from_tables = _list_clips(paths)
     if len(clips) > MOST_CLIPS:
         clips = [clips[i * len(clips) // MOST_CLIPS] for i in range(MOST_CLIPS)]
     per_clip = max(2, most // max(len(clips), 1))
     spec = DecodeSpec(width, height, Uniform(per_clip), color="auto", accept_short=True)
-    locator = Locator(RunConfig(model=BUILT_IN_MODEL))
+    locator = Locator(RunConfig(model=BUILT_IN_MODEL), files)
     parts: list[Frames] = []
     for clip in clips:
         try:
@@ -56,10 +60,10 @@ def decode_clips(paths: Sequence[str], height: int, width: int, most: int = FROM
     return np.concatenate(parts)
 
 
-def collect_frames(paths: Sequence[str], height: int, width: int) -> Frames:
+def collect_frames(paths: Sequence[str], height: int, width: int, files: Files | None = None) -> Frames:
     """The frames a variant is measured on: 16 natural and 8 extreme ones, and 32 of the clips in ``paths``, if any."""
     parts = [draw_natural(16, height, width), draw_extreme(height, width)]
-    return np.concatenate(parts + ([decode_clips(paths, height, width, most=32)] if paths else []))
+    return np.concatenate(parts + ([decode_clips(paths, height, width, files, most=32)] if paths else []))
 
 
 def draw_natural(count: int, height: int, width: int) -> Frames:

@@ -61,7 +61,7 @@ def run(config_file: str | None, **given: Any) -> None:
     start_fork_server()  # it imports its libraries while the next line imports ours: a quarter of a second less
     from saliency_engine.jobs.run import run_table
 
-    sys.exit(1 if run_table(job, config)["summary"]["failed"] else 0)
+    sys.exit(1 if run_table(job, config, config_file or "")["summary"]["failed"] else 0)
 
 
 @main_group.command(short_help="Print a table's first rows.")

@@ -17,6 +17,7 @@ from saliency_engine.pipeline.one_clip import compute_clip
 from saliency_engine.report.console import warn_of
 from saliency_engine.report.contact_sheet import Tile, draw_contact_sheet, overlay
 from saliency_engine.storage.atomic import write_together
+from saliency_engine.storage.overwrite import Files
 from saliency_engine.tables.columns import columns_of
 from saliency_engine.tables.input import open_table
 from saliency_engine.types import ClipReference
@@ -25,11 +26,18 @@ from saliency_engine.types import ClipReference
 def contact_sheet(table_path: str, config: RunConfig, output: str, clips: int) -> None:
     """Draw the first ``clips`` distinct clips of the table at ``table_path`` to the PNG file ``output``.
 
-    Raises ``InputError``, ``ModelError`` or ``OutputError``; a clip that fails is a tile that says why.
+    Raises ``SaliencyError``, also where the sheet would overwrite the table, the model or one of the clips. A clip that
+    fails is a tile that says why.
     """
+    files = Files()
+    files.reads("--input", table_path)
+    files.reads("--model-path", config.model_path)
+    files.writes("--output", output)
     with open_table(table_path, columns_of(config)) as table:
         first = _take_distinct((clip for batch in table for clip in batch.clips), clips)
+    files.reads("the clip", *(Path(config.root, clip.path) for clip in first if clip.path))
     model = load_model(config)
+    files.reads("--model", *model.files)
     warn_of(model)
     with closing(open_session(model, config)) as session:
         sheet = draw_contact_sheet([_make_tile(clip, config, session) for clip in first])

@@ -13,6 +13,8 @@ from saliency_engine.pipeline.engine import Engine
 from saliency_engine.report.audit import RunsOn, audit_of, provenance_of
 from saliency_engine.report.console import ProgressLine, print_summary, warn_of
 from saliency_engine.storage.atomic import write_json
+from saliency_engine.storage.locate import Locator
+from saliency_engine.storage.overwrite import OF_SQLITE, Files
 from saliency_engine.tables.columns import columns_of
 from saliency_engine.tables.formats import Format
 from saliency_engine.tables.input import Table, open_table
@@ -21,16 +23,18 @@ from saliency_engine.tables.output import Output, choose_format, open_output
 from saliency_engine.tables.rejects import Rejects
 
 
-def run_table(job: TableJob, config: RunConfig) -> dict[str, Any]:
-    """Process one table; returns the audit (see ``audit_of``).
+def run_table(job: TableJob, config: RunConfig, config_file: str = "") -> dict[str, Any]:
+    """Process one table; returns the audit (see ``audit_of``). ``config_file`` is where options were read from.
 
     The audit is written to ``job.audit_json`` where that is given, with the run's provenance. The output appears whole
     or not at all, and so does the file of lines that are no rows. Raises ``SaliencyError``; a clip that fails is no
     error but a row with its status.
     """
-    model = load_model(config)
-    warn_of(model)
     config = dataclasses.replace(config, memo=_memo_path(job, config))
+    files = _list_files(job, config, config_file)
+    model = load_model(config)
+    files.reads("--model", *model.files)
+    warn_of(model)
     rejects = Rejects(job.rejects_path)
     lines_as_arrow = choose_format(job.output, job.output_format, Format("jsonl")).kind != "jsonl"
     reject = rejects.add if job.rejects_path else None
@@ -40,7 +44,7 @@ def run_table(job: TableJob, config: RunConfig) -> dict[str, Any]:
         with (
             open_output(job.output, output_format, joiner.schema) as output,
             rejects.opened(),
-            Engine(config, model) as engine,
+            Engine(config, model, Locator(config, files)) as engine,
         ):
             session = engine.session
             runs_on = RunsOn(model, session.provider, session.remark, engine.threads, engine.decode_workers)
@@ -65,6 +69,20 @@ def _process(table: Table, joiner: Joiner, output: Output, engine: Engine, tick:
             payload = joiner.join(batch, results)
         with engine.clock("write"):
             output.write(payload)
+
+
+def _list_files(job: TableJob, config: RunConfig, config_file: str) -> Files:
+    """The files of a run; raises ``ConfigError`` where one would be written over another."""
+    files = Files()
+    files.reads("--config", config_file)
+    files.reads("--input", job.input)
+    files.reads("--model-path", config.model_path)
+    files.writes("--output", job.output, may_replace="--input")
+    files.writes("--audit-json", job.audit_json)
+    files.writes("--rejects", job.rejects_path)
+    if config.memo != "off":
+        files.writes("--memo", config.memo, OF_SQLITE)
+    return files
 
 
 def _memo_path(job: TableJob, config: RunConfig) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -90,12 +91,29 @@ def install(
         files[BUNDLE_FILE] = _read_text(bundle)
     if manifest is not None:
         files[MANIFEST_FILE] = _read_manifest(manifest, checked.sha256)
+    given = {"MODEL": model, "--license": licence, "--bundle": bundle, "--manifest": manifest}
     own = graph.metadata.get("lusoris.model_id", "")
     if model_id and own and own != model_id:
         raise ModelError(f"{model} is the model {own} by its metadata: it cannot be installed as {model_id}")
     entry = _make_entry(model_id or own or model.stem, graph, checked, source or f"file {model.name}")
+    _check_overwrites(registry.make_home() / entry.id, files, given)
     folder = registry.place_model(entry, files)
     return replace(entry, folder=folder), checked
+
+
+def _check_overwrites(folder: Path, files: Mapping[str, bytes], given: Mapping[str, Path | None]) -> None:
+    """Raise ``ConfigError`` where installing ``files`` in ``folder`` would lose a file that an option names.
+
+    A model may be installed again from where it is installed, since its files are then the same.
+    """
+    inside = {
+        option: path.resolve()
+        for option, path in given.items()
+        if path is not None and path.resolve().parent == folder.resolve()
+    }
+    for option, path in inside.items():
+        if files.get(path.name) != path.read_bytes():
+            raise ConfigError(f"{option} {path} would be lost, because its folder is replaced: move the file elsewhere")
 
 
 def fetch(model_id: str, base: str, *, sha256: str, expected: Expected) -> tuple[Entry, Checked]:
@@ -108,8 +126,10 @@ def fetch(model_id: str, base: str, *, sha256: str, expected: Expected) -> tuple
     check_id(model_id)
     base = base or _find_release(model_id)
     downloads = registry.make_home() / ".downloads"
+    folder = downloads / model_id
+    if Path(base.removeprefix("file://")).resolve() == folder.resolve():
+        raise ConfigError(f"--from {base} is the folder for downloads, which is emptied: move the files elsewhere")
     with lock_folder(downloads):
-        folder = downloads / model_id
         folder.mkdir(exist_ok=True)
         has_manifest = _bring_release(model_id, base, folder)
         try:

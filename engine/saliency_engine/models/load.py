@@ -36,6 +36,11 @@ class Model:
     fault: str = ""
     """Why every clip fails with this model; empty for a sound one."""
 
+    @property
+    def files(self) -> list[Path]:
+        """The files of the installed model that these bytes are from; none for other models."""
+        return sorted(self.entry.folder.iterdir()) if self.entry and self.entry.folder else []
+
     def as_json(self) -> dict[str, Any]:
         """The audit's part about the model."""
         verified = {"verified": self.evidence is not None, "verified_by": evidence_json(self.evidence)}

@@ -13,8 +13,19 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from saliency_engine.errors import ModelError, OutputError
-from saliency_engine.models.entry import ENTRY_FILE, Entry, asset, read_entry
+from saliency_engine.models.entry import (
+    BUNDLE_FILE,
+    ENTRY_FILE,
+    LICENCE_FILE,
+    MANIFEST_FILE,
+    MODEL_FILE,
+    Entry,
+    asset,
+    read_entry,
+)
 from saliency_engine.storage.atomic import write_folder
+
+_FILES = frozenset({MODEL_FILE, ENTRY_FILE, MANIFEST_FILE, LICENCE_FILE, BUNDLE_FILE})
 
 
 def home() -> Path | None:
@@ -87,7 +98,8 @@ def shipped() -> list[Entry]:
 def place_model(entry: Entry, files: Mapping[str, bytes]) -> Path:
     """Install ``files`` and the entry as the folder of ``entry.id``, whole or not at all; returns it.
 
-    The same bytes may be installed again; other bytes under the same id are a ``ModelError``. Raises ``OutputError``
+    The same bytes may be installed again; other bytes under the same id are a ``ModelError``, and so is a folder that
+    holds anything else. Raises ``OutputError``
     when the folder cannot be written; the id is then as it was before.
     """
     target = make_home() / entry.id
@@ -99,6 +111,12 @@ def place_model(entry: Entry, files: Mapping[str, bytes]) -> Path:
         )
     if known is not None and known.state == "built in":
         raise ModelError(f"{entry.id} is built in: there is nothing to install")
+    foreign = sorted(path.name for path in target.iterdir() if path.name not in _FILES) if target.is_dir() else []
+    if foreign:
+        raise ModelError(
+            f"{target} would be replaced, and it holds {foreign[0]}, which is no part of an installed model: move it "
+            "elsewhere, or give another id with --model-id"
+        )
     text = json.dumps(entry.as_json(), indent=2, sort_keys=True) + "\n"
     write_folder(target, {**files, ENTRY_FILE: text.encode()})
     return target

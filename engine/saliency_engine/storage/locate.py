@@ -9,6 +9,7 @@ from pathlib import Path
 
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import MissingGeometryError, MissingSourceError
+from saliency_engine.storage.overwrite import Files
 from saliency_engine.storage.regular_file import open_regular
 from saliency_engine.types import ClipReference, ClipRequest, RawFormat
 
@@ -16,9 +17,10 @@ RAW_SUFFIX = ".yuv"
 
 
 class Locator:
-    """Finds the files that rows name, under one run's options."""
+    """Finds the files that rows name, under one run's options. ``files`` are the other files of the command."""
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: RunConfig, files: Files | None = None) -> None:
+        self._files = files or Files()
         self._root = Path(config.root).absolute()
         self._confine = config.confined_to
         self._default_size = (config.default_width, config.default_height)
@@ -30,7 +32,8 @@ class Locator:
         """The clip that ``clip`` names, as it is on disk now.
 
         Raises ``MissingSourceError`` when the path is empty, names no regular file or one that ``--confine`` refuses,
-        ``MissingGeometryError`` when it is raw video whose size neither row nor defaults give.
+        ``MissingGeometryError`` when it is raw video whose size neither row nor defaults give. Raises ``ConfigError``
+        when it is a file that the command is going to write.
         """
         if not clip.path:
             raise MissingSourceError(
@@ -46,6 +49,7 @@ class Locator:
             raise MissingSourceError(_explain(error, path)) from error
         if not stat.S_ISREG(status.st_mode):
             raise MissingSourceError(f"not a regular file: {path}")
+        self._files.reads_clip(path, status)
         raw = self._raw_format(clip) if path.lower().endswith(RAW_SUFFIX) else None
         return ClipRequest(path, status.st_size, status.st_mtime_ns, raw, self._hash(path) if self._verify else "")
 

@@ -14,6 +14,7 @@ from saliency_engine.errors import ModelError
 from saliency_engine.numerics.fidelity import PARITY, Fidelity, compare
 from saliency_engine.report.provenance import file_sha256
 from saliency_engine.storage.atomic import write_together
+from saliency_engine.storage.overwrite import Files
 from saliency_exporter import manifest
 from saliency_exporter.graphs import MODEL_ID_KEY, compute_maps, finish_model, read_shapes
 from saliency_exporter.sample_frames import Frames, decode_clips, draw_extreme, draw_natural
@@ -50,6 +51,11 @@ class ExportOptions:
     frames: tuple[str, ...] = ()
     """Clips, and tables of clips, that parity is proven on as well."""
 
+    @property
+    def manifest_path(self) -> Path:
+        """The file that the manifest is written to."""
+        return self.manifest_out or manifest.default_path(self.output)
+
 
 def export(options: ExportOptions) -> tuple[dict[str, Any], list[str]]:
     """Make the model, prove it, and write it with its manifest; returns the manifest, and remarks for the user.
@@ -60,8 +66,9 @@ def export(options: ExportOptions) -> tuple[dict[str, Any], list[str]]:
     check_torch()
     checkout = open_checkout(options.upstream_dir, options.upstream_commit, options.module_path)
     checkpoint = find_checkpoint(checkout.folder, options.checkpoint)
+    files = _list_files(options, checkout, checkpoint)
     checkpoint_sha256 = file_sha256(checkpoint)
-    frames, counts = _collect_frames(options)
+    frames, counts = _collect_frames(options, files)
     exported = export_in_child(
         {
             "module": str(checkout.module),
@@ -88,17 +95,28 @@ def export(options: ExportOptions) -> tuple[dict[str, Any], list[str]]:
         "outputs": manifest.describe_output(options.output, content),
         "run_provenance": manifest.describe_run(inputs, options.output, content, asdict(options)),
     }
-    target = options.manifest_out or manifest.default_path(options.output)
-    write_together({options.output: content, target: manifest.serialize(document)})
+    write_together({options.output: content, options.manifest_path: manifest.serialize(document)})
     return document, _list_remarks(checkout, exported)
 
 
-def _collect_frames(options: ExportOptions) -> tuple[Frames, dict[str, int]]:
+def _list_files(options: ExportOptions, checkout: Checkout, checkpoint: Path) -> Files:
+    """The files of the export; raises ``ConfigError`` where one would be written over another."""
+    files = Files()
+    files.reads("--checkpoint", checkpoint)
+    files.reads("--module-path", checkout.module)
+    files.reads("--upstream-dir", checkout.license, *filter(None, [checkout.notice]))
+    files.reads("--frames", *options.frames)
+    files.writes("--output", options.output)
+    files.writes("--manifest-out", options.manifest_path)
+    return files
+
+
+def _collect_frames(options: ExportOptions, files: Files) -> tuple[Frames, dict[str, int]]:
     """The frames that parity is proven on, and how many of each kind they are."""
     size = options.height, options.width
     parts = {"natural": draw_natural(_NATURAL, *size), "extreme": draw_extreme(*size)}
     if options.frames:
-        parts["clips"] = decode_clips(options.frames, *size, most=_FROM_CLIPS)
+        parts["clips"] = decode_clips(options.frames, *size, files, most=_FROM_CLIPS)
     return np.concatenate(list(parts.values())), {name: len(part) for name, part in parts.items()}
 
 

@@ -13,7 +13,7 @@ from saliency_engine.errors import ModelError
 from saliency_engine.numerics.fidelity import PARITY, compare
 from saliency_exporter.graphs import Parent, compute_maps, open_parent
 from saliency_exporter.sample_frames import collect_frames
-from saliency_exporter.variants.variant import Variant, publish, tag
+from saliency_exporter.variants.variant import Variant, list_files, publish, tag
 
 
 def fix_shape(path: Path, output: Path, *, batch: int, height: int, width: int, clips: Sequence[str]) -> dict[str, Any]:
@@ -22,6 +22,7 @@ def fix_shape(path: Path, output: Path, *, batch: int, height: int, width: int, 
     Its maps are compared with the parent's at the same size in pixels. Raises ``ModelError`` when the parent is fixed
     to another size, or when its nodes hold a batch size.
     """
+    files = list_files(path, output, "--frames", clips)
     parent = open_parent(path)
     fixed = [size for size in parent.input_shape[2:] if isinstance(size, int)]
     if any(size not in (height, width) for size in fixed) or (len(fixed) == 2 and fixed != [height, width]):
@@ -31,7 +32,7 @@ def fix_shape(path: Path, output: Path, *, batch: int, height: int, width: int, 
         )
     name = f"{width}x{height}_b{batch}"
     content = tag(parent, name, _fix_dimensions(parent, batch, height, width).SerializeToString())
-    frames = collect_frames(clips, height, width)
+    frames = collect_frames(clips, height, width, files)
     figures = compare(compute_maps(parent.data, frames), compute_maps(content, frames))
     settings = {"batch": batch, "height": height, "width": width}
     return publish(parent, Variant(name, content, figures, settings), PARITY, output, clips)

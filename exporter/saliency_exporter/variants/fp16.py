@@ -16,7 +16,7 @@ from saliency_engine.errors import ModelError
 from saliency_engine.numerics.fidelity import HALF, compare
 from saliency_exporter.graphs import compute_maps, open_parent, sort_nodes
 from saliency_exporter.sample_frames import collect_frames
-from saliency_exporter.variants.variant import Variant, publish, tag
+from saliency_exporter.variants.variant import Variant, list_files, publish, tag
 
 
 def fp16(path: Path, output: Path, clips: Sequence[str]) -> dict[str, Any]:
@@ -25,6 +25,7 @@ def fp16(path: Path, output: Path, clips: Sequence[str]) -> dict[str, Any]:
     It is measured by its float32 twin (see ``make_twin``). Raises ``ModelError`` when the graph cannot be converted or
     misses the gate.
     """
+    files = list_files(path, output, "--frames", clips)
     parent = open_parent(path)
     try:
         with warnings.catch_warnings():
@@ -35,7 +36,7 @@ def fp16(path: Path, output: Path, clips: Sequence[str]) -> dict[str, Any]:
         raise ModelError(f"{path} cannot be converted to half precision: {error}") from error
     sort_nodes(model)  # the converter appends its casts
     content = tag(parent, "fp16", model.SerializeToString())
-    frames = collect_frames(clips, *parent.size)
+    frames = collect_frames(clips, *parent.size, files)
     figures = compare(compute_maps(parent.data, frames), compute_maps(make_twin(content), frames))
     settings = {
         "measured": "as its float32 twin: every tensor rounded to half precision, sums within an operator in float32"

@@ -23,7 +23,7 @@ from saliency_engine.numerics.fidelity import EIGHT_BITS, Fidelity, compare
 from saliency_exporter.graphs import Parent, compute_maps, open_parent, open_session
 from saliency_exporter.sample_frames import Frames, decode_clips
 from saliency_exporter.variants.blocks import Block, choose_costly, cut, measure_costs
-from saliency_exporter.variants.variant import Variant, publish, tag
+from saliency_exporter.variants.variant import Variant, list_files, publish, tag
 
 _ALLOWED = 1 - 0.998
 """The 1 − r that the gate allows."""
@@ -40,8 +40,9 @@ def int8(path: Path, output: Path, calibration: Sequence[str]) -> dict[str, Any]
     gate is measured on them alone. Raises ``ModelError`` when no settings pass the gate, and ``InputError`` when
     there is no frame to hold out.
     """
+    files = list_files(path, output, "--calibration", calibration)
     parent = open_parent(path)
-    frames = decode_clips(calibration, *parent.size)
+    frames = decode_clips(calibration, *parent.size, files)
     learn, held_out = frames[0::2], frames[1::2]
     if not len(held_out):
         raise InputError(

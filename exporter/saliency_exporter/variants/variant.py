@@ -13,6 +13,7 @@ import orjson
 from saliency_engine.errors import ModelError
 from saliency_engine.numerics.fidelity import Fidelity, Gate
 from saliency_engine.storage.atomic import write_together
+from saliency_engine.storage.overwrite import Files
 from saliency_exporter import manifest
 from saliency_exporter.graphs import MODEL_ID_KEY, Parent, finish_model, read_metadata
 
@@ -31,6 +32,19 @@ class Variant:
     """How its maps compare with the parent's, on frames that did not calibrate it."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """How it was made: JSON values for the manifest."""
+
+
+def list_files(path: Path, output: Path, frames: str, clips: Sequence[str]) -> Files:
+    """The files of a command that makes the variant ``output`` of the model ``path``; ``frames`` names ``clips``.
+
+    Raises ``ConfigError`` where one would be written over another.
+    """
+    files = Files()
+    files.reads("MODEL", path)
+    files.reads(frames, *clips)
+    files.writes("--output", output)
+    files.writes("--output", manifest.default_path(output))
+    return files
 
 
 def tag(parent: Parent, name: str, content: bytes) -> bytes:

@@ -20,6 +20,7 @@ from saliency_engine.models.load import load_model
 from saliency_engine.report.console import warn_of
 from saliency_engine.report.terminal import printable
 from saliency_engine.storage.atomic import write_json
+from saliency_engine.storage.overwrite import Files
 from saliency_engine.video.synthetic import make_clips
 
 
@@ -32,12 +33,15 @@ def run_bench(
     ``json_file`` and ``chart_file`` are written where they are not empty. Raises ``SaliencyError``, also when no
     setting runs: then the table says why.
     """
-    console = Console(stderr=True)
-    model = load_model(RunConfig(**options))
+    console, config = Console(stderr=True), RunConfig(**options, overwrite=True)
+    files = _list_files(paths, config, json_file, chart_file)
+    model = load_model(config)
+    files.reads("--model", *model.files)
     warn_of(model)
     with ExitStack() as stack:
         if paths:
-            known = clips.find(paths, RunConfig(**options, overwrite=True))
+            known = clips.find(paths, config)
+            files.reads("the clip", *(Path(config.root, clip.path) for clip in known))
         else:
             console.print("no clips given: measuring with six made ones of 960x540, which resemble yours only roughly")
             known = make_clips(Path(stack.enter_context(TemporaryDirectory(prefix="saliency-clips-"))))
@@ -59,3 +63,13 @@ def run_bench(
     for reason in advice.reasons:
         console.print(printable(reason), markup=False, highlight=False, soft_wrap=True)
     return advice.command
+
+
+def _list_files(paths: Sequence[str], config: RunConfig, json_file: str, chart_file: str) -> Files:
+    """The files of a benchmark; raises ``ConfigError`` where one would be written over another."""
+    files = Files()
+    files.reads("CLIPS", *paths)
+    files.reads("--model-path", config.model_path)
+    files.writes("--json", json_file)
+    files.writes("--chart", chart_file)
+    return files

@@ -1,0 +1,88 @@
+"""Which files a command reads and which it writes, so that none of them is written over another."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from saliency_engine.errors import ConfigError
+
+_Key = tuple[object, ...]
+_STANDARD = {"--input": 0, "--output": 1}
+PARTIAL, OF_SQLITE = (".partial",), ("-wal", "-shm", "-journal")
+"""What is appended to a path to name the files that are written beside it."""
+
+
+class Files:
+    """The files of one command, each with the option that names it. An empty path is no file.
+
+    Two paths are one file where links lead from one to the other, where they are hard links, and where the file system
+    takes their names for the same. ``reads`` and ``writes`` raise ``ConfigError`` naming both options and their paths
+    where a file would be written over another; they are to be called before anything is written.
+    """
+
+    def __init__(self) -> None:
+        self._read: dict[_Key, str] = {}
+        self._written: dict[_Key, tuple[str, str]] = {}
+
+    def reads(self, option: str, *paths: str | Path) -> None:
+        """The command reads the files at ``paths`` (``-``: stdin)."""
+        for path in filter(None, map(str, paths)):
+            for key in _keys_of(path, option):
+                self._check(self._written.get(key), f"{option} {path}")
+                self._read[key] = f"{option} {path}"
+
+    def writes(self, option: str, path: str | Path, beside: Iterable[str] = PARTIAL, *, may_replace: str = "") -> None:
+        """The command writes the file at ``path`` (``-``: stdout), and others ``beside`` it.
+
+        ``may_replace`` is an option whose file may be this one, because it is replaced when all of it has been read.
+        """
+        path = str(path)
+        if not path:
+            return
+        writer, own = f"{option} {path}", set(_keys_of(path, option))
+        for suffix in ("", *(beside if path != "-" else ())):
+            named = f"{os.path.realpath(path)}{suffix}" if suffix else path
+            mention = f"{writer} (with {named} beside it)" if suffix else writer
+            for key in _keys_of(named, option):
+                reader = self._read.get(key)
+                if reader and not (key in own and path != "-" and may_replace and reader.startswith(f"{may_replace} ")):
+                    self._check((option, mention), reader)
+                if key in self._written and self._written[key][0] != option:
+                    self._check((option, mention), self._written[key][1])
+                self._written[key] = option, mention
+
+    def reads_clip(self, path: str, status: os.stat_result) -> None:
+        """The command reads the clip at ``path``, which ``status`` is of: ``reads`` for many, without a system call."""
+        if self._written:
+            self._check(self._written.get((status.st_dev, status.st_ino)), f"the clip {path}")
+
+    @staticmethod
+    def _check(writer: tuple[str, str] | None, other: str) -> None:
+        if writer is not None:
+            option, mention = writer
+            raise ConfigError(f"{mention} would overwrite {other}: give {option} another path")
+
+
+def _keys_of(path: str, option: str) -> Iterator[_Key]:
+    """What is the same for all names of the file at ``path``: its number, and its name in the folder that it is in."""
+    if path == "-" and option in _STANDARD:
+        try:
+            status = os.fstat(_STANDARD[option])
+        except OSError:  # it is closed
+            return
+        if stat.S_ISREG(status.st_mode):
+            yield status.st_dev, status.st_ino
+        return
+    real = os.path.realpath(path)
+    with suppress(OSError, ValueError):
+        status = Path(real).stat()
+        yield status.st_dev, status.st_ino
+    try:
+        folder = Path(real).parent.stat()
+        yield folder.st_dev, folder.st_ino, Path(real).name
+    except (OSError, ValueError):
+        yield (real,)

@@ -1,0 +1,106 @@
+"""Commands that would write over a file of the user's are refused, and every file stays as it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.engine.conftest import command
+from tests.processes import run
+from tests.rows import read_rows
+
+from saliency_engine.errors import ConfigError, ModelError
+from saliency_engine.models.entry import asset
+
+BUILT_IN = ("--model", "frequency_tuned_v1")
+RUN = ("run", "--input", "in.jsonl", "--output", "out.jsonl", "--memo", "off", "--quiet")
+BENCH = ("--provider", "cpu", "--threads", "1", "--rounds", "1")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clips: dict[str, Path]) -> Path:
+    """The current folder: a table, its clip, a model and a config file."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    shutil.copy(clips["bikes"], "clip.mp4")
+    shutil.copy("clip.mp4", "clip.png")
+    Path("in.jsonl").write_text('{"src": "clip.mp4"}\n')
+    Path("pictures.jsonl").write_text('{"src": "clip.png"}\n')
+    Path("model.onnx").write_bytes(asset("frequency_tuned_v1.onnx").read_bytes())
+    Path("run.toml").write_text("quiet = true\n")
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (*RUN, *BUILT_IN, "--audit-json", "./in.jsonl"),
+        (*RUN, *BUILT_IN, "--audit-json", "out.jsonl"),
+        (*RUN, *BUILT_IN, "--audit-json", "out.jsonl.partial"),
+        (*RUN, *BUILT_IN, "--audit-json", "out.jsonl.rejects.jsonl"),
+        (*RUN, *BUILT_IN, "--audit-json", "run.toml", "--config", "run.toml"),
+        (*RUN, *BUILT_IN, "--rejects", "in.jsonl"),
+        (*RUN, *BUILT_IN, "--audit-json", "clip.mp4"),
+        (*RUN, "--model-path", "model.onnx", "--audit-json", "model.onnx"),
+        (*RUN, *BUILT_IN, "--memo", "in.jsonl"),
+        (*RUN, *BUILT_IN, "--memo", "m", "--audit-json", "m-wal"),
+        ("preview", *BUILT_IN, "--input", "in.jsonl", "--output", "in.jsonl"),
+        ("preview", *BUILT_IN, "--input", "in.jsonl", "--output", "clip.mp4"),
+        ("preview", "--model-path", "model.onnx", "--input", "in.jsonl", "--output", "model.onnx"),
+        ("bench", "in.jsonl", *BUILT_IN, *BENCH, "--json", "in.jsonl"),
+        ("bench", "in.jsonl", *BUILT_IN, *BENCH, "--json", "clip.mp4"),
+        ("bench", "clip.mp4", *BUILT_IN, *BENCH, "--json", "./clip.mp4"),
+        ("bench", "pictures.jsonl", *BUILT_IN, *BENCH, "--chart", "clip.png"),
+        ("bench", "in.jsonl", *BUILT_IN, *BENCH, "--json", "b.png", "--chart", "b.png"),
+        ("bench", "in.jsonl", "--model-path", "model.onnx", *BENCH, "--json", "model.onnx"),
+    ],
+    ids=" ".join,
+)
+def test_nothing_is_written_over(here: Path, options: tuple[str, ...]) -> None:
+    before = contents(here)
+    with pytest.raises(ConfigError, match=r"would overwrite .*: give --\S+ another path"):
+        command(*options)
+    assert contents(here) == before
+
+
+def test_the_output_may_be_the_input(here: Path) -> None:
+    Path("other.jsonl").hardlink_to("in.jsonl")
+    run("--input", "in.jsonl", "--output", "in.jsonl", *BUILT_IN, "--memo", "off", "--quiet", cwd=here)
+    assert read_rows(here / "in.jsonl")[0]["saliency_status"] == "ok"
+    assert (here / "other.jsonl").read_text() == '{"src": "clip.mp4"}\n'
+
+
+def test_a_model_is_not_installed_over_other_files(home: Path, mini: Path, licence: Path) -> None:
+    digest = hashlib.sha256(mini.read_bytes()).hexdigest()
+    install = ("models", "install", mini, "--model-id", "mini", "--sha256", digest)
+    (home / "mini").mkdir(parents=True)
+    notes = home / "mini" / "notes.txt"
+    notes.write_text("mine")
+    for own in (licence, notes):
+        with pytest.raises((ModelError, ConfigError), match=r"would be lost|holds notes\.txt, which is no part"):
+            command(*install, "--license", own)
+        assert notes.read_text() == "mine"
+    notes.rename(home / "mini" / "manifest.json")
+    with pytest.raises(ConfigError, match=r"--license .*manifest\.json would be lost"):
+        command(*install, "--license", home / "mini" / "manifest.json")
+    command(*install, "--license", licence)
+    command("models", "install", home / "mini" / "model.onnx", *install[3:], "--license", home / "mini" / "licence.txt")
+    assert json.loads((home / "mini" / "entry.json").read_text())["sha256"] == digest
+
+
+def test_files_are_not_fetched_from_where_downloads_go(home: Path) -> None:
+    folder = home / ".downloads" / "mini"
+    folder.mkdir(parents=True)
+    (folder / "mini.onnx").write_text("mine")
+    for base in (str(folder), f"file://{folder}"):
+        with pytest.raises(ConfigError, match="is the folder for downloads, which is emptied"):
+            command("models", "fetch", "mini", "--from", base)
+    assert (folder / "mini.onnx").read_text() == "mine"

@@ -1,0 +1,52 @@
+"""No command of the exporter writes over a file that it reads."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.exporter.upstream import StandIn, saliency_export
+
+
+@pytest.fixture
+def model(built_in: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(built_in, tmp_path / "model.onnx"))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("fix-shape", "--batch", "2", "--height", "320", "--width", "320"), ("fp16",), ("int8", "--calibration", "TABLE")],
+)
+@pytest.mark.parametrize("victim", ["model.onnx", "link.onnx", "clip.mp4", "clips.jsonl"])
+def test_a_variant_is_not_written_over_what_it_is_made_of(
+    tmp_path: Path, model: Path, clips: dict[str, Path], command: tuple[str, ...], victim: str
+) -> None:
+    (tmp_path / "link.onnx").symlink_to(model)
+    clip, table = Path(shutil.copy(clips["bikes"], tmp_path / "clip.mp4")), tmp_path / "clips.jsonl"
+    table.write_text(json.dumps({"src": str(clip)}) + "\n")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    options = [table if option == "TABLE" else option for option in command]
+    frames = [] if "--calibration" in options else ["--frames", table]
+    result = saliency_export(*options, model, "--output", tmp_path / victim, *frames)
+    assert result.exit_code == 2
+    assert "would overwrite" in result.stderr
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("victim", ["u2netp.pth", "LICENSE", "model/u2net.py"])
+@pytest.mark.parametrize("option", ["--output", "--manifest-out"])
+def test_an_export_is_not_written_over_its_checkout(
+    checkout: StandIn, tmp_path: Path, victim: str, option: str
+) -> None:
+    path = checkout.folder / victim
+    before = path.read_bytes()
+    output = path if option == "--output" else tmp_path / "out.onnx"
+    more = () if option == "--output" else (option, path)
+    result = checkout.export(output, "--checkpoint", checkout.checkpoint, *more)
+    assert (result.exit_code, path.read_bytes()) == (2, before)
+    assert f"{option} {path} would overwrite" in result.stderr
+    result = checkout.export(tmp_path / "out.onnx", "--manifest-out", tmp_path / "." / "out.onnx")
+    assert "--manifest-out" in result.stderr
+    assert "would overwrite --output" in result.stderr
