@@ -43,7 +43,7 @@ def test_preprocessing(benchmark: Any, way: str, size: tuple[int, int]) -> None:
     scaler, rgb, tensor = Scaler(), np.empty((3, 320, 320), np.uint16), np.empty((3, 320, 320), np.float32)
 
     def engine() -> NDArray[np.float32]:
-        Picture.of(frame, scaler, "auto").paint(scaler, rgb)
+        Picture.of(frame, "auto").paint(scaler, rgb)
         normalize(rgb[None], tensor[None])
         return tensor
 

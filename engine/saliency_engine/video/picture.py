@@ -1,98 +1,55 @@
 """A decoded frame as planes of code values, and from there to the model's pixels.
 
-libswscale is used only for what it does exactly: taking packed samples apart and resizing planes. It never converts
-between matrices or ranges, because its own conversion to RGB is two levels off on flat patches.
+libswscale is used only for what it does exactly: resizing planes. It never converts between matrices or ranges, because
+its own conversion to RGB is two levels off on flat patches.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import av
 import numpy as np
 from av import VideoFrame
-from av.sidedata.sidedata import SideData, SideDataContainer
+from av.sidedata.sidedata import SideData, SideDataContainer, Type
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from saliency_engine.errors import DecodeError
 from saliency_engine.video import color
+from saliency_engine.video.samples import Layout, format_name, layout_of, planes_of, unpack
 
 # Triangle filter, widened when shrinking: antialiased linear interpolation. Its mean distance from Pillow's in float
 # is the rounding alone (docs/decoding.md). Without the two flags the mean drifts by up to 0.06 of a level.
 _RESIZE = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 RESIZED_DEPTH = 16
 """Resized samples keep the fractions that rounding to the clip's depth would lose; 0.1 ms a frame at 720p."""
-_SUBSAMPLINGS = {(0, 0): "444", (1, 0): "422", (1, 1): "420", (0, 1): "440", (2, 0): "411", (2, 2): "410"}
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """The planar form of a pixel format."""
-
-    kind: str
-    """``ycbcr``, ``gray`` or ``gbr``."""
-    depth: int
-    """8 to 16 bits."""
-    shifts: tuple[int, int]
-    """log2 of the chroma subsampling, horizontal and vertical."""
-    name: str
-    """FFmpeg's name of it."""
+def _name_unknown(kind: type[Type], number: int) -> Type:
+    member = object.__new__(kind)
+    member._name_ = f"UNKNOWN_{number}"
+    member._value_ = number  # type: ignore[assignment]  # the stub has the members' type here
+    return member
 
 
-def layout_of(frame: VideoFrame) -> Layout:
-    """The planar layout that holds ``frame``'s samples unchanged (alpha dropped)."""
-    pixel = frame.format
-    bits = max(component.bits for component in pixel.components)
-    depth = min(max(bits, 8), 16)
-    # Float and 32-bit formats, one-bit ones and XYZ have no Y'CbCr range, so they are treated as RGB.
-    rgb_like = pixel.is_rgb or pixel.has_palette or pixel.is_bit_stream or pixel.name.startswith("xyz") or bits > 16
-    if rgb_like:
-        return Layout("gbr", depth, (0, 0), _format_name("gbrp", depth))
-    if len(pixel.components) < 3:
-        return Layout("gray", depth, (31, 31), _format_name("gray", depth))
-    shifts = (8 - pixel.chroma_width(256).bit_length() + 1, 8 - pixel.chroma_height(256).bit_length() + 1)
-    return Layout("ycbcr", depth, shifts, _format_name(f"yuv{_SUBSAMPLINGS[shifts]}p", depth))
-
-
-def _format_name(name: str, depth: int) -> str:
-    return name if depth == 8 else f"{name}{depth}le"
-
-
-def planes_of(frame: VideoFrame) -> list[color.Plane]:
-    """The samples of a planar frame, without a copy: uint8 or uint16 ``[rows, line]`` per plane."""
-    kind: np.dtype[Any] = np.dtype(np.uint8 if frame.format.components[0].bits <= 8 else np.uint16)
-    planes = []
-    for plane in frame.planes:
-        rows = np.frombuffer(memoryview(plane), kind).reshape(plane.height, abs(plane.line_size) // kind.itemsize)
-        # Where the line size is negative, the picture is stored bottom up.
-        planes.append(rows if plane.line_size > 0 else np.ascontiguousarray(rows[::-1]))
-    return planes
+# PyAV looks at all side data of a frame at once, and raises ValueError for kinds that its list lacks (EXIF, LCEVC, the
+# views of stereo pictures). So they get a name; the display matrix is all that is asked for.
+Type._missing_ = classmethod(_name_unknown)  # type: ignore[method-assign, assignment]
 
 
 class Scaler:
-    """libswscale for one clip. Its contexts are rebuilt only when the clip's size or format changes."""
+    """libswscale for one clip. Its context is rebuilt only when the clip's size or format changes."""
 
     def __init__(self) -> None:
-        self._unpack, self._resize = VideoReformatter(), VideoReformatter()
-
-    def unpack(self, frame: VideoFrame, layout: Layout) -> VideoFrame:
-        """The same samples in ``layout``; ``frame`` itself where it has that layout already."""
-        if frame.format.name.replace("yuvj", "yuv") == layout.name:
-            return frame
-        return _convert(self._unpack, frame, frame.width, frame.height, layout.name)
+        self._resize = VideoReformatter()
 
     def resize(self, frame: VideoFrame, layout: Layout, width: int, height: int) -> VideoFrame:
         """Planar ``frame`` at another size, every plane of that size (4:4:4), its codes shifted up to 16 bits."""
-        name = layout.name if layout.kind == "gray" else _format_name("yuv444p", layout.depth)
-        target = _format_name("gray" if layout.kind == "gray" else "yuv444p", RESIZED_DEPTH)
-        if layout.kind == "gbr":
-            # libswscale resizes RGB by way of limited-range Y'CbCr, but leaves planes alone that are called Y'CbCr.
-            frame = _copy(frame, name)
-        elif frame.interlaced_frame:
+        target = format_name("gray" if layout.kind == "gray" else "yuv444p", RESIZED_DEPTH)
+        if frame.interlaced_frame or frame.format.name.startswith("gbr"):
             # libswscale would resize the two fields one by one. The copy is not flagged as interlaced.
-            frame = _copy(frame, frame.format.name)
+            frame = _copy(frame, layout.scaled_name)
         return _convert(self._resize, frame, width, height, target)
 
 
@@ -133,14 +90,14 @@ class Picture:
     """How to turn it upright, as ``orientation_of`` has it."""
 
     @staticmethod
-    def of(frame: VideoFrame, scaler: Scaler, mode: str) -> Picture:
+    def of(frame: VideoFrame, mode: str) -> Picture:
         """Take ``frame`` apart. ``mode`` is ``auto`` (honour its tags) or ``bt709`` (ignore them).
 
         Raises ``DecodeError`` for a pixel format or a colour matrix that cannot be read.
         """
         try:
             layout = layout_of(frame)
-            planar = scaler.unpack(frame, layout)
+            planar = unpack(frame, layout)
         except (KeyError, ValueError, av.FFmpegError) as error:
             raise DecodeError(f"pixel format {frame.format.name} is not supported") from error
         return Picture(planar, layout, _find_affine(frame, layout, mode), orientation_of(frame))

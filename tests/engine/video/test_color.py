@@ -51,7 +51,7 @@ def painted(frame: av.VideoFrame, width: int, height: int, mode: str = "auto") -
     """R'G'B' ``[height, width, 3]`` in 8-bit levels and fractions of them."""
     out = np.zeros((3, height, width), np.uint16)
     scaler = Scaler()
-    Picture.of(frame, scaler, mode).paint(scaler, out)
+    Picture.of(frame, mode).paint(scaler, out)
     return out.transpose(1, 2, 0) / 257.0
 
 
