@@ -25,6 +25,7 @@ BUILT_IN_MODEL = "frequency_tuned_v1"
 NUMBER_ROLES = ("mean", "var", "ema_alpha")
 """Roles of the output columns that hold numbers; the others hold text."""
 MAX_PIXELS = 8192 * 8192  # an 8K frame has half as many
+_PIPED = ("auto", "jsonl", "csv", "arrow")
 _PRECISIONS = ("float32", "bfloat16")
 _PROVIDERS = ("cpu", "openvino", "cuda", "tensorrt", "auto")
 
@@ -133,9 +134,10 @@ class RunConfig:
 class TableJob:
     """One table of a run: where it comes from and where it goes. ``-`` is stdin or stdout."""
 
-    input: str = option("", "Table to read: .jsonl .ndjson (.gz .zst) .parquet .pq .arrow .feather; -: stdin.")
+    input: str = option("", "Table to read: .jsonl .ndjson (.gz .zst) .csv .tsv .parquet .pq .arrow .feather; -: stdin")
     output: str = option("", "Table to write, with one of the same suffixes; -: stdout.")
-    output_format: str = option("auto", "Format of --output -; auto: that of the input.", ("auto", "jsonl", "arrow"))
+    output_format: str = option("auto", "Format of --output -; auto: that of the input.", _PIPED)
+    no_header: bool = option(False, "CSV has no line with names: columns are column_1, column_2 and so on.")
     audit_json: str = option("", "JSON file for the audit: options, counts and provenance; default: none.")
     rejects: str = option("", "File for JSON lines that are not rows; default: OUTPUT.rejects.jsonl.")
     quiet: bool = option(False, "No progress and no summary on stderr.")

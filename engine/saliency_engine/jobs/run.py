@@ -16,10 +16,9 @@ from saliency_engine.storage.atomic import write_json
 from saliency_engine.storage.locate import Locator
 from saliency_engine.storage.overwrite import OF_SQLITE, Files
 from saliency_engine.tables.columns import columns_of
-from saliency_engine.tables.formats import Format
 from saliency_engine.tables.input import Table, open_table
 from saliency_engine.tables.join import Joiner
-from saliency_engine.tables.output import Output, choose_format, open_output
+from saliency_engine.tables.output import Output, choose_format, needs_batches, open_output
 from saliency_engine.tables.rejects import Rejects
 
 
@@ -36,9 +35,11 @@ def run_table(job: TableJob, config: RunConfig, config_file: str = "") -> dict[s
     files.reads("--model", *model.files)
     warn_of(model)
     rejects = Rejects(job.rejects_path)
-    lines_as_arrow = choose_format(job.output, job.output_format, Format("jsonl")).kind != "jsonl"
+    as_batches = needs_batches(job.input, job.output, job.output_format)
     reject = rejects.add if job.rejects_path else None
-    with open_table(job.input, columns_of(config), lines_as_arrow=lines_as_arrow, reject=reject) as table:
+    with open_table(
+        job.input, columns_of(config), lines_as_arrow=as_batches, header=not job.no_header, reject=reject
+    ) as table:
         joiner = Joiner(config, model.model_id, table.schema)
         output_format = choose_format(job.output, job.output_format, table.format)
         with (

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from saliency_engine.report.terminal import printable
 from saliency_engine.tables.columns import Columns
+from saliency_engine.tables.formats import is_csv
 from saliency_engine.tables.input import open_table
 from saliency_engine.tables.jsonl_lines import Lines
 
@@ -34,7 +35,7 @@ def show_table(path: str, rows: int, path_column: str) -> None:
 
 
 def _read_rows(path: str, path_column: str) -> Iterator[dict[str, Any]]:
-    with open_table(path, Columns(path=path_column)) as table:
+    with open_table(path, Columns(path=path_column), lines_as_arrow=is_csv(path)) as table:
         for batch in table:
             if isinstance(batch.payload, Lines):
                 yield from (json.loads(text.lstrip(b"\xef\xbb\xbf")) for text in batch.payload.texts)

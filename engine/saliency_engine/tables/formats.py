@@ -17,17 +17,20 @@ import pyarrow as pa
 
 from saliency_engine.errors import ConfigError, InputError
 from saliency_engine.tables.columns import Columns
-from saliency_engine.tables.jsonl_lines import ParsedLines, Reject
+from saliency_engine.tables.csv_edit import CsvLayout
+from saliency_engine.tables.jsonl_lines import Reject
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
     """How a table is laid out in bytes."""
 
-    kind: Literal["jsonl", "parquet", "arrow", "stream"]
-    """JSON lines, a Parquet file, an Arrow IPC file or an Arrow IPC stream."""
+    kind: Literal["jsonl", "csv", "parquet", "arrow", "stream"]
+    """JSON lines, CSV or TSV, a Parquet file, an Arrow IPC file or an Arrow IPC stream."""
     codec: str | None = None
     """``gzip`` or ``zstd`` around JSON lines, or the codec of a Parquet file's columns; ``None``: the default one."""
+    delimiter: str = ""
+    """What stands between the fields of CSV; empty: what the file has, and a comma in a new one."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,9 @@ class RawTable:
     format: Format
     columns: Columns
     lines_as_arrow: bool
-    """Whether JSON lines become record batches; otherwise they stay lines."""
+    """Whether JSON lines and CSV rows become record batches; otherwise they keep their bytes."""
+    header: bool
+    """Whether CSV begins with a line that names the columns."""
     reject: Reject | None
     """Takes each line that is no row; ``None``: the first such line is an ``InputError``."""
     files: ExitStack
@@ -54,18 +59,19 @@ class Opened:
 
     format: Format
     """As its bytes are, whatever its name says: many ``.arrow`` files hold a stream."""
-    pieces: Iterator[tuple[float | None, pa.RecordBatch | ParsedLines]]
-    """(how much of the input has been read, in [0, 1], or ``None`` where that cannot be known; the next rows)."""
+    pieces: Iterator[tuple[float | None, Any]]
+    """(how much of the input has been read, in [0, 1], or ``None`` where that cannot be known; the next rows, as a
+    ``pyarrow.RecordBatch``, ``ParsedLines`` or ``CsvChunk``)."""
     count_rows: Callable[[], int]
     """After the last piece: how many rows the input has by its own account, rejected lines among them."""
-    schema: pa.Schema | None = None
-    """``None`` where rows stay JSON lines."""
+    schema: pa.Schema | CsvLayout | None = None
+    """``None`` where rows stay JSON lines, a ``CsvLayout`` where they stay CSV."""
     rows_total: int | None = None
     """The number of rows, where the format says it at once."""
 
 
 class Sink(Protocol):
-    """Writes rows in one format: ``Sink(file, format, schema)``, where ``schema`` is ``None`` for ``Lines``.
+    """Writes rows in one format: ``Sink(file, format, schema)``, where ``schema`` is as in ``Opened``.
 
     The bytes depend on the rows alone. ``close`` ends the table; ``abandon`` lets go of it, whatever state it is in.
     Making one raises ``OutputError`` or ``pyarrow.ArrowException`` where the format cannot hold ``schema``.
@@ -83,6 +89,8 @@ _SUFFIXES = {
     ".ndjson": Format("jsonl"),
     ".ndjson.gz": Format("jsonl", "gzip"),
     ".ndjson.zst": Format("jsonl", "zstd"),
+    ".csv": Format("csv"),
+    ".tsv": Format("csv", delimiter="\t"),
     ".parquet": Format("parquet"),
     ".pq": Format("parquet"),
     ".arrow": Format("arrow"),
@@ -100,6 +108,11 @@ STREAM_MARK = b"\xff\xff\xff\xff"  # every message of an IPC stream begins with 
 def is_table(path: str) -> bool:
     """Whether ``path``'s suffix is that of a table."""
     return PurePath(path).name.lower().endswith(tuple(_SUFFIXES))
+
+
+def is_csv(path: str) -> bool:
+    """Whether ``path``'s suffix is that of CSV or TSV."""
+    return PurePath(path).name.lower().endswith((".csv", ".tsv"))
 
 
 def of_path(path: str, option: str) -> Format:

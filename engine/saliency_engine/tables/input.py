@@ -11,8 +11,10 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from saliency_engine.errors import InputError
-from saliency_engine.tables import arrow_ipc, formats, jsonl, parquet
+from saliency_engine.tables import arrow_ipc, csv_table, formats, jsonl, parquet
 from saliency_engine.tables.columns import Columns
+from saliency_engine.tables.csv_edit import CsvLayout
+from saliency_engine.tables.csv_table import CsvRows
 from saliency_engine.tables.formats import Format, Opened, RawTable
 from saliency_engine.tables.jsonl_lines import Lines, Reject
 from saliency_engine.tables.rows import ArrowRows, LineRows
@@ -20,6 +22,7 @@ from saliency_engine.types import RowBatch
 
 _READERS: dict[str, Callable[[RawTable], Opened]] = {
     "jsonl": jsonl.open_rows,
+    "csv": csv_table.open_rows,
     "parquet": parquet.open_rows,
     "arrow": arrow_ipc.open_rows,
     "stream": arrow_ipc.open_rows,
@@ -33,7 +36,7 @@ class Table:
     def __init__(self, name: str, opened: Opened, columns: Columns) -> None:
         self.format = opened.format
         self.schema = opened.schema
-        """``None`` where rows stay JSON lines."""
+        """``None`` where rows stay JSON lines, a ``CsvLayout`` where they stay CSV."""
         self.rows_total = opened.rows_total
         """``None`` where the format does not say it before the end."""
         self.fraction: float | None = None
@@ -43,9 +46,7 @@ class Table:
         self._name, self._pieces = name, opened.pieces
         self._find_clips: Callable[[Any, int], RowBatch[Any]]
         with _reading(name):
-            _check_fields(self.schema or ())
-            rows = LineRows(columns) if self.schema is None else ArrowRows(self.schema, columns)
-            self._find_clips = rows.find_clips
+            self._find_clips = _choose_rows(self.schema, columns).find_clips
 
     def __iter__(self) -> Iterator[RowBatch[pa.RecordBatch | Lines]]:
         first_row = 0
@@ -59,27 +60,38 @@ class Table:
             first_row += batch.rows
 
 
+def _choose_rows(schema: pa.Schema | CsvLayout | None, columns: Columns) -> LineRows | CsvRows | ArrowRows:
+    if schema is None:
+        return LineRows(columns)
+    if isinstance(schema, CsvLayout):
+        return CsvRows(schema.schema, columns)
+    _check_fields(schema)
+    return ArrowRows(schema, columns)
+
+
 @contextmanager
 def open_table(
     path: str,
     columns: Columns,
     *,
     lines_as_arrow: bool = False,
+    header: bool = True,
     reject: Reject | None = None,
     stdin: BinaryIO | None = None,
 ) -> Iterator[Table]:
     """Open the table at ``path``, or in ``stdin`` (by default the process's own) where that is ``-``.
 
-    JSON lines stay lines, or become record batches with ``lines_as_arrow``. For that they are read twice, first for
-    their schema; a pipe is kept in a temporary file on disk meanwhile. Lines that are no rows go to ``reject``;
-    without it the first one is an ``InputError``. Raises ``ConfigError`` for an unknown suffix and ``InputError`` for
+    JSON lines and CSV rows keep their bytes, or become record batches with ``lines_as_arrow``. For that JSON lines are
+    read twice, first for their schema; a pipe is kept in a temporary file on disk meanwhile. Without ``header`` the
+    columns of CSV are called ``column_1``, ``column_2`` and so on. Lines that are no rows go to ``reject``; without it
+    the first one is an ``InputError``. Raises ``ConfigError`` for an unknown suffix and ``InputError`` for
     everything else.
     """
     with ExitStack() as files:
         name = "stdin" if path == "-" else path
         with _reading(name):
             format, stream = _open_stream(path, stdin, files)
-            raw = RawTable(path, stream, format, columns, lines_as_arrow, reject, files)
+            raw = RawTable(path, stream, format, columns, lines_as_arrow, header, reject, files)
             opened = _READERS[format.kind](raw)
         yield Table(name, opened, columns)
 

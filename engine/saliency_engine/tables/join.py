@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from saliency_engine.config import NUMBER_ROLES, RunConfig
 from saliency_engine.errors import InputError
 from saliency_engine.tables.columns import column_index
+from saliency_engine.tables.csv_edit import CsvEdit, CsvLayout
 from saliency_engine.tables.dictionaries import decode_dictionary, encode_dictionary
 from saliency_engine.tables.jsonl_edit import Edit
 from saliency_engine.tables.jsonl_lines import Lines
@@ -24,12 +25,12 @@ from saliency_engine.types import SKIPPED, ClipResult, RowBatch, Status, samplin
 class Joiner:
     """Joins results to rows, for a run of one configuration over one table.
 
-    ``input_schema`` is the table's, ``None`` for JSON lines; ``schema`` is the output's: the same with our columns,
-    which stay where they are if they exist and otherwise come last. Raises ``InputError`` when two input columns
-    have the name of one of ours.
+    ``input_schema`` is the table's, as in ``Opened``; ``schema`` is the output's: the same with our columns, which
+    stay where they are if they exist and otherwise come last. Raises ``InputError`` when two input columns have the
+    name of one of ours.
     """
 
-    def __init__(self, config: RunConfig, model_id: str, input_schema: pa.Schema | None) -> None:
+    def __init__(self, config: RunConfig, model_id: str, input_schema: pa.Schema | CsvLayout | None) -> None:
         self._columns = {role: name for role, name in config.output_columns.items() if name}
         self._tags = {
             "model_id": model_id,
@@ -39,7 +40,8 @@ class Joiner:
         }
         self._places: dict[str, int | None] = {}
         self._kinds: dict[str, pa.DataType] = {}
-        self.schema: pa.Schema | None = None if input_schema is None else self._extend_schema(input_schema)
+        self._before = input_schema
+        self.schema = self._extend(input_schema)
         # A clip's rows may lie in many small batches of lines: making its edit each time doubled their time.
         self._edit_of = lru_cache(4096)(lambda result: self._make_edit(self._values_of(result)))
         self._edit_of_skipped = self._make_edit({"status": str(Status.SKIPPED_EXISTING)})
@@ -50,9 +52,9 @@ class Joiner:
         Gives a ``pyarrow.RecordBatch`` of ``schema``, or ``Lines``. Raises ``InputError`` where a value that a
         row must keep does not fit the type its column gets.
         """
-        if self.schema is None:
-            return self._join_lines(batch, results)
-        return self._join_arrow(batch, [self._values_of(result) for result in results])
+        if isinstance(self.schema, pa.Schema):
+            return self._join_arrow(batch, [self._values_of(result) for result in results])
+        return self._join_lines(batch, results)
 
     def _values_of(self, result: ClipResult) -> dict[str, Any]:
         """Role to value of a row with ``result``; ``None`` is null."""
@@ -70,11 +72,21 @@ class Joiner:
         rows = zip(lines.texts, lines.keys, batch.codes.tolist(), strict=True)
         return Lines([edits[code].apply(text, keys) for text, keys, code in rows], lines.keys, lines.trailer)
 
-    def _make_edit(self, values: dict[str, Any]) -> Edit:
-        """A null mean or variance is written; any other null only replaces what a row has."""
+    def _make_edit(self, values: dict[str, Any]) -> Edit | CsvEdit:
+        """In JSON a null mean or variance is written; any other null only replaces what a row has."""
+        if isinstance(self._before, CsvLayout) and isinstance(self.schema, CsvLayout):
+            fields = {self._columns[role]: value for role, value in values.items() if role in self._columns}
+            return CsvEdit(self._before, self.schema, fields)
         named = {self._columns[role]: (role, value) for role, value in values.items() if role in self._columns}
         nulls = [name for name, (role, value) in named.items() if value is None and role not in ("mean", "var")]
         return Edit({name: value for name, (_, value) in named.items() if name not in nulls}, nulls)
+
+    def _extend(self, before: pa.Schema | CsvLayout | None) -> pa.Schema | CsvLayout | None:
+        if isinstance(before, CsvLayout):
+            for name in self._columns.values():
+                column_index(before.schema, name)  # raises where it is there twice
+            return before.extend(self._columns.values())
+        return None if before is None else self._extend_schema(before)
 
     def _extend_schema(self, schema: pa.Schema) -> pa.Schema:
         added, changed = dict[str, pa.DataType](), dict[str, pa.DataType]()

@@ -25,10 +25,18 @@ def to_lines(batch: pa.RecordBatch) -> Iterator[bytes]:
     Raises ``OutputError`` naming the column of a value that has no such form.
     """
     names = batch.schema.names
-    columns = [_list_column(name, column) for name, column in zip(names, batch.columns, strict=True)]
-    encode = json.JSONEncoder(ensure_ascii=False, default=_as_text).encode
-    for values in zip(*columns, strict=True):
-        yield encode(dict(zip(names, values, strict=True))).encode() + b"\n"
+    for values in zip(*list_columns(batch), strict=True):
+        yield _encode(dict(zip(names, values, strict=True))).encode() + b"\n"
+
+
+def list_columns(batch: pa.RecordBatch) -> list[list[Any]]:
+    """The values of each column as ``to_lines`` takes them; raises ``OutputError`` as it does."""
+    return [_list_column(name, column) for name, column in zip(batch.schema.names, batch.columns, strict=True)]
+
+
+def as_json_text(value: Any) -> str:
+    """One of these values as text: as it would be between quotes in JSON, or as JSON where it is an array or object."""
+    return _encode(value) if isinstance(value, list | dict) else _as_text(value)
 
 
 def find_repeated_keys(schema: pa.Schema) -> set[str]:
@@ -66,6 +74,9 @@ def _as_text(value: object) -> str:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
     raise TypeError(f"a {type(value).__name__} has no JSON form")
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, default=_as_text).encode
 
 
 def _portable_type(kind: pa.DataType) -> pa.DataType:

@@ -13,31 +13,47 @@ import pyarrow as pa
 from saliency_engine.errors import OutputError
 from saliency_engine.storage.atomic import PartialFile, forget_buffered
 from saliency_engine.tables.arrow_ipc import ArrowSink
+from saliency_engine.tables.csv_edit import CsvLayout
+from saliency_engine.tables.csv_table import CsvSink
 from saliency_engine.tables.formats import Format, Sink, of_path
 from saliency_engine.tables.jsonl import LineSink
 from saliency_engine.tables.parquet import ParquetSink
 
-_SINKS: dict[str, Callable[[BinaryIO, Format, pa.Schema | None], Sink]] = {
+_SINKS: dict[str, Callable[[BinaryIO, Format, pa.Schema | CsvLayout | None], Sink]] = {
     "jsonl": LineSink,
+    "csv": CsvSink,
     "parquet": ParquetSink,
     "arrow": ArrowSink,
     "stream": ArrowSink,
 }
+_TEXT = ("jsonl", "csv")
 
 
 def choose_format(path: str, pipe_format: str, input_format: Format) -> Format:
     """The format of the output ``path`` for an input in ``input_format``.
 
     A file's suffix says it; a Parquet file takes the codec of a Parquet input. A pipe (``-``) has ``pipe_format``:
-    ``jsonl``, ``arrow`` (a stream), or ``auto``, which is lines for lines and a stream otherwise. Raises
-    ``ConfigError`` for an unknown suffix.
+    ``jsonl``, ``csv``, ``arrow`` (a stream), or ``auto``, which is the input's where that is JSON lines or CSV, and a
+    stream otherwise. Raises ``ConfigError`` for an unknown suffix.
     """
     if path != "-":
         chosen = of_path(path, "output")
         both_parquet = chosen.kind == input_format.kind == "parquet"
         return dataclasses.replace(chosen, codec=input_format.codec) if both_parquet else chosen
-    lines = input_format.kind == "jsonl" if pipe_format == "auto" else pipe_format == "jsonl"
-    return Format("jsonl" if lines else "stream")
+    if pipe_format == "auto":
+        return Format(input_format.kind if input_format.kind in _TEXT else "stream")
+    return Format("jsonl") if pipe_format == "jsonl" else Format("csv") if pipe_format == "csv" else Format("stream")
+
+
+def needs_batches(input_path: str, path: str, pipe_format: str) -> bool:
+    """Whether the rows of a table become record batches on their way to the output ``path``.
+
+    They do not where both are JSON lines, or both CSV by the same suffix: then they keep their bytes. Raises
+    ``ConfigError`` for an unknown suffix.
+    """
+    before = Format("jsonl") if input_path == "-" else of_path(input_path, "input")
+    after = choose_format(path, pipe_format, before)
+    return before.kind not in _TEXT or (before.kind, before.delimiter) != (after.kind, after.delimiter)
 
 
 class Output:
@@ -74,9 +90,9 @@ class Output:
 
 @contextmanager
 def open_output(
-    path: str, format: Format, schema: pa.Schema | None, stdout: BinaryIO | None = None
+    path: str, format: Format, schema: pa.Schema | CsvLayout | None, stdout: BinaryIO | None = None
 ) -> Iterator[Output]:
-    """Open ``path`` (``-``: ``stdout``, by default the process's own) for rows of ``schema`` (``None``: JSON lines).
+    """Open ``path`` (``-``: ``stdout``, by default the process's own) for rows of ``schema``, as in ``Opened``.
 
     Until ``commit`` the rows are in ``<path>.partial``, and leaving without it removes that file: whatever is at
     ``path`` stays. Links are followed. Raises ``OutputError`` when the folder is missing, when another run is

@@ -169,7 +169,9 @@ def _make_clip(path: Any, width: Any, height: Any, pixel_format: Any) -> ClipRef
 
 
 def _read_size(value: Any) -> int | None:
-    """``value`` in pixels, ``None`` where it is no positive whole number that FFmpeg takes."""
+    """``value`` in pixels, ``None`` where it is no positive whole number that FFmpeg takes; in CSV it is text."""
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) < 20:
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if 0 < value <= _MOST_PIXELS and value == int(value) else None

@@ -22,7 +22,7 @@ from saliency_engine.cli.app import main_group
     ("arguments", "message"),
     [
         (["--input", "in.jsonl", "--output", "out.jsonl"], "exactly one of --model and --model-path"),
-        (["--input", "in.jsonl", "--output", "out.csv", "--model", "frequency_tuned_v1"], "out.csv"),
+        (["--input", "in.jsonl", "--output", "out.xlsx", "--model", "frequency_tuned_v1"], "out.xlsx"),
         (["--input", "no.jsonl", "--output", "out.jsonl", "--model", "frequency_tuned_v1"], "no.jsonl"),
         (["--input", "in.jsonl", "--output", "out.jsonl", "--model", "none_v1"], "no model 'none_v1' is registered"),
         (["--input", "in.jsonl", "--output", "out.jsonl", "--model-path", "no.onnx"], "cannot read the model no.onnx"),

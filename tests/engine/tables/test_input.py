@@ -115,9 +115,9 @@ def test_a_name_inside_a_column_that_is_not_utf8_is_told() -> None:
 
 def test_suffixes_are_known_or_listed(tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigError, match=r"--input .*in\.csv: unknown suffix; known are \.jsonl .*\.parquet .*\.feather"
+        ConfigError, match=r"--input .*in\.xlsx: unknown suffix; known are \.jsonl .*\.parquet .*\.feather"
     ):
-        read(tmp_path / "in.csv")
+        read(tmp_path / "in.xlsx")
     (tmp_path / "in.JSONL").write_text("{}\n")
     with pytest.raises(ConfigError, match=r"--output out\.txt: unknown suffix"):
         output.choose_format("out.txt", "auto", Format("jsonl"))

@@ -22,7 +22,7 @@ NAN = float("nan")
 
 
 def test_the_columns_that_are_read_are_the_options_defaults_where_nothing_is_written() -> None:
-    assert Columns() == dataclasses.replace(columns(), mean="", var="", written={})
+    assert Columns() == dataclasses.replace(columns(), mean="", var="", written={}, roles={})
 
 
 @pytest.fixture(params=WRITERS)
@@ -97,7 +97,8 @@ def test_rows_of_one_clip_share_one_reference(store: Callable[[dict[str, Any]], 
         ([64, -1, 0, None], [64, None, None, None]),
         ([64.0, 64.5, NAN, float("inf")], [64, None, None, None]),
         ([2.0**31 - 1, 2.0**31, 1e300, -1e300], [2**31 - 1, None, None, None]),
-        (["64"], [None]),
+        (["64", " 64", "064"], [64, 64, 64]),
+        (["64px", "", "-64", "6.4", "0", "9" * 30], [None] * 6),
         ([True], [None]),
         ([[64]], [None]),
     ],

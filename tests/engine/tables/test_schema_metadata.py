@@ -25,7 +25,7 @@ def joined(fields: dict[str, pa.DataType], metadata: dict[bytes, Any]) -> Any:
     """The metadata of a run's output, decoded."""
     schema = pa.schema(list(fields.items()), {key: json.dumps(value) for key, value in metadata.items()})
     output = Joiner(RunConfig(model="frequency_tuned_v1"), "m1", schema).schema
-    assert output is not None
+    assert isinstance(output, pa.Schema)
     return {key: json.loads(value) for key, value in output.metadata.items()}
 
 
