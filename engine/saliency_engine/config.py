@@ -35,7 +35,7 @@ class RunConfig:
     """How clips are read, modelled and tagged. Raises ``ConfigError`` when an option is of the wrong type or range."""
 
     # model
-    model: str = option("", f"Id of a registered model, such as {BUILT_IN_MODEL}, which is built in.")
+    model: str = option("", f"Id of a registered model; default: {BUILT_IN_MODEL}, which is built in.")
     model_path: str = option("", "ONNX file with the saliency model, in place of --model.")
     model_id: str = option("", "Model id for the rows; default: the registered id, or the file's bare name.")
     model_sha256: str = option("", "Refuse the model unless its bytes have this sha256 (64 hex digits).")
@@ -80,11 +80,14 @@ class RunConfig:
     clip_timeout: float = option(60.0, "Give a clip up when decoding takes more seconds than this.", low=0.1)
     verify_clips: bool = option(False, "Recognise clips by contents (read whole), not by size and time of change.")
     memo: str = option("", "File that remembers finished clips; default: OUTPUT.memo.sqlite; off: none.")
+    # of other materializers
+    ffmpeg_bin: str = option("", "Not used: no program is needed to decode. Taken because scripts may give it.")
+    ffprobe_bin: str = option("", "Not used, as --ffmpeg-bin.")
 
     def __post_init__(self) -> None:
         check_values(self)
-        if bool(self.model) == bool(self.model_path):
-            raise ConfigError(f"give exactly one of --model and --model-path, such as --model {BUILT_IN_MODEL}")
+        if self.model and self.model_path:
+            raise ConfigError("--model and --model-path are both given: give the one that is meant")
         if not 0.0 < self.ema_alpha <= 1.0:  # also refuses NaN
             raise ConfigError(f"--ema-alpha is {self.ema_alpha}: give a number above 0 and at most 1")
         if self.model_sha256 and not re.fullmatch(r"[0-9a-fA-F]{64}", self.model_sha256):
@@ -103,6 +106,11 @@ class RunConfig:
         if taken := sorted(inputs.intersection(outputs)):
             names = ", ".join(map(repr, taken))
             raise ConfigError(f"an output column would overwrite the input column {names}: rename the output column")
+
+    @property
+    def model_name(self) -> str:
+        """The id of the registered model to run; empty where ``model_path`` gives a file."""
+        return "" if self.model_path else self.model or self.model_id or BUILT_IN_MODEL
 
     @property
     def model_width_height(self) -> tuple[int, int]:

@@ -60,7 +60,9 @@ def flag_of(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-_PATHS = frozenset({"input", "output", "audit_json", "rejects", "model_path", "root", "memo"})
+_PATHS = frozenset(
+    {"input", "output", "audit_json", "rejects", "model_path", "root", "memo", "ffmpeg_bin", "ffprobe_bin"}
+)
 _HIGHEST = {int: 2**31 - 1, float: 24 * 60 * 60}  # what the libraries below take; seconds
 _KINDS: dict[type, str] = {
     str: "text in UTF-8 without NUL",

@@ -17,7 +17,7 @@ FORK = (
     *("input", "output", "audit_json", "path_column", "width_column", "height_column", "root"),
     *("model_path", "model_id", "max_frames", "frame_samples", "temporal_aggregator", "ema_alpha"),
     *("overwrite", "status_column", "model_id_column", "aggregator_column", "ema_alpha_column"),
-    *("default_width", "default_height"),
+    *("default_width", "default_height", "ffmpeg_bin", "ffprobe_bin"),
 )
 
 
@@ -26,7 +26,7 @@ def test_the_forks_options_are_all_there() -> None:
 
 
 def test_the_forks_defaults_are_ours() -> None:
-    config = RunConfig(model_path="m.onnx")
+    config = RunConfig()
     assert (config.max_frames, config.frame_samples, config.temporal_aggregator, config.ema_alpha) == (
         8,
         8,
@@ -60,8 +60,7 @@ def test_the_forks_defaults_are_ours() -> None:
         ({"threads": 0}, "--threads is 0: give a whole number from 1 to 2147483647 or auto"),
         ({"threads": "many"}, "--threads is 'many'"),
         ({"overwrite": "yes"}, "give true or false"),
-        ({"model": "", "model_path": ""}, "exactly one of --model and --model-path"),
-        ({"model": "a", "model_path": "b"}, "exactly one of --model and --model-path"),
+        ({"model": "a", "model_path": "b"}, "--model and --model-path are both given"),
     ],
 )
 def test_a_bad_option_is_named(option: dict[str, Any], reason: str) -> None:

@@ -67,7 +67,7 @@ def run(config_file: str | None, **given: Any) -> None:
 @main_group.command(short_help="Print a table's first rows.")
 @click.argument("table")
 @click.option("--rows", default=20, show_default=True, help="Print this many rows.")
-@click.option("--path-column", default="src", show_default=True, help="Column with the clip's path.")
+@click.option("--path-column", default="", help="Column with the clip's path.  [default: src, else the first]")
 def show(table: str, rows: int, path_column: str) -> None:
     """Print the clip's path and the saliency columns of a table's first rows.
 

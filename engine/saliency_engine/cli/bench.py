@@ -10,7 +10,8 @@ import click
 
 from saliency_engine.cli.options import config_lists, config_options, given_only
 from saliency_engine.config import RunConfig
-from saliency_engine.errors import ConfigError, OutputError
+from saliency_engine.errors import ConfigError
+from saliency_engine.storage.atomic import check_output
 
 _SHARED = (
     *("model", "model_path", "model_sha256", "require_verified", "allow_op", "model_size"),
@@ -65,8 +66,7 @@ def _check(options: dict[str, Any], lists: dict[str, Sequence[Any]], json_file: 
         for value in values:
             RunConfig(**options, **{name: value})
     for path in filter(None, (json_file, chart)):
-        if not Path(path).parent.is_dir():
-            raise OutputError(f"cannot write {path}: there is no such folder")
+        check_output(path)
     if chart:
         if Path(chart).suffix.lower() != ".png":
             raise ConfigError(f"--chart {chart}: must end in .png")

@@ -16,7 +16,7 @@ from saliency_engine.numerics.aggregate import combine, summarize
 from saliency_engine.pipeline.one_clip import compute_clip
 from saliency_engine.report.console import warn_of
 from saliency_engine.report.contact_sheet import Tile, draw_contact_sheet, overlay
-from saliency_engine.storage.atomic import write_together
+from saliency_engine.storage.atomic import check_output, write_together
 from saliency_engine.storage.overwrite import Files
 from saliency_engine.tables.columns import columns_of
 from saliency_engine.tables.input import open_table
@@ -33,6 +33,7 @@ def contact_sheet(table_path: str, config: RunConfig, output: str, clips: int) -
     files.reads("--input", table_path)
     files.reads("--model-path", config.model_path)
     files.writes("--output", output)
+    check_output(output)
     with open_table(table_path, columns_of(config)) as table:
         first = _take_distinct((clip for batch in table for clip in batch.clips), clips)
     files.reads("the clip", *(Path(config.root, clip.path) for clip in first if clip.path))

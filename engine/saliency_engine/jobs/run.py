@@ -11,8 +11,8 @@ from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.models.load import load_model
 from saliency_engine.pipeline.engine import Engine
 from saliency_engine.report.audit import RunsOn, audit_of, provenance_of
-from saliency_engine.report.console import ProgressLine, print_summary, warn_of
-from saliency_engine.storage.atomic import write_json
+from saliency_engine.report.console import ProgressLine, print_summary, warn_of, warn_of_unused
+from saliency_engine.storage.atomic import check_output, write_json
 from saliency_engine.storage.locate import Locator
 from saliency_engine.storage.overwrite import OF_SQLITE, Files
 from saliency_engine.tables.columns import columns_of
@@ -29,11 +29,12 @@ def run_table(job: TableJob, config: RunConfig, config_file: str = "") -> dict[s
     or not at all, and so does the file of lines that are no rows. Raises ``SaliencyError``; a clip that fails is no
     error but a row with its status.
     """
-    config = dataclasses.replace(config, memo=_memo_path(job, config))
     files = _list_files(job, config, config_file)
     model = load_model(config)
     files.reads("--model", *model.files)
     warn_of(model)
+    warn_of_unused(config)
+    config = dataclasses.replace(config, model=config.model_name, memo=_memo_path(job, config))
     rejects = Rejects(job.rejects_path)
     as_batches = needs_batches(job.input, job.output, job.output_format)
     reject = rejects.add if job.rejects_path else None
@@ -42,6 +43,7 @@ def run_table(job: TableJob, config: RunConfig, config_file: str = "") -> dict[s
     ) as table:
         joiner = Joiner(config, model.model_id, table.schema)
         output_format = choose_format(job.output, job.output_format, table.format)
+        check_output(job.audit_json)
         with (
             open_output(job.output, output_format, joiner.schema) as output,
             rejects.opened(),
@@ -81,8 +83,8 @@ def _list_files(job: TableJob, config: RunConfig, config_file: str) -> Files:
     files.writes("--output", job.output, may_replace="--input")
     files.writes("--audit-json", job.audit_json)
     files.writes("--rejects", job.rejects_path)
-    if config.memo != "off":
-        files.writes("--memo", config.memo, OF_SQLITE)
+    if (memo := _memo_path(job, config)) != "off":
+        files.writes("--memo", memo, OF_SQLITE)
     return files
 
 

@@ -22,9 +22,15 @@ _PATH_WIDTH = 40
 
 
 def show_table(path: str, rows: int, path_column: str) -> None:
-    """Print the path and every ``saliency_`` column of the first ``rows`` rows on stdout. Raises ``InputError``."""
+    """Print the path and every ``saliency_`` column of the first ``rows`` rows on stdout.
+
+    Raises ``InputError``, also for a table without ``path_column``. Where that is empty, the path is ``src`` or else
+    the first column.
+    """
     shown = list(islice(_read_rows(path, path_column), rows))
     names = [name for name in dict.fromkeys(name for row in shown for name in row) if name.startswith("saliency_")]
+    if not path_column and shown:
+        path_column = "src" if "src" in shown[0] else next(iter(shown[0]), "")
     titles = (path_column, *(name.removeprefix("saliency_") for name in names))
     grid = Grid(*(Column(_format_cell(title)) for title in titles))
     for row in shown:

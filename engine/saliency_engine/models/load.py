@@ -35,6 +35,8 @@ class Model:
     """The registry entry of these bytes."""
     fault: str = ""
     """Why every clip fails with this model; empty for a sound one."""
+    by_default: bool = False
+    """Whether no option names a model."""
 
     @property
     def files(self) -> list[Path]:
@@ -49,12 +51,12 @@ class Model:
 
 
 def load_model(config: RunConfig) -> Model:
-    """Read, check and return the model that ``config`` names.
+    """Read, check and return the model that ``config`` names: a file, an id, else the built-in model.
 
     Raises ``ModelError`` when there is none, it cannot be read, its bytes are not those of the registry entry or of
     ``--model-sha256``, nothing verifies them under ``--require-verified``, or its graph holds what may not run.
     """
-    named = registry.find(config.model) if config.model else None
+    named = registry.find(config.model_name) if config.model_name else None
     path = Path(config.model_path)
     source, data = named.data() if named else (str(path), read_model(path))
     model_id = config.model_id or (named.id if named else path.stem)
@@ -80,7 +82,8 @@ def load_model(config: RunConfig) -> Model:
         raise ModelError(f"the model {source} is refused: {error}") from error
     if config.precision == "bfloat16" and not config.model_id:
         model_id += "_bf16"  # rows of another precision must not be mixed unseen
-    return Model(model_id, source, sha256, data, evidence, entry, graph.fault)
+    by_default = not (config.model or config.model_path or config.model_id)
+    return Model(model_id, source, sha256, data, evidence, entry, graph.fault, by_default)
 
 
 def _find_entry(model_id: str, sha256: str) -> Entry | None:

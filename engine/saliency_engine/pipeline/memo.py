@@ -14,7 +14,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,9 @@ class Memo:
     def __init__(self, path: Path | None, context: Mapping[str, Any]) -> None:
         self._name = "the temporary memo" if path is None else str(path)
         self._context = hashlib.sha256(_to_canonical_json({**context, "numerics": NUMERICS_VERSION})).digest()
+        if path is not None:
+            with suppress(OSError):  # SQLite says that it cannot open the file
+                path.parent.mkdir(parents=True, exist_ok=True)
         with self._explain_errors():
             # Autocommit: only ``put`` opens a transaction. Had a read opened one, it would see the file as it was then,
             # and the next write would fail if another run had written meanwhile.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,7 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table as Grid
 from rich.text import Text
 
+from saliency_engine.config import RunConfig
 from saliency_engine.models.load import Model
+from saliency_engine.options import flag_of
 from saliency_engine.pipeline.loop import Counts
 from saliency_engine.report.audit import RunsOn
 from saliency_engine.report.terminal import printable
@@ -78,8 +81,13 @@ class ProgressLine:
 
 
 def warn_of(model: Model) -> None:
-    """Warn on stderr of a model that is not verified, and of one with which no clip can be computed."""
+    """Warn on stderr of a model that nobody chose or verified, and of one with which no clip can be computed."""
     lines = []
+    if model.by_default:
+        lines.append(
+            f"no model is given, so the built-in {model.model_id} runs: a baseline without trained weights. Give "
+            "another with --model ID or --model-path FILE.onnx"
+        )
     if model.evidence is None:
         lines.append(
             f"the model {model.source} is not verified: no registry entry and no --model-sha256 confirms its bytes. If "
@@ -87,6 +95,18 @@ def warn_of(model: Model) -> None:
         )
     if model.fault:
         lines.append(f"no clip can be computed with {model.source}: {model.fault}")
+    _warn(lines)
+
+
+def warn_of_unused(config: RunConfig) -> None:
+    """Warn on stderr of options that scripts for other programs give and that do nothing here."""
+    given = [flag_of(name) for name in ("ffmpeg_bin", "ffprobe_bin") if getattr(config, name)]
+    if given:
+        are = "is" if len(given) == 1 else "are"
+        _warn([f"{' and '.join(given)} {are} not used: PyAV's own FFmpeg decodes the clips"])
+
+
+def _warn(lines: Iterable[str]) -> None:
     for line in lines:
         print(printable(f"warning: {line}"), file=sys.stderr)
 

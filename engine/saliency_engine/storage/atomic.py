@@ -18,15 +18,18 @@ from saliency_engine.errors import OutputError
 class PartialFile:
     """The file ``<path>.partial``, under an exclusive lock, which becomes ``path`` by ``publish``. Links are followed.
 
-    Raises ``OSError``, or ``OutputError`` with the cause where ``path`` cannot be a file, or another run is writing
-    it. ``release`` must follow, whatever happens; without ``publish`` it removes the partial file.
+    Its folder is made where there is none. Raises ``OSError``, or ``OutputError`` with the cause where ``path`` cannot
+    be a file, or another run is writing it. ``release`` must follow, whatever happens; without ``publish`` it removes
+    the partial file.
     """
 
     def __init__(self, path: str) -> None:
         self._path = Path(os.path.realpath(path))
         self._partial = self._path.with_name(self._path.name + ".partial")
-        if not self._path.parent.is_dir():
-            raise OutputError(f"the folder {self._path.parent} does not exist: make it, or correct the path")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"its folder {self._path.parent} cannot be made: {error.strerror or error}") from error
         if self._path.exists() and not self._path.is_file():
             raise OutputError("it is there already and is not a regular file: choose another path")
         self._published = False
@@ -123,6 +126,16 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
         placed.pop_all()
 
 
+def check_output(path: str) -> None:
+    """Raise ``OutputError`` where no file could be written to ``path`` now; an empty path is no file.
+
+    Its folder is made where there is none.
+    """
+    if path:
+        with _named(Path(path)):
+            PartialFile(path).release()
+
+
 def write_json(path: str, value: Mapping[str, Any]) -> None:
     """Write sorted, indented JSON with a final newline, whole or not at all. Raises ``OutputError``."""
     # Not with orjson, which refuses file names that are not UTF-8: a lone surrogate is written as an escape.
@@ -139,7 +152,7 @@ def write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
     fresh = _name_beside(path)
     try:
         with _named(path):
-            fresh.mkdir()
+            fresh.mkdir(parents=True)
         write_together({fresh / name: content for name, content in contents.items()})
         with _named(path):
             _exchange_folders(fresh, path)

@@ -16,7 +16,7 @@ class Columns:
     """Which columns say what. An empty name stands for no column; by default every row names a clip to compute."""
 
     path: str = "src"
-    """Holds the clip's path. A Parquet or Arrow table must have it, as text."""
+    """Holds the clip's path. A table must have it, Parquet or Arrow as text."""
     width: str = "width"
     height: str = "height"
     pix_fmt: str = "pix_fmt"

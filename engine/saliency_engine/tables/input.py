@@ -44,9 +44,8 @@ class Table:
         self.count_rows = opened.count_rows
         """To be called at the end: how many rows the input has by its own account, rejected lines among them."""
         self._name, self._pieces = name, opened.pieces
-        self._find_clips: Callable[[Any, int], RowBatch[Any]]
         with _reading(name):
-            self._find_clips = _choose_rows(self.schema, columns).find_clips
+            self._rows: Any = _choose_rows(self.schema, columns)
 
     def __iter__(self) -> Iterator[RowBatch[pa.RecordBatch | Lines]]:
         first_row = 0
@@ -54,8 +53,10 @@ class Table:
             with _reading(self._name):
                 self.fraction, piece = next(self._pieces, (1.0, None))
                 if piece is None:
+                    if isinstance(self._rows, LineRows):
+                        self._rows.end()
                     return
-                batch = self._find_clips(piece, first_row)
+                batch = self._rows.find_clips(piece, first_row)
             yield batch
             first_row += batch.rows
 

@@ -20,6 +20,8 @@ from saliency_engine.tables.jsonl_lines import Lines, ParsedLines
 from saliency_engine.types import SKIPPED, ClipReference, RowBatch
 
 _INFINITY = float("inf")
+_MOST_NAMES = 1000
+"""Enough for a message; keys may be different in every line."""
 _MOST_PIXELS = 2**31 - 1  # FFmpeg's own bound
 
 
@@ -50,7 +52,7 @@ class ArrowRows:
 
     def __init__(self, schema: pa.Schema, columns: Columns) -> None:
         self.schema = schema
-        self._path = _find_path_column(schema, columns.path)
+        self._path = _find_path_column(schema, columns.path) if columns.path else None
         keys = (columns.width, columns.height, columns.pix_fmt)
         self._width, self._height, self._pixel_format = (column_index(schema, name) for name in keys)
         results = [column_index(schema, name) for name in (columns.mean, columns.var)]
@@ -133,12 +135,16 @@ class LineRows:
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
         self._keep = not columns.overwrite and bool(columns.mean and columns.var)
+        self._missing = bool(columns.path)
+        self._names: dict[str, None] = {}  # while no row has the column
 
     def find_clips(self, chunk: ParsedLines, first_row: int) -> RowBatch[Lines]:
         """``chunk`` with a code for each row. A row without a path, or whose path is not text, has an empty one."""
         columns, keep = self._columns, self._keep
         mean, var = columns.mean, columns.var
         names = columns.path, columns.width, columns.height, columns.pix_fmt
+        if self._missing:
+            self._look_for_path_column(chunk.rows)
         codes = []
         index: dict[ClipReference, int] = {}
 
@@ -157,6 +163,19 @@ class LineRows:
                 codes.append(find_code(*map(row.get, names)))
         lines = Lines(chunk.texts, chunk.keys, chunk.trailer)
         return RowBatch(first_row, np.asarray(codes, np.int32), tuple(index), lines)
+
+    def end(self) -> None:
+        """There are no more lines. Raises ``InputError`` where there were rows and none had the path column."""
+        if self._missing and self._names:
+            raise _explain_absence(self._columns.path, list(self._names))
+
+    def _look_for_path_column(self, rows: Sequence[dict[str, Any]]) -> None:
+        for row in rows:
+            if self._columns.path in row:
+                self._missing = False
+                return
+            if len(self._names) < _MOST_NAMES:
+                self._names.update(dict.fromkeys(row))
 
 
 def _make_clip(path: Any, width: Any, height: Any, pixel_format: Any) -> ClipReference:
@@ -184,14 +203,18 @@ def _is_finite(value: Any) -> bool:
 def _find_path_column(schema: pa.Schema, name: str) -> int:
     index = column_index(schema, name)
     if index is None:
-        close = difflib.get_close_matches(name, schema.names, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        has = ", ".join(map(repr, schema.names)) or "none"
-        raise InputError(f"no column {name!r} (--path-column); {hint}the input's columns: {has}")
+        raise _explain_absence(name, schema.names)
     kind = schema.field(index).type
     if not _is_text(kind):
         raise InputError(f"column {name!r} (--path-column) is {kind}, not text: name the column with the clips' paths")
     return index
+
+
+def _explain_absence(name: str, names: Sequence[str]) -> InputError:
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    has = ", ".join(map(repr, names)) or "none"
+    return InputError(f"no column {name!r} (--path-column); {hint}the input's columns: {has}")
 
 
 def _is_text(kind: pa.DataType) -> bool:

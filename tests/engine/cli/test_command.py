@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
-from tests.processes import run
+from tests.processes import finished_clips, run
 from tests.rows import read_rows, write_clips, write_rows
 
 import saliency_engine
@@ -21,12 +21,13 @@ from saliency_engine.cli.app import main_group
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--input", "in.jsonl", "--output", "out.jsonl"], "exactly one of --model and --model-path"),
+        (["--input", "in.jsonl", "--output", "out.jsonl", "--model", "a", "--model-path", "b"], "are both given"),
+        (["--input", "in.jsonl", "--output", "out.jsonl", "--model-id", "none_v1"], "no model 'none_v1' is registered"),
         (["--input", "in.jsonl", "--output", "out.xlsx", "--model", "frequency_tuned_v1"], "out.xlsx"),
         (["--input", "no.jsonl", "--output", "out.jsonl", "--model", "frequency_tuned_v1"], "no.jsonl"),
         (["--input", "in.jsonl", "--output", "out.jsonl", "--model", "none_v1"], "no model 'none_v1' is registered"),
         (["--input", "in.jsonl", "--output", "out.jsonl", "--model-path", "no.onnx"], "cannot read the model no.onnx"),
-        (["--input", "in.jsonl", "--output", "gone/out.jsonl", "--model", "frequency_tuned_v1"], "gone"),
+        (["--input", "in.jsonl", "--output", "in.jsonl/out.jsonl"], "its folder "),
         (["--input", "in.jsonl", "--output", "out.jsonl", "--modle", "x"], "--modle"),
         (["--input", "in.jsonl", "--output", "out.jsonl", "--model", "frequency_tuned_v1", "--threads", "few"], "few"),
     ],
@@ -46,6 +47,62 @@ def test_a_config_file_gives_options_and_the_command_line_wins(tmp_path: Path, c
     run("--config", tmp_path / "a.toml", "--input", source, "--output", tmp_path / "out.jsonl", "--model-id", "line")
     (row,) = read_rows(tmp_path / "out.jsonl")
     assert (row["saliency_aggregator"], row["saliency_model_id"]) == ("max", "line")
+
+
+def test_the_shortest_command_makes_folders_and_says_which_model_runs(tmp_path: Path, clips: dict[str, Path]) -> None:
+    """The fork's commands name no model, and programs that decode."""
+    source = write_clips(tmp_path / "in.jsonl", [clips["bikes"]])
+    paths = {name: tmp_path / name / "deep" / f"{name}.jsonl" for name in ("output", "rejects", "memo", "audit-json")}
+    done = run(
+        *("--input", source, "--ffmpeg-bin", "/usr/bin/ffmpeg", "--ffprobe-bin", "ffprobe"),
+        *(word for name, path in paths.items() for word in (f"--{name}", path)),
+    )
+    lines = done.stderr.decode().splitlines()
+    assert lines[0].startswith("warning: no model is given, so the built-in frequency_tuned_v1 runs")
+    assert lines[1] == "warning: --ffmpeg-bin and --ffprobe-bin are not used: PyAV's own FFmpeg decodes the clips"
+    assert [line for line in lines if "warning" in line] == lines[:2]
+    (row,) = read_rows(paths["output"])
+    assert (row["saliency_status"], row["saliency_model_id"]) == ("ok", "frequency_tuned_v1")
+    assert json.loads(paths["audit-json"].read_text())["config"]["model"] == "frequency_tuned_v1"
+    assert paths["memo"].is_file()
+
+
+def test_an_id_alone_names_the_model(tmp_path: Path, clips: dict[str, Path]) -> None:
+    """Rows of the built-in model never bear the id of another one."""
+    source = write_clips(tmp_path / "in.jsonl", [clips["bikes"]])
+    options = ("--input", source, "--output", tmp_path / "out.jsonl", "--model-id")
+    assert b"saliency_student_v1 is known but not installed" in run(*options, "saliency_student_v1", code=2).stderr
+    assert b"warning" not in run(*options, "frequency_tuned_v1").stderr
+
+
+@pytest.mark.parametrize("option", ["output", "audit-json", "rejects", "memo"])
+def test_every_output_is_checked_before_the_first_clip(tmp_path: Path, clips: dict[str, Path], option: str) -> None:
+    source, blocked = write_clips(tmp_path / "in.jsonl", [clips["bikes"]]), tmp_path / "blocked.jsonl"
+    blocked.mkdir()
+    (tmp_path / "file").touch()
+    outputs = {"output": tmp_path / "out.jsonl", "memo": tmp_path / "memo.sqlite"}
+    for path in (blocked, tmp_path / "file" / "x.jsonl"):
+        words = [str(word) for name, value in {**outputs, option: path}.items() for word in (f"--{name}", value)]
+        done = run("--input", source, *words, code=2)
+        assert str(path) in done.stderr.decode()
+        assert b"CPUExecutionProvider" not in done.stderr  # the line that begins the work
+        assert not (tmp_path / "out.jsonl").exists()
+        assert finished_clips(tmp_path / "memo.sqlite") == set()
+
+
+def test_lines_without_the_path_column_are_an_error_only_where_no_row_has_it(
+    tmp_path: Path, clips: dict[str, Path]
+) -> None:
+    rows = [{"clip": str(clips["bikes"]), "mos": 3}, {"clip": "b", "scr": 1}]
+    options = ("--input", write_rows(tmp_path / "in.jsonl", rows), "--output", tmp_path / "out.jsonl")
+    message = "in.jsonl: no column 'src' (--path-column); did you mean 'scr'? the input's columns: 'clip', 'mos', 'scr'"
+    assert message in run(*options, code=2).stderr.decode()
+    assert not (tmp_path / "out.jsonl").exists()
+    write_rows(tmp_path / "in.jsonl", [*rows, {"src": str(clips["bikes"])}])
+    run(*options, code=1)
+    assert [row["saliency_status"] for row in read_rows(tmp_path / "out.jsonl")] == ["missing-source"] * 2 + ["ok"]
+    (tmp_path / "in.jsonl").write_text("\n")
+    run(*options)
 
 
 def test_quiet_says_nothing(tmp_path: Path, clips: dict[str, Path]) -> None:

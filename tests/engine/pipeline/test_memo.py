@@ -270,6 +270,8 @@ def test_a_flipped_bit_in_the_numbers_is_told(tmp_path: Path) -> None:
     memo.close()
 
 
-def test_a_missing_folder_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(MemoError, match=r"no/such/memo\.sqlite"):
-        Memo(tmp_path / "no/such/memo.sqlite", CONTEXT)
+def test_a_missing_folder_is_made_or_explained(tmp_path: Path) -> None:
+    Memo(tmp_path / "no/such/memo.sqlite", CONTEXT).close()
+    (tmp_path / "file").touch()
+    with pytest.raises(MemoError, match=r"file/memo\.sqlite.*choose another --memo"):
+        Memo(tmp_path / "file" / "memo.sqlite", CONTEXT)

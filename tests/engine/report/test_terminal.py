@@ -52,7 +52,9 @@ def test_a_run_says_nothing_that_steers_the_terminal(tmp_path: Path, clips: dict
     options = ("run", "--input", tmp_path / "in.jsonl", "--output", tmp_path / "out.jsonl", "--model")
     assert "1 ok" in say(*options, "frequency_tuned_v1", "--model-id", EVIL, code=1)
     assert "ModelError: no model 'a\\x1b" in say(*options, EVIL, code=2)
-    elsewhere = ("--output", tmp_path / EVIL / "out.jsonl", "--model", "frequency_tuned_v1")
+    folder = tmp_path / f"{EVIL}.jsonl"
+    folder.mkdir(parents=True)
+    elsewhere = ("--output", folder, "--model", "frequency_tuned_v1")
     assert ESCAPED in say(*options[:3], *elsewhere, code=2)
 
 

@@ -90,7 +90,8 @@ def test_a_partial_file_left_by_a_killed_run_is_written_over(tmp_path: Path) -> 
 
 
 def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"no/out\.jsonl: the folder .*/no does not exist"):
+    (tmp_path / "no").touch()
+    with pytest.raises(OutputError, match=r"no/out\.jsonl: its folder .*/no cannot be made: File exists"):
         write(tmp_path / "no" / "out.jsonl", [BATCH])
     (tmp_path / "dir.jsonl").mkdir()
     with pytest.raises(OutputError, match=r"dir\.jsonl: it is there already and is not a regular file"):

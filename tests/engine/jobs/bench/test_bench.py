@@ -125,7 +125,7 @@ def test_a_chart_without_matplotlib_fails_before_anything_is_measured(tmp_path: 
     ("arguments", "error", "message"),
     [
         (["--chart", "c.jpg"], ConfigError, "must end in .png"),
-        (["--json", "no/such/folder/b.json"], OutputError, "no such folder"),
+        (["--json", "/dev/null/b.json"], OutputError, "its folder /dev/null cannot be made"),
         (["--threads", "0"], ConfigError, "--threads is 0"),
         (["--batch-size", "8", "--batch-size", "0"], ConfigError, "--batch-size is 0"),
         (["gone.mp4"], InputError, "gone.mp4: no such file or folder"),
