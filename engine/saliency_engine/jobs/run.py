@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from saliency_engine.config import RunConfig, TableJob
-from saliency_engine.models.load import load_model
+from saliency_engine.models.load import Model, load_model
 from saliency_engine.pipeline.engine import Engine
 from saliency_engine.report.audit import RunsOn, audit_of, provenance_of
 from saliency_engine.report.console import ProgressLine, print_summary, warn_of, warn_of_unused
@@ -30,10 +30,7 @@ def run_table(job: TableJob, config: RunConfig, config_file: str = "") -> dict[s
     error but a row with its status.
     """
     files = _list_files(job, config, config_file)
-    model = load_model(config)
-    files.reads("--model", *model.files)
-    warn_of(model)
-    warn_of_unused(config)
+    model = _load_model(config, files)
     config = dataclasses.replace(config, model=config.model_name, memo=_memo_path(job, config))
     rejects = Rejects(job.rejects_path)
     as_batches = needs_batches(job.input, job.output, job.output_format)
@@ -64,6 +61,14 @@ def run_table(job: TableJob, config: RunConfig, config_file: str = "") -> dict[s
     if not job.quiet:
         print_summary(audit)
     return audit
+
+
+def _load_model(config: RunConfig, files: Files) -> Model:
+    model = load_model(config)
+    files.reads("--model", *model.files)
+    warn_of(model)
+    warn_of_unused(config)
+    return model
 
 
 def _process(table: Table, joiner: Joiner, output: Output, engine: Engine, tick: Callable[[], None]) -> None:
