@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from saliency_engine.errors import DecodeError
 from saliency_engine.storage.regular_file import open_regular
 from saliency_engine.types import ClipRequest, DecodeSpec, RawFormat
+from saliency_engine.video.cropping import Crop, find_crop
 
 # Demuxers that read one file and nothing else. An allow-list, because FFmpeg gains demuxers with every release:
 # playlists (hls, dash, concat, imf), image sequences (image2 takes % in a name for a pattern), scripts (avs,
@@ -47,6 +48,8 @@ class OpenClip:
     """The file's descriptor; its position is the container's."""
     max_pixels: int
     accept_short: bool
+    crop: Crop
+    """What the container hides of each frame."""
 
     def check_packet(self, packet: Packet[VideoStream]) -> None:
         """Raise ``DecodeError`` where a packet's own headers give a frame that is too large."""
@@ -81,7 +84,8 @@ def opened(request: ClipRequest, spec: DecodeSpec) -> Iterator[OpenClip]:
             stream.thread_type = "NONE"
             stream.codec_context.thread_count = 1
             stream.codec_context.options = _ffmpeg_limit(spec.max_pixels)
-            yield OpenClip(container, stream, fd, spec.max_pixels, spec.accept_short)
+            crop = find_crop(fd, container.format.name, stream)
+            yield OpenClip(container, stream, fd, spec.max_pixels, spec.accept_short, crop)
     finally:
         os.close(fd)
 

@@ -58,7 +58,7 @@ def _decode(request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint16]) -> 
     damaged: list[int] = []
     previous: Picture | None = None
     for place, shown in sampling.select(lambda: opened(request, spec), spec):
-        picture = Picture.of(shown.frame, spec.color)
+        picture = Picture.of(shown.frame, spec.color, shown.crop)
         picture.paint(scaler, out[place])
         if place == 0 or previous is None:
             motion, damaged = [0.0], []

@@ -11,6 +11,7 @@ from av.video.stream import VideoStream
 
 from saliency_engine.errors import DecodeError
 from saliency_engine.video.container import OpenClip, explain
+from saliency_engine.video.cropping import WHOLE, Crop
 from saliency_engine.video.truncation import Packets, find_cut
 
 
@@ -21,6 +22,8 @@ class Shown:
     frame: VideoFrame
     damaged: bool
     """FFmpeg flagged it as corrupt, or a frame that it may be built on."""
+    crop: Crop = WHOLE
+    """What its container hides of it."""
 
     @property
     def pts(self) -> int | None:
@@ -99,4 +102,4 @@ def read_frames(clip: OpenClip, key: int | None = None) -> Iterator[Shown]:
             # Damage spreads from frame to frame up to the next one that is built on no other.
             bad = frame.is_corrupt or frame.pts in corrupt
             damaged = bad or (damaged and not frame.key_frame)
-            yield Shown(frame, damaged)
+            yield Shown(frame, damaged, clip.crop)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from saliency_engine.errors import DecodeError
 from saliency_engine.video import color
+from saliency_engine.video.cropping import WHOLE, Crop
 from saliency_engine.video.samples import Layout, format_name, layout_of, planes_of, unpack
 
 # Triangle filter, widened when shrinking: antialiased linear interpolation. Its mean distance from Pillow's in float
@@ -49,7 +50,7 @@ class Scaler:
         target = format_name("gray" if layout.kind == "gray" else "yuv444p", RESIZED_DEPTH)
         if frame.interlaced_frame or frame.format.name.startswith("gbr"):
             # libswscale would resize the two fields one by one. The copy is not flagged as interlaced.
-            frame = _copy(frame, layout.scaled_name)
+            frame = _copy(frame, layout)
         return _convert(self._resize, frame, width, height, target)
 
 
@@ -71,10 +72,13 @@ def _convert(reformatter: VideoReformatter, frame: VideoFrame, width: int, heigh
     )
 
 
-def _copy(frame: VideoFrame, name: str) -> VideoFrame:
-    copy = VideoFrame(frame.width, frame.height, name)
-    for old, new, plane in zip(planes_of(frame), planes_of(copy), copy.planes, strict=True):
-        new[:, : plane.width] = old[:, : plane.width]
+def _copy(frame: VideoFrame, layout: Layout, crop: Crop = WHOLE) -> VideoFrame:
+    """Planar ``frame`` as it is resized, cropped. Chroma begins with the sample that covers the first pixel."""
+    copy = VideoFrame(*crop.leaves(frame.width, frame.height), layout.scaled_name)
+    chroma = crop.top >> layout.shifts[1], crop.left >> layout.shifts[0]
+    for index, (old, new, plane) in enumerate(zip(planes_of(frame), planes_of(copy), copy.planes, strict=True)):
+        top, left = chroma if index else (crop.top, crop.left)
+        new[:, : plane.width] = old[top : top + plane.height, left : left + plane.width]
     return copy
 
 
@@ -90,8 +94,10 @@ class Picture:
     """How to turn it upright, as ``orientation_of`` has it."""
 
     @staticmethod
-    def of(frame: VideoFrame, mode: str) -> Picture:
-        """Take ``frame`` apart. ``mode`` is ``auto`` (honour its tags) or ``bt709`` (ignore them).
+    def of(frame: VideoFrame, mode: str, crop: Crop = WHOLE) -> Picture:
+        """Take ``frame`` apart, without the edges that ``crop`` hides.
+
+        ``mode`` is ``auto`` (honour its tags) or ``bt709`` (ignore them).
 
         Raises ``DecodeError`` for a pixel format or a colour matrix that cannot be read.
         """
@@ -100,6 +106,8 @@ class Picture:
             planar = unpack(frame, layout)
         except (KeyError, ValueError, av.FFmpegError) as error:
             raise DecodeError(f"pixel format {frame.format.name} is not supported") from error
+        if crop.leaves(planar.width, planar.height) != (planar.width, planar.height):
+            planar = _copy(planar, layout, crop)
         return Picture(planar, layout, _find_affine(frame, layout, mode), orientation_of(frame))
 
     def luma(self) -> color.Plane:
