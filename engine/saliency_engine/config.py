@@ -77,7 +77,9 @@ class RunConfig:
     decode_workers: int | Auto = option("auto", "Processes that decode clips; auto: one per core.", low=1)
     threads: int | Auto = option("auto", "Threads of the model on the CPU; auto: one per core.", low=1)
     max_pixels: int = option(MAX_PIXELS, "Refuse clips whose frames have more pixels than this.", low=1)
-    clip_timeout: float = option(60.0, "Give a clip up when decoding takes more seconds than this.", low=0.1)
+    clip_timeout: float = option(
+        60.0, "Give a clip up after so many seconds of decoding; pauses do not count.", low=0.1
+    )
     verify_clips: bool = option(False, "Recognise clips by contents (read whole), not by size and time of change.")
     memo: str = option("", "File that remembers finished clips; default: OUTPUT.memo.sqlite; off: none.")
     # of other materializers

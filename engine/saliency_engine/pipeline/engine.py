@@ -6,15 +6,17 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from saliency_engine.config import RunConfig
+from saliency_engine.errors import WorkerError
 from saliency_engine.inference.session import Session, model_threads, open_session
 from saliency_engine.machine import cores
 from saliency_engine.models.load import Model, load_model
 from saliency_engine.pipeline.clock import Clock
+from saliency_engine.pipeline.counts import Counts
 from saliency_engine.pipeline.feeder import Feeder
-from saliency_engine.pipeline.loop import Counts, Pipeline
+from saliency_engine.pipeline.loop import Pipeline
 from saliency_engine.pipeline.memo import Memo, memo_context
 from saliency_engine.pipeline.pool import DecodePool
 from saliency_engine.pipeline.ring import ring_slots_for
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 class Engine:
     """Puts saliency on rows. Use it as a context manager, or ``close`` it.
+
+    Threads may share it; they take turns. A process needs one of its own, also where it was forked from another.
 
     ``config.memo`` names the memo file; empty or ``off`` keeps none. ``model`` is what ``load_model(config)`` gave, for
     callers that needed it earlier; ``locator`` replaces ``Locator(config)``, which finds the clips' files.
@@ -110,8 +114,12 @@ class Engine:
         return self._pipeline.counts
 
     def close(self) -> None:
-        """Stop the workers and close the memo; what was finished is kept."""
-        self._opened.close()
+        """Stop the workers and close the memo; what was finished is kept. Does nothing in a forked process."""
+        if not self._pipeline.inherited:
+            self._opened.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise WorkerError("an Engine cannot be sent to another process: make one in each process")
 
     def __enter__(self) -> Self:
         return self

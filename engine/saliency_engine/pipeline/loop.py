@@ -8,16 +8,27 @@ and in frame batches.
 from __future__ import annotations
 
 import multiprocessing.connection
+import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from saliency_engine.errors import ClipError, DecodeError, InferenceError, MissingGeometryError, MissingSourceError
+from saliency_engine.errors import (
+    ClipError,
+    DecodeError,
+    InferenceError,
+    MissingGeometryError,
+    MissingSourceError,
+    WorkerError,
+)
 from saliency_engine.numerics.aggregate import summarize
 from saliency_engine.pipeline.clock import Clock
+from saliency_engine.pipeline.counts import Counts
 from saliency_engine.pipeline.feeder import Feeder
 from saliency_engine.pipeline.memo import Memo
 from saliency_engine.pipeline.pool import DecodedInRing, DecodePool, NotDecoded
@@ -35,27 +46,6 @@ _STATUS_OF = {
 
 
 @dataclass
-class Counts:
-    """What has happened so far."""
-
-    rows_read: int = 0
-    """Rows that came in."""
-    rows: int = 0
-    """Rows that have their result: the sum of the next three."""
-    ok: int = 0
-    skipped_existing: int = 0
-    failed: int = 0
-    clips_computed: int = 0
-    """Distinct clips that went through decoder and model."""
-    clips_reused: int = 0
-    """Distinct clips whose numbers the memo had from an earlier run."""
-    clips_failed: int = 0
-    """Distinct clips that were decoded or modelled without success; not those that could not be located."""
-    frames: int = 0
-    """Frames that went through the model."""
-
-
-@dataclass
 class _OpenBatch:
     """A row batch under way. The lists have one entry for each of ``batch.clips``."""
 
@@ -64,6 +54,8 @@ class _OpenBatch:
     results: list[ClipResult | None]
     missing: int
     """How many of the results are still ``None``."""
+    wanted: bool = True
+    """False once the caller has stopped early."""
 
 
 _Place = tuple[_OpenBatch, int]
@@ -90,6 +82,7 @@ class Pipeline:
         self._aggregator, self._alpha, self._frames_expected = aggregator, alpha, frames_expected
         self._clock = clock
         self.counts = Counts()
+        self._process, self._lock = os.getpid(), threading.RLock()
         self._todo: deque[_Place] = deque()
         self._waiting: dict[bytes, list[_Place]] = {}  # by memo key: the places that a clip under way will fill
 
@@ -105,23 +98,39 @@ class Pipeline:
         under_way: deque[_OpenBatch] = deque()
         try:
             while under_way or not exhausted:
-                while not exhausted and self._has_room(under_way) and not _is_first_done(under_way):
-                    with self._clock("read"):
-                        batch = next(incoming, None)
-                    if batch is None:
-                        exhausted = True
-                    else:
-                        under_way.append(self._open(batch))
-                self._advance()
-                tick()
+                with self._turn():
+                    while not exhausted and self._has_room(under_way) and not _is_first_done(under_way):
+                        with self._clock("read"):
+                            batch = next(incoming, None)
+                        if batch is None:
+                            exhausted = True
+                        else:
+                            under_way.append(self._open(batch))
+                    self._advance()
+                    tick()
                 while _is_first_done(under_way):
                     done = under_way.popleft()
                     yield done.batch, [result for result in done.results if result is not None]
-                can_read = not exhausted and self._has_room(under_way)
-                if not can_read and (self._pool.busy or self._feeder.busy):
-                    self._wait()
+                with self._turn():
+                    can_read = not exhausted and self._has_room(under_way)
+                    if not can_read and (self._pool.busy or self._feeder.busy):
+                        self._wait()
         finally:
-            self._todo.clear()  # a caller may stop early; clips under way still reach the memo
+            for opened in under_way:  # a caller may stop early; clips under way still reach the memo
+                opened.wanted = False
+
+    @property
+    def inherited(self) -> bool:
+        """This process was forked from the one that the pipeline works for."""
+        return os.getpid() != self._process
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """What one thread does while others wait. Raises ``WorkerError`` in a forked process."""
+        if self.inherited:
+            raise WorkerError("this Engine belongs to the process that it was made in: make one in each process")
+        with self._lock:
+            yield
 
     # rows
 
@@ -162,6 +171,8 @@ class Pipeline:
     def _take_up(self, place: _Place) -> None:
         """Locate a clip; have its result from the memo, wait for it where it is under way, or begin to decode it."""
         opened, index = place
+        if not opened.wanted:
+            return
         try:
             request = self._locator.locate(opened.batch.clips[index])
             if self._feeder.fault:
@@ -185,7 +196,7 @@ class Pipeline:
                 self._settle([place], failure)
 
     def _wait(self) -> None:
-        multiprocessing.connection.wait([*self._pool.connections, self._feeder.connection], self._pool.seconds_left())
+        multiprocessing.connection.wait([*self._pool.connections, self._feeder.connection], self._pool.patience)
         for clip in self._pool.collect():
             match clip:
                 case NotDecoded(request, error):

@@ -31,6 +31,7 @@ VERSION = 2
 NUMERICS_VERSION = 1
 _CHECKSUM = 8  # bytes
 _PATIENCE = 60.0  # seconds to wait for another run that is writing
+_WAIT = 0.01
 
 
 def memo_context(model_sha256: str, provider: str, spec: DecodeSpec) -> dict[str, Any]:
@@ -56,7 +57,10 @@ class Memo:
         with self._explain_errors():
             # Autocommit: only ``put`` opens a transaction. Had a read opened one, it would see the file as it was then,
             # and the next write would fail if another run had written meanwhile.
-            self._db = sqlite3.connect("" if path is None else path, timeout=_PATIENCE, isolation_level=None)
+            # An absolute path, because SQLite takes ``:memory:`` and ``file:x`` for something else.
+            name = "" if path is None else path.absolute()
+            # One thread at a time, which the pipeline sees to, but not always the same one.
+            self._db = sqlite3.connect(name, _PATIENCE, isolation_level=None, check_same_thread=False, uri=False)
         try:
             with self._explain_errors():
                 self._prepare()
@@ -91,15 +95,15 @@ class Memo:
         self._db.execute("CREATE TEMP TABLE seen (key BLOB PRIMARY KEY) WITHOUT ROWID")
 
     def _switch_to_wal(self) -> None:
-        deadline = time.monotonic() + _PATIENCE
-        while True:
+        waits = round(_PATIENCE / _WAIT)  # counted, because time goes on while this run is suspended
+        for left in reversed(range(waits)):
             try:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 return
             except sqlite3.OperationalError as error:  # SQLite itself does not wait for a run that is doing the same
-                if _primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                if _primary_code(error) != sqlite3.SQLITE_BUSY or not left:
                     raise
-            time.sleep(0.01)
+            time.sleep(_WAIT)
 
     def _read_pragma(self, name: str) -> int:
         return int(self._db.execute(f"PRAGMA {name}").fetchone()[0])

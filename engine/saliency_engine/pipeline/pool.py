@@ -1,20 +1,22 @@
 """Decoding processes and the shared-memory ring they write frames into.
 
 Written on ``multiprocessing`` itself rather than on a pool library because a night's run needs three things together:
-a time-out on the monotonic clock (wall-clock time-outs kill clips when the clock is set), a death that costs nothing
-but a second attempt even when the dead worker was idle or held a queue's lock, and waiting for workers and model in
-one call. One pipe per worker and no shared lock give all three.
+a time-out that counts neither pauses nor a clock that is set, a death that costs nothing but a second attempt even
+when the dead worker was idle or held a queue's lock, and waiting for workers and model in one call. One pipe per worker
+and no shared lock give all three.
 """
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import multiprocessing.process
 import signal
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ from numpy.typing import NDArray
 
 from saliency_engine.errors import ClipError, DecodeError, WorkerError
 from saliency_engine.pipeline.ring import Ring
-from saliency_engine.pipeline.worker import OUT_OF_MEMORY, START_METHOD, serve
+from saliency_engine.pipeline.worker import OUT_OF_MEMORY, START_METHOD, serve, starting
 from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec
 
 # A worker may die without its clip's fault, of want of memory, so the clip gets a second worker; no clip gets a third.
@@ -30,6 +32,11 @@ _TRIES = 2
 # A worker is replaced after so many clips, because PyAV and FFmpeg keep 150 to 600 bytes of each, which is gigabytes
 # after millions. Over 30,000 clips memory now grows by 21 bytes a clip instead of 600 (docs/reliability.md).
 _CLIPS_PER_WORKER = 10_000
+# Seconds from one look at the clips' time-outs to the next, and how many of them count at most. A run that was
+# suspended, frozen or asleep looks late, and its workers have paused as well. Where this process was at work elsewhere,
+# a time-out comes later than it might; nothing waits for the clip then. A busy machine is seldom late by a tenth.
+_LOOK_EVERY = 0.1
+_LOOK_COUNTS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +64,8 @@ class _Worker:
     """The clip it is decoding, and the ring slot for its frames."""
     deaths: tuple[str, ...] = ()
     """How earlier workers died at the same job."""
-    deadline: float = 0.0
-    """When the job times out, by ``time.monotonic()``."""
+    seconds: float = 0.0
+    """How long it has been at the job while this process was looking; see ``_LOOK_COUNTS``."""
     clips: int = 0
     """How many clips it was given."""
 
@@ -66,8 +73,9 @@ class _Worker:
 class DecodePool:
     """``workers`` processes that decode one clip each at a time into one of ``ring_slots`` places in shared memory.
 
-    ``frames`` is the ring: uint16 ``[ring_slots, K, 3, H, W]``. ``timeout`` is in seconds a clip. A worker that dies
-    is replaced, and its clip tried once more. Raises ``WorkerError`` when the processes cannot be started.
+    ``frames`` is the ring: uint16 ``[ring_slots, K, 3, H, W]``. ``timeout`` is in seconds a clip, without pauses of
+    the run. A worker that dies, or that somebody has stopped for that long, is replaced, and its clip tried once more.
+    Raises ``WorkerError`` when the processes cannot be started.
     """
 
     def __init__(self, spec: DecodeSpec, workers: int, ring_slots: int, timeout: float) -> None:
@@ -77,6 +85,7 @@ class DecodePool:
         self.frames: NDArray[np.uint16] = self._ring.frames
         self._free = list(range(ring_slots))
         self._any_started = False
+        self._looked = time.monotonic()
         self._workers: list[_Worker] = []
         try:
             for _ in range(workers):
@@ -100,10 +109,10 @@ class DecodePool:
         """What becomes readable when a worker has finished or died."""
         return [worker.connection for worker in self._workers if worker.job is not None]
 
-    def seconds_left(self) -> float | None:
-        """Seconds until the next clip times out; ``None`` when none is being decoded."""
-        deadlines = [worker.deadline for worker in self._workers if worker.job is not None]
-        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+    @property
+    def patience(self) -> float | None:
+        """Seconds until ``collect`` must be called, whatever happens; ``None`` when no clip is being decoded."""
+        return _LOOK_EVERY if self.busy else None
 
     def submit(self, request: ClipRequest) -> None:
         """Start decoding a clip; only when ``ready``."""
@@ -113,6 +122,7 @@ class DecodePool:
     def collect(self) -> list[DecodedInRing | NotDecoded]:
         """The clips that are done with: decoded, failed, timed out, or two workers died at them."""
         finished: list[DecodedInRing | NotDecoded] = []
+        self._count_seconds()
         for index, worker in enumerate(self._workers):
             if worker.job is not None and (outcome := self._outcome(index)) is not None:
                 request, ring_slot = worker.job
@@ -136,7 +146,15 @@ class DecodePool:
             self._stop(self._workers.pop())
         self._ring.close()
 
+    def _count_seconds(self) -> None:
+        """Add the time since the last call to the jobs under way, but no pause."""
+        now = time.monotonic()
+        for worker in self._workers:
+            worker.seconds += min(now - self._looked, _LOOK_COUNTS)
+        self._looked = now
+
     def _give(self, index: int, job: tuple[ClipRequest, int], deaths: tuple[str, ...] = ()) -> None:
+        self._count_seconds()  # of the other jobs: this one begins now
         for _ in range(_TRIES):
             worker = self._workers[index]
             try:
@@ -144,7 +162,7 @@ class DecodePool:
             except OSError:  # it died while idle
                 self._replace(index)
                 continue
-            worker.job, worker.deaths, worker.deadline = job, deaths, time.monotonic() + self._timeout
+            worker.job, worker.deaths, worker.seconds = job, deaths, 0.0
             worker.clips += 1
             return
         raise WorkerError("the decoding processes end before they are given a clip")
@@ -159,9 +177,13 @@ class DecodePool:
                 return self._died(index)
             self._any_started = True
             return outcome
-        if time.monotonic() < worker.deadline:
+        if worker.seconds < self._timeout:
             return None
+        stopped = not worker.deaths and _is_stopped(worker.process)
         self._replace(index)
+        if stopped and worker.job is not None:  # by a signal or a debugger, and not by its clip
+            self._give(index, worker.job, ("stopped",))
+            return None
         return DecodeError(f"decoding took longer than --clip-timeout {self._timeout:g} s and was stopped")
 
     def _died(self, index: int) -> DecodeError | None:
@@ -180,14 +202,16 @@ class DecodePool:
 
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
-        # Daemons are ended with us when we end in good order; the worker itself sees to the rest.
-        process = self._context.Process(target=serve, args=(theirs, self._ring, self._spec), name="decode", daemon=True)
+        process = self._context.Process(target=serve, args=(theirs, self._ring, self._spec), name="decode")
         try:
-            process.start()
+            with starting():
+                process.start()
         except (OSError, EOFError) as error:
             raise WorkerError(f"a decoding process cannot be started: {error} (see ulimit -u and ulimit -n)") from error
         finally:
             theirs.close()
+        # At the end of a forked process multiprocessing would end what it takes for its children.
+        multiprocessing.process._children.discard(process)  # type: ignore[attr-defined]
         return _Worker(process, ours)
 
     def _replace(self, index: int) -> None:
@@ -201,6 +225,15 @@ class DecodePool:
         worker.process.join()
         worker.process.close()
         worker.connection.close()
+
+
+def _is_stopped(process: BaseProcess) -> bool:
+    """Whether a signal or a debugger holds a process; ``False`` where there is no /proc."""
+    try:
+        state = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state in {"T", "t"}
 
 
 def _describe_end(process: BaseProcess) -> str:

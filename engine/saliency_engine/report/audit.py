@@ -11,7 +11,7 @@ from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.machine import versions
 from saliency_engine.models.load import Model
 from saliency_engine.pipeline.clock import Clock
-from saliency_engine.pipeline.loop import Counts
+from saliency_engine.pipeline.counts import Counts
 from saliency_engine.report.provenance import run_provenance
 
 

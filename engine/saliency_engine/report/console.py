@@ -16,7 +16,7 @@ from rich.text import Text
 from saliency_engine.config import RunConfig
 from saliency_engine.models.load import Model
 from saliency_engine.options import flag_of
-from saliency_engine.pipeline.loop import Counts
+from saliency_engine.pipeline.counts import Counts
 from saliency_engine.report.audit import RunsOn
 from saliency_engine.report.terminal import printable
 from saliency_engine.tables.input import Table

@@ -255,19 +255,38 @@ def test_a_worker_is_replaced_after_many_clips(
     assert workers[0] == workers[1] != workers[2] == workers[3]
 
 
-def test_a_hanging_worker_is_stopped_at_its_time_out(clips: dict[str, Path]) -> None:
+def test_a_hanging_worker_is_stopped_at_its_time_out(
+    clips: dict[str, Path], encode: Encode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless = Path(shutil.copyfile(encode("three.h264", size=(160, 96), frames=3), tmp_path / "endless.h264"))
+    os.truncate(endless, 1 << 40)
     pool = DecodePool(SPEC, workers=1, ring_slots=2, timeout=3.0)
     try:
         request = _request(clips["bigbuckbunny"])
         pool.submit(request)
         assert isinstance(_outcome(pool), DecodedClip)
-        os.kill(_worker(pool), signal.SIGSTOP)
-        pool.submit(request)
-        outcome = _outcome(pool)
-        assert isinstance(outcome, DecodeError)
-        assert "--clip-timeout 3 s" in str(outcome)
+        with monkeypatch.context() as patch:
+            _stop_workers_before_their_job(pool, patch)  # the first one, and the one that takes its place
+            pool.submit(request)
+            stopped = _outcome(pool)
+        pool.submit(_request(endless))
+        for outcome in (stopped, _outcome(pool)):
+            assert isinstance(outcome, DecodeError)
+            assert "--clip-timeout 3 s" in str(outcome)
         pool.submit(request)
         assert isinstance(_outcome(pool), DecodedClip)
+    finally:
+        pool.close()
+
+
+def test_a_clip_whose_worker_was_stopped_gets_another_worker(clips: dict[str, Path]) -> None:
+    pool = DecodePool(SPEC, workers=1, ring_slots=2, timeout=3.0)
+    try:
+        first = _worker(pool)
+        os.kill(first, signal.SIGSTOP)
+        pool.submit(_request(clips["bigbuckbunny"]))
+        assert isinstance(_outcome(pool), DecodedClip)
+        assert _worker(pool) != first
     finally:
         pool.close()
 

@@ -20,8 +20,8 @@ from saliency_engine.errors import ClipError, ProviderError
 from saliency_engine.inference.session import open_session
 from saliency_engine.models.entry import asset
 from saliency_engine.models.load import load_model
+from saliency_engine.pipeline.counts import Counts
 from saliency_engine.pipeline.engine import Engine
-from saliency_engine.pipeline.loop import Counts
 from saliency_engine.pipeline.memo import Memo, memo_context
 from saliency_engine.storage.locate import Locator
 from saliency_engine.types import (

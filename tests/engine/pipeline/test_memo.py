@@ -93,6 +93,20 @@ def test_eight_frames_take_about_700_bytes(tmp_path: Path) -> None:
     assert size <= 700
 
 
+@pytest.mark.parametrize("name", [":memory:", "file:x", "file:x?mode=memory", "file::memory:?cache=shared", "a%41?b#c"])
+def test_a_name_that_means_something_to_sqlite_is_a_file_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    memo = Memo(Path(name), CONTEXT)
+    memo.put(memo.key(REQUEST), REQUEST.path, _statistics())
+    memo.close()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    again = Memo(Path(name), CONTEXT)
+    assert again.get(again.key(REQUEST)) is not None
+    again.close()
+
+
 def test_two_runs_share_one_memo(tmp_path: Path) -> None:
     first, second = (Memo(tmp_path / "memo.sqlite", CONTEXT) for _ in range(2))
     first.put(first.key(REQUEST), REQUEST.path, _statistics())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from saliency_engine.errors import InferenceError
 from saliency_engine.pipeline.clock import Clock
-from saliency_engine.pipeline.loop import Counts
+from saliency_engine.pipeline.counts import Counts
 
 STAGES = ("decode", "batch", "infer", "aggregate")
 _CLIPS, _SECONDS = 4, 2.5  # a window lasts for so many clips and for so long, whichever takes longer

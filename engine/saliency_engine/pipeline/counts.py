@@ -1,0 +1,26 @@
+"""What has happened in a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Counts:
+    """What has happened so far."""
+
+    rows_read: int = 0
+    """Rows that came in."""
+    rows: int = 0
+    """Rows that have their result: the sum of the next three."""
+    ok: int = 0
+    skipped_existing: int = 0
+    failed: int = 0
+    clips_computed: int = 0
+    """Distinct clips that went through decoder and model."""
+    clips_reused: int = 0
+    """Distinct clips whose numbers the memo had from an earlier run."""
+    clips_failed: int = 0
+    """Distinct clips that were decoded or modelled without success; not those that could not be located."""
+    frames: int = 0
+    """Frames that went through the model."""
