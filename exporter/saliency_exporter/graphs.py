@@ -59,7 +59,7 @@ def open_parent(path: Path) -> Parent:
     """Read a model.
 
     Raises ``ModelError`` when it cannot be read, or does not have one float32 input ``[N, 3, H, W]`` and one float32
-    output ``[N, 1, H, W]``.
+    output ``[N, 1, H, W]``, free sizes by name.
     """
     data = read_model(path)
     try:
@@ -68,6 +68,11 @@ def open_parent(path: Path) -> Parent:
     except (ModelError, onnx.checker.ValidationError, ValueError) as error:
         raise ModelError(f"{path} is not a valid ONNX model: {_shorten(error)}") from error
     takes, gives = read_shapes(model, str(path))
+    if any(isinstance(size, int) and size < 1 for size in takes):
+        raise ModelError(
+            f"{path} states the input shape {takes}, in which a size is not positive: name the free sizes first, with "
+            "onnx.tools.update_model_dims"
+        )
     if len(takes) != 4 or takes[1] != 3 or len(gives) != 4 or gives[1] != 1:
         raise ModelError(
             f"{path} is not a saliency model: it takes {takes} and gives {gives}; a saliency model takes [N, 3, H, W] "

@@ -25,6 +25,19 @@ def test_inputs_that_are_no_model(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [wrong]
 
 
+@pytest.mark.parametrize("size", [0, -1])
+@pytest.mark.parametrize("command", ["fp16", "fix-shape"])
+def test_a_free_size_without_a_name(tmp_path: Path, command: str, size: int) -> None:
+    model = miniature()
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = size
+    parent = tmp_path / "model.onnx"
+    parent.write_bytes(model.SerializeToString())
+    shape = ("--batch", 1, "--height", 32, "--width", 48) if command == "fix-shape" else ()
+    result = saliency_export(command, parent, "--output", tmp_path / "o.onnx", *shape)
+    assert result.exit_code == 2
+    assert f"['N', 3, {size}, 48], in which a size is not positive: name the free sizes first" in result.stderr
+
+
 def test_operators_that_loaders_refuse(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("ReduceMean", ["input"], ["mean"], axes=[1], keepdims=1),

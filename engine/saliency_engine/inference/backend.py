@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from saliency_engine.errors import ModelError
 
+# "/onnxruntime_src/….cc:46 name(types) " and "Exception from src/….cpp:105: " before the reason proper.
+_SOURCE_PLACE = re.compile(r"/onnxruntime_src/\S+:\d+ [^()]*\([^()]*\)( const)? |Exception from \S+:\d+: ")
+
 
 @dataclass(frozen=True, slots=True)
 class Port:
@@ -21,10 +24,10 @@ class Port:
     kind: str
     """Its element type, such as ``float32``."""
     shape: tuple[int | None, ...]
-    """A free dimension is ``None``."""
+    """A free dimension is ``None``. An output of which only a run can tell has no dimensions."""
 
     def __str__(self) -> str:
-        return f"{self.name} {self.kind} {['?' if size is None else size for size in self.shape]}"
+        return f"{self.name} {self.kind} [{', '.join('?' if size is None else str(size) for size in self.shape)}]"
 
 
 class CompiledGraph(Protocol):
@@ -32,8 +35,6 @@ class CompiledGraph(Protocol):
 
     remark: str
     """How it runs, in words for people; empty where there is nothing to add to the provider's name."""
-    map_shape: tuple[int | None, ...]
-    """Shape of the output, ``[n, 1, H, W]`` or ``[n, H, W]``; a size that only a run can tell is ``None``."""
 
     def __call__(self, frames: NDArray[np.uint16]) -> NDArray[np.float32]:
         """Normalise 16-bit R'G'B' ``frames`` ``[n, 3, H, W]`` and run the graph on them.
@@ -61,23 +62,29 @@ class Backend(Protocol):
 
 
 def check_ports(inputs: Sequence[Port], outputs: Sequence[Port], model: str) -> None:
-    """Raise ``ModelError`` unless a graph has one NCHW float32 RGB input and one float32 map as its output."""
-    if not (_is_one_float32(inputs, ranks=(4,)) and inputs[0].shape[1] == 3):
-        raise ModelError(_describe_wrong_ports(model, "input of shape [N, 3, H, W]", inputs))
-    if not _is_one_float32(outputs, ranks=(3, 4)):
-        raise ModelError(_describe_wrong_ports(model, "output of shape [N, 1, H, W]", outputs))
+    """Raise ``ModelError`` unless a graph has one NCHW float32 RGB input and one float32 output.
+
+    The output's shape is left to a run: of what files and libraries say of it, not everything is so.
+    """
+    if not (_is_one_float32(inputs) and len(inputs[0].shape) == 4 and inputs[0].shape[1] == 3):
+        raise ModelError(_describe_wrong_ports(model, "input", "[N, 3, H, W]", inputs))
+    if not _is_one_float32(outputs):
+        raise ModelError(_describe_wrong_ports(model, "output", "[N, 1, H, W]", outputs))
 
 
 def shorten_message(error: BaseException) -> str:
-    """A library's message on one line, cut to 400 characters."""
-    text = re.sub(r"\s+", " ", str(error)).strip()
+    """A library's message on one line, without places in the library's source, cut to 400 characters."""
+    text = _SOURCE_PLACE.sub("", re.sub(r"\s+", " ", str(error))).strip()
     return text[:400] or type(error).__name__
 
 
-def _is_one_float32(ports: Sequence[Port], ranks: tuple[int, ...]) -> bool:
-    return len(ports) == 1 and ports[0].kind == "float32" and len(ports[0].shape) in ranks
+def _is_one_float32(ports: Sequence[Port]) -> bool:
+    return len(ports) == 1 and ports[0].kind == "float32"
 
 
-def _describe_wrong_ports(model: str, needed: str, ports: Sequence[Port]) -> str:
+def _describe_wrong_ports(model: str, port: str, shape: str, ports: Sequence[Port]) -> str:
     present = ", ".join(map(str, ports)) or "none"
-    return f"{model} is not a saliency model: it must have one float32 {needed}, but it has {present}"
+    return (
+        f"{model} is not a saliency model: it must have one float32 {port} of shape {shape}, but it has {present}. "
+        f"Export it with one such {port} and no other"
+    )

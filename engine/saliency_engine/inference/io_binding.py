@@ -103,7 +103,7 @@ class Buffers:
 class BoundSession:
     """A ``CompiledGraph``: one session with a set of buffers for each of ``calls_at_once`` calling threads.
 
-    ``shape`` is the input's, ``[n, 3, H, W]``; ``map_shape`` the output's, learned by a run. ``graphs``: the session
+    ``shape`` is the input's, ``[n, 3, H, W]``; the output's is learned by a run. ``graphs``: the session
     captures CUDA graphs. Raises ``InferenceError`` when it does not run, or a captured graph gives other maps than a
     plain run.
     """
@@ -116,7 +116,6 @@ class BoundSession:
         self._runner = ThreadPoolExecutor(1, thread_name_prefix=memory.kind)
         self._own = threading.local()
         map_shape = self._runner.submit(_find_map_shape, session, shape).result()
-        self.map_shape: tuple[int | None, ...] = map_shape
         # Graph 0 is the library's own.
         numbers = [call + 1 if graphs else _NO_GRAPH for call in range(calls_at_once)]
         self._unused = [Buffers(session, memory, (shape, map_shape), number) for number in numbers]

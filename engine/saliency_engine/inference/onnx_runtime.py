@@ -6,6 +6,7 @@ start is an error.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -54,7 +55,6 @@ class CpuGraph:
         self._session = session
         (taken,), (given,) = read_ports(session)
         self._input, self._output = taken.name, given.name
-        self.map_shape = given.shape
         self._normalize = Normalizer(shape)
 
     def __call__(self, frames: NDArray[np.uint16]) -> NDArray[np.float32]:
@@ -126,5 +126,5 @@ def refuse_precision(precision: str, provider: str) -> None:
 
 
 def _read_port(argument: Any) -> Port:
-    kind = {"tensor(float)": "float32"}.get(argument.type, argument.type)
+    kind = {"tensor(float)": "float32"}.get(argument.type) or re.sub(r"^tensor\((.+)\)$", r"\1", argument.type)
     return Port(argument.name, kind, tuple(size if isinstance(size, int) else None for size in argument.shape))

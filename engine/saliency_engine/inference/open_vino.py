@@ -26,6 +26,9 @@ finally:
         del sys.modules["openvino_telemetry"]
 
 
+_KINDS = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "f64": "float64", "u8": "uint8", "u16": "uint16"}
+
+
 class OpenVino:
     """The backend for ``--provider openvino``. Raises ``ModelError``, ``ProviderError``."""
 
@@ -76,7 +79,6 @@ class OpenVinoGraph:
 
     def __init__(self, compiled: Any, shape: tuple[int, ...]) -> None:
         self._compiled = compiled
-        self.map_shape = _read_port(compiled.outputs[0]).shape
         self._normalize = Normalizer(shape)
         self._own = threading.local()  # a request serves one call at a time
 
@@ -93,5 +95,7 @@ class OpenVinoGraph:
 
 
 def _read_port(node: Any) -> Port:
-    shape = tuple(None if size.is_dynamic else int(size.get_length()) for size in node.partial_shape)
-    return Port(node.any_name, str(node.element_type.to_dtype()), shape)
+    kind = node.element_type.get_type_name()
+    sizes = [] if node.partial_shape.rank.is_dynamic else node.partial_shape
+    shape = tuple(None if size.is_dynamic else int(size.get_length()) for size in sizes)
+    return Port(node.any_name, _KINDS.get(kind, kind), shape)

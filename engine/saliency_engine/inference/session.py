@@ -72,13 +72,18 @@ class Session:
             calls_at_once = threads if self.frames_per_call == 1 else 1
             self.batches_at_once = 2  # so that the model's threads never wait for the end of a batch
         self._threads = ThreadPoolExecutor(calls_at_once, thread_name_prefix="infer")
+        shape = (self.frames_per_call, 3, self.height, self.width)
         try:
-            self._graph = backend.compile((self.frames_per_call, 3, self.height, self.width), calls_at_once)
-        except ModelError as error:  # it loaded before, so the size is to blame
+            self._graph = backend.compile(shape, calls_at_once)
+            del backend  # frees the graph as it was loaded, before the first run takes memory of its own
+            # What file and library say of shapes may be wrong. A black frame shows, before any clip is read, that the
+            # graph runs, and what it gives.
+            map_shape = self._threads.submit(self._graph, np.zeros(shape, np.uint16)).result().shape
+        # It loaded before, so the size is to blame. NumPy's ValueError is for a size that no array can have.
+        except (ModelError, InferenceError, MemoryError, ValueError) as error:
             raise self._does_not_run(model, error) from error
-        del backend  # frees the graph as it was loaded, before the first run takes memory of its own
         self.remark = "; ".join(filter(None, [*others, self._graph.remark]))
-        self.map_height, self.map_width = self._find_map_size(model)
+        self.map_height, self.map_width = self._check_map(map_shape, model)
 
     def run(self, frames: NDArray[np.uint16], maps: NDArray[np.float32]) -> None:
         """Write the saliency maps of 16-bit R'G'B' ``frames`` ``[n, 3, H, W]`` into ``maps`` ``[n, map_H, map_W]``.
@@ -95,24 +100,16 @@ class Session:
         """Let the threads go."""
         self._threads.shutdown()
 
-    def _find_map_size(self, model: Model) -> tuple[int, int]:
-        shape = self._graph.map_shape
-        if None in shape:
-            # Only a run tells the map's size. A size that the graph cannot take fails here, before any clip is read.
-            black = np.zeros((self.frames_per_call, 3, self.height, self.width), np.uint16)
-            try:
-                shape = self._graph(black).shape
-            except InferenceError as error:
-                raise self._does_not_run(model, error) from error
-        height, width = shape[-2:]
-        if shape[0] != self.frames_per_call or (len(shape) == 4 and shape[1] != 1) or height is None or width is None:
-            raise ModelError(
-                f"{model.source} gives a map of shape {list(shape)}, but it must be [{self.frames_per_call}, 1, H, W]"
-            )
-        return height, width
+    def _check_map(self, shape: tuple[int, ...], model: Model) -> tuple[int, int]:
+        """The height and width of a map, whose shape must be ``[n, 1, H, W]`` or ``[n, H, W]``."""
+        n = self.frames_per_call
+        if len(shape) not in {3, 4} or shape[:-2] not in {(n,), (n, 1)} or 0 in shape:
+            raise ModelError(f"{model.source} gives a map of shape {list(shape)}, but it must be [{n}, 1, H, W]")
+        return shape[-2], shape[-1]
 
     def _does_not_run(self, model: Model, error: Exception) -> ModelError:
-        return ModelError(f"{model.source} does not run at {self.width}x{self.height}: {error}")
+        frames = f", {self.frames_per_call} frames a call" if self.frames_per_call > 1 else ""
+        return ModelError(f"{model.source} does not run at {self.width}x{self.height}{frames}: {error}")
 
     def _call(self, frames: NDArray[np.uint16], maps: NDArray[np.float32]) -> None:
         result = self._graph(frames)

@@ -15,6 +15,7 @@ from saliency_engine.config import RunConfig
 from saliency_engine.errors import ModelError
 from saliency_engine.models import registry
 from saliency_engine.models.entry import Entry, Evidence, evidence_json, read_model
+from saliency_engine.models.graph.edit import with_plain_input
 from saliency_engine.models.graph.inspect import check_operators, read_graph
 
 
@@ -27,8 +28,9 @@ class Model:
     source: str
     """The file that the bytes are from, or ``built-in:`` and the id."""
     sha256: str
-    """Of ``data``, in lower-case hex."""
+    """Of the file, in lower-case hex."""
     data: bytes
+    """The file's bytes; where the file writes the input's free sizes as 0, say, its graph with plain ones instead."""
     evidence: Evidence | None = None
     """Why the bytes are believed to be the right ones; ``None``: nothing says so."""
     entry: Entry | None = None
@@ -78,6 +80,8 @@ def load_model(config: RunConfig) -> Model:
     try:
         graph = read_graph(data)
         check_operators(graph, config.allow_op)
+        if not graph.has_plain_input:
+            data = with_plain_input(data)
     except ModelError as error:
         raise ModelError(f"the model {source} is refused: {error}") from error
     if config.precision == "bfloat16" and not config.model_id:

@@ -124,7 +124,7 @@ def _spelled(kind: int, value: float, *, raw: bool) -> onnx.TensorProto:
 @pytest.mark.parametrize("kind", ["FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE"])
 def test_nan_is_found_however_weights_are_spelled(kind: str, raw: bool) -> None:
     for value, fault in ((np.nan, "NaN"), (np.inf, "infinity"), (0.25, "")):
-        model = miniature()
+        model = miniature(helper.make_node("Neg", ["w2"], ["unused"]))
         model.graph.initializer.append(_spelled(getattr(TensorProto, kind), value, raw=raw))
         reason = read_graph(model.SerializeToString()).fault
         assert fault in reason
@@ -132,7 +132,7 @@ def test_nan_is_found_however_weights_are_spelled(kind: str, raw: bool) -> None:
 
 
 def test_a_single_infinity_is_a_bound() -> None:
-    model = miniature()
+    model = miniature(helper.make_node("Neg", ["most"], ["least"]))
     model.graph.initializer.append(numpy_helper.from_array(np.array(np.inf, np.float32), "most"))
     assert read_graph(model.SerializeToString()).fault == ""
 

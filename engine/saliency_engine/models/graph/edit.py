@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from saliency_engine.models.graph.inspect import check_text, parse_model
 from saliency_engine.numerics.normalize import OFFSET, SCALE
@@ -41,12 +41,29 @@ def with_input(data: bytes, shape: Sequence[int], *, uint16: bool) -> bytes:
         frames.CopyFrom(helper.make_tensor_value_info(taken, TensorProto.UINT16, shape))
     else:
         frames.CopyFrom(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
-    for value in graph.output:
-        free = [None] * len(value.type.tensor_type.shape.dim)
-        value.CopyFrom(helper.make_tensor_value_info(check_text("output", value.name), TensorProto.FLOAT, free))
-    del graph.value_info[:]  # shapes of inner values, which may be those of another batch size
-    edited: bytes = model.SerializeToString()
-    return edited
+    return _serialize_without_shapes(model)
+
+
+def with_plain_input(data: bytes) -> bytes:
+    """The graph with an input ``[N, 3, H, W]`` in which every free size has a name of its own.
+
+    Files write a free size as 0 or -1, without a name or under the name of another one, or state no shape at all, and
+    every library makes something else of it. Fixed sizes stay. Inputs of another rank or type stay as they are, to be
+    refused later. Raises ``ModelError`` for a file that is not well-formed.
+    """
+    model = parse_model(data)
+    weights = {tensor.name for tensor in model.graph.initializer}
+    frames = next((value for value in model.graph.input if value.name not in weights), None)
+    if frames is None or not frames.type.HasField("tensor_type"):
+        return data
+    kind = frames.type.tensor_type
+    sizes = [size.dim_value for size in kind.shape.dim] if kind.HasField("shape") else [0] * 4
+    if len(sizes) != 4:
+        return data
+    free: tuple[str | int, ...] = ("frames", 3, "height", "width")
+    plain = [size if size > 0 else name for size, name in zip(sizes, free, strict=True)]
+    frames.CopyFrom(helper.make_tensor_value_info(check_text("input", frames.name), kind.elem_type, plain))
+    return _serialize_without_shapes(model)
 
 
 def frames_apart(data: bytes) -> bool:
@@ -70,6 +87,16 @@ def smallest_model() -> bytes:
     model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
     data: bytes = model.SerializeToString()
     return data
+
+
+def _serialize_without_shapes(model: ModelProto) -> bytes:
+    """What the file says of sizes behind the input may be for another batch size, or in names that the input had."""
+    for value in model.graph.output:
+        for size in value.type.tensor_type.shape.dim:
+            size.Clear()
+    del model.graph.value_info[:]
+    edited: bytes = model.SerializeToString()
+    return edited
 
 
 def _make_normalization(taken: str, name: str) -> list[NodeProto]:

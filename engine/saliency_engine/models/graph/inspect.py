@@ -17,7 +17,7 @@ from typing import Any
 import onnx
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
-from onnx import ModelProto, TensorProto, TensorShapeProto
+from onnx import ModelProto, TensorProto, TensorShapeProto, defs
 
 from saliency_engine.errors import ModelError
 from saliency_engine.models.graph.operators import ADMITTED
@@ -59,9 +59,16 @@ class Graph:
     metadata: dict[str, str] = field(default_factory=dict)
     """The file's metadata properties."""
     input_shape: tuple[int | str, ...] = ()
-    """Dimensions of the first input that is no weight, free ones by name."""
+    """Dimensions of the first input that is no weight. A free one is its name, or empty; exporters also write 0 or -1
+    for such a one. No dimensions: the file states none."""
     fault: str = ""
     """Why no map that the graph gives can be trusted; empty where nothing speaks against it."""
+
+    @property
+    def has_plain_input(self) -> bool:
+        """Whether every free size of the input has a name of its own: then all libraries understand the same."""
+        names = [size for size in self.input_shape if isinstance(size, str)]
+        return bool(self.input_shape) and all(names) and len(set(names)) == len(names)
 
 
 def read_graph(data: bytes) -> Graph:
@@ -72,9 +79,11 @@ def read_graph(data: bytes) -> Graph:
     """
     model, graph = parse_model(data), Graph()
     _look_into(model, graph)
-    graph.input_shape = _read_input_shape(model)
     if not graph.operators:
         raise ModelError("it is not an ONNX model: it has no operators")
+    _check_versions(model)
+    graph.input_shape = _read_input_shape(model)
+    graph.fault = find_fault(model.graph)
     return graph
 
 
@@ -104,8 +113,6 @@ def _look_into(message: Message, graph: Graph) -> None:
     """Refuse what may not be in ``message``, and note in ``graph`` what it says."""
     kind = message.DESCRIPTOR.name
     _refuse_unknown_fields(message)
-    if isinstance(message, TensorProto):
-        graph.fault = graph.fault or find_fault(message)
     for descriptor, value in message.ListFields():
         if descriptor.name in _INNER[kind]:
             for inner in [value] if isinstance(value, Message) else value:
@@ -147,6 +154,18 @@ def _judge_field(kind: str, name: str, value: Any, graph: Graph) -> None:
             raise ModelError(f"its {kind} has a field {name}, which cannot be checked yet: upgrade saliency-batch")
 
 
+def _check_versions(model: ModelProto) -> None:
+    """Refuse what is newer than onnx: OpenVINO would take tomorrow's operators for today's of the same name."""
+    sets = [entry.version for entry in model.opset_import if entry.domain in _DOMAINS]  # others have no operators here
+    checks = [("operator set", version, defs.onnx_opset_version()) for version in sets]
+    for name, version, newest in [("IR version", model.ir_version, int(onnx.IR_VERSION)), *checks]:
+        if version > newest:
+            raise ModelError(
+                f"it needs the {name} {version}, and onnx {onnx.__version__} knows none newer than {newest}: upgrade "
+                "onnx, or export the model for an older one"
+            )
+
+
 def check_text(name: str, value: Any) -> str:
     """``value``, where it is text; protobuf gives bytes for what is not UTF-8."""
     if not isinstance(value, str):
@@ -166,6 +185,4 @@ def _read_input_shape(model: ModelProto) -> tuple[int | str, ...]:
 
 
 def _read_dimension(size: TensorShapeProto.Dimension) -> int | str:
-    """A negative size is a free one, as for ONNX Runtime."""
-    fixed = size.HasField("dim_value") and size.dim_value >= 0
-    return size.dim_value if fixed else check_text("size's name", size.dim_param)
+    return size.dim_value if size.dim_value > 0 else check_text("size's name", size.dim_param)

@@ -183,12 +183,23 @@ def test_what_no_library_could_read_is_refused_before_it_is_parsed(monkeypatch: 
         read_graph(data + b"\0")
 
 
-@pytest.mark.parametrize(("size", "read"), [(-1, ""), (-(2**63), ""), (0, 0), (2**63 - 1, 2**63 - 1)])
+@pytest.mark.parametrize(("size", "read"), [(-1, ""), (-(2**63), ""), (0, ""), (2**63 - 1, 2**63 - 1)])
 def test_sizes_that_cannot_be_are_read_all_the_same(size: int, read: int | str) -> None:
     model = miniature()
     model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = size
     model.graph.initializer[0].dims[0] = size
     assert read_graph(model.SerializeToString()).input_shape == ("N", 3, read, 48)
+
+
+@pytest.mark.parametrize("newer", ["IR version", "operator set"])
+def test_what_is_newer_than_onnx_is_refused(newer: str) -> None:
+    model = miniature()
+    if newer == "IR version":
+        model.ir_version = 99
+    else:
+        model.opset_import[0].version = 99
+    with pytest.raises(ModelError, match=f"needs the {newer} 99, and onnx .* knows none newer than .*: upgrade onnx"):
+        read_graph(model.SerializeToString())
 
 
 def test_nesting_has_a_limit() -> None:
