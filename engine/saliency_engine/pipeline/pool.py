@@ -11,20 +11,18 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import multiprocessing.process
-import signal
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from saliency_engine.errors import ClipError, DecodeError, WorkerError
+from saliency_engine.errors import BugError, ClipError, DecodeError, WorkerError
 from saliency_engine.pipeline.ring import Ring
-from saliency_engine.pipeline.worker import OUT_OF_MEMORY, START_METHOD, serve, starting
+from saliency_engine.pipeline.worker import START_METHOD, describe_end, is_stopped, serve, starting
 from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec
 
 # A worker may die without its clip's fault, of want of memory, so the clip gets a second worker; no clip gets a third.
@@ -120,7 +118,10 @@ class DecodePool:
         self._give(index, (request, self._free.pop()))
 
     def collect(self) -> list[DecodedInRing | NotDecoded]:
-        """The clips that are done with: decoded, failed, timed out, or two workers died at them."""
+        """The clips that are done with: decoded, failed, timed out, or two workers died at them.
+
+        Raises ``BugError`` where a worker met an error that is no clip's fault.
+        """
         finished: list[DecodedInRing | NotDecoded] = []
         self._count_seconds()
         for index, worker in enumerate(self._workers):
@@ -160,6 +161,9 @@ class DecodePool:
             try:
                 worker.connection.send(job)
             except OSError:  # it died while idle
+                with contextlib.suppress(EOFError, OSError):
+                    while True:
+                        _receive(worker)  # raises a last message of its that says why
                 self._replace(index)
                 continue
             worker.job, worker.deaths, worker.seconds = job, deaths, 0.0
@@ -172,14 +176,14 @@ class DecodePool:
         worker = self._workers[index]
         if worker.connection.poll():
             try:
-                outcome: DecodedClip | ClipError | None = worker.connection.recv()
+                outcome = _receive(worker)
             except (EOFError, OSError):
                 return self._died(index)
             self._any_started = True
             return outcome
         if worker.seconds < self._timeout:
             return None
-        stopped = not worker.deaths and _is_stopped(worker.process)
+        stopped = not worker.deaths and is_stopped(worker.process)
         self._replace(index)
         if stopped and worker.job is not None:  # by a signal or a debugger, and not by its clip
             self._give(index, worker.job, ("stopped",))
@@ -188,7 +192,7 @@ class DecodePool:
 
     def _died(self, index: int) -> DecodeError | None:
         worker = self._workers[index]
-        deaths = (*worker.deaths, _describe_end(worker.process))
+        deaths = (*worker.deaths, describe_end(worker.process))
         if len(deaths) == _TRIES and not self._any_started:
             # This is no clip's fault, and would fail every row of the table.
             raise WorkerError(f"the decoding processes cannot start ({', '.join(deaths)}); the log above says why")
@@ -227,20 +231,9 @@ class DecodePool:
         worker.connection.close()
 
 
-def _is_stopped(process: BaseProcess) -> bool:
-    """Whether a signal or a debugger holds a process; ``False`` where there is no /proc."""
-    try:
-        state = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state in {"T", "t"}
-
-
-def _describe_end(process: BaseProcess) -> str:
-    """How a process ended: by which signal, or with which exit status."""
-    process.join(5.0)
-    code = process.exitcode
-    if code is not None and code < 0:
-        with contextlib.suppress(ValueError):
-            return signal.Signals(-code).name
-    return "out of memory" if code == OUT_OF_MEMORY else f"exit status {code}"
+def _receive(worker: _Worker) -> DecodedClip | ClipError | None:
+    """A worker's next message; ``None`` when it is ready. Raises ``EOFError`` or ``OSError`` when it has died."""
+    message: DecodedClip | ClipError | BugError | None = worker.connection.recv()
+    if isinstance(message, BugError):
+        raise message from None  # the pipe that broke meanwhile explains nothing
+    return message

@@ -14,12 +14,14 @@ import signal
 import sys
 import tempfile
 import threading
+import traceback
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from saliency_engine.errors import ClipError, DecodeError, WorkerError
+from saliency_engine.errors import BugError, ClipError, DecodeError, WorkerError
 from saliency_engine.pipeline.ring import Ring
 from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec
 
@@ -145,19 +147,39 @@ def _short_lived_folder() -> Iterator[None]:
 
 
 def serve(connection: Connection, ring: Ring, spec: DecodeSpec) -> None:
-    """What a worker does: send ``None`` when ready, then decode what comes through the pipe until that closes."""
+    """What a worker does: send ``None`` when ready, then decode what comes through the pipe until that closes.
+
+    An error that is no clip's fault is sent as a ``BugError``, and ends the process.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, daemon=True).start()
-    from saliency_engine.video import decode  # noqa: PLC0415  the parent never needs the decoder's libraries
+    path: str | None = None
+    try:
+        from saliency_engine.video import decode  # noqa: PLC0415  the parent never needs the decoder's libraries
 
-    decode.silence()
-    connection.send(None)
-    while True:
-        try:
-            request, ring_slot = connection.recv()
-        except (EOFError, OSError):
-            return
-        connection.send(_decode(request, spec, ring.frames[ring_slot]))
+        decode.silence()
+        connection.send(None)
+        while True:
+            try:
+                request, ring_slot = connection.recv()
+            except (EOFError, OSError):
+                return
+            path = request.path
+            connection.send(_decode(request, spec, ring.frames[ring_slot]))
+    except MemoryError:
+        sys.exit(OUT_OF_MEMORY)
+    except Exception as error:  # noqa: BLE001  whatever it is, the parent has to know it
+        with contextlib.suppress(OSError):  # the parent has gone
+            connection.send(_describe_bug(error, path))
+
+
+def _describe_bug(error: Exception, path: str | None) -> BugError:
+    bug = BugError(
+        f"{type(error).__name__}: {error}, in a decoding process, {f'at the clip {path}' if path else 'at its start'}; "
+        "saliency-batch doctor says whether a library is newer than those that were tested"
+    )
+    bug.add_note("".join(traceback.format_exception(error)))
+    return bug
 
 
 def _decode(request: ClipRequest, spec: DecodeSpec, frames: Any) -> DecodedClip | ClipError:
@@ -194,3 +216,22 @@ def _follow_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+def is_stopped(process: BaseProcess) -> bool:
+    """Whether a signal or a debugger holds a process; ``False`` where there is no /proc."""
+    try:
+        state = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state in {"T", "t"}
+
+
+def describe_end(process: BaseProcess) -> str:
+    """How a process ended: by which signal, or with which exit status."""
+    process.join(5.0)
+    code = process.exitcode
+    if code is not None and code < 0:
+        with contextlib.suppress(ValueError):
+            return signal.Signals(-code).name
+    return "out of memory" if code == OUT_OF_MEMORY else f"exit status {code}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,30 @@ def test_two_onnxruntime_packages_are_a_clash(tmp_path: Path) -> None:
     assert state == BROKEN
     assert "onnxruntime, onnxruntime-gpu" in message
     assert "pip uninstall onnxruntime onnxruntime-gpu" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "newer"), [("numpy", "999.0"), ("click", "999.1.dev2"), ("onnx", "1.999.0rc1"), ("openvino", "2999.1")]
+)
+def test_a_library_newer_than_those_that_were_tested_is_a_note(tmp_path: Path, name: str, newer: str) -> None:
+    (tmp_path / f"{name}-{newer}.dist-info").mkdir()
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {newer}\n"
+    (tmp_path / f"{name}-{newer}.dist-info" / "METADATA").write_text(metadata)
+    code = "from saliency_engine.jobs import doctor; "
+    code += "print(*[f'{f.name}: {f.state}: {f.message}' for f in doctor._check_versions()][1:], sep='\\n')"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (note,) = done.stdout.splitlines()
+    assert re.fullmatch(
+        rf"version of {name}: note: {newer} is newer than (\S+), the newest that was tested; "
+        rf"where something fails, run pip install '{name}==\1'",
+        note,
+    )
 
 
 def test_an_installed_model_that_cannot_be_read_is_broken(tmp_path: Path) -> None:
