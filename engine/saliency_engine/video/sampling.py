@@ -1,7 +1,7 @@
 """Which frames of a clip are sampled, and how to reach them without decoding or holding more than needed.
 
-``select`` yields ``(place in the sample, frame)`` pairs. When the clip turns out shorter than assumed, or a seek
-misses, it starts again at place 0, and what was yielded before is void.
+``select`` yields ``(place, frame)`` pairs, ``place`` being the frame's index in the sample. When the clip turns out to
+be another one than was assumed (or a seek proves nothing), it starts again at place 0: what was yielded before is void.
 """
 
 from __future__ import annotations
@@ -9,21 +9,18 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 
 import av
 import numpy as np
-from av import Packet
-from av.video.stream import VideoStream
-from numpy.typing import NDArray
+from av.video.frame import PictureType
 
 from saliency_engine.errors import DecodeError
 from saliency_engine.types import DecodeSpec, Head, Uniform
 from saliency_engine.video.container import OpenClip
-from saliency_engine.video.frames import Shown, read_frames, read_packets
+from saliency_engine.video.frames import Shown, read_frames
+from saliency_engine.video.timeline import Timeline, indices_by_count, indices_by_time, leaps, scan
 
 Open = Callable[[], AbstractContextManager[OpenClip]]
-Times = NDArray[np.int64]
 Sampled = tuple[int, Shown]
 """A place in the sample, and the frame for it."""
 
@@ -31,130 +28,36 @@ Sampled = tuple[int, Shown]
 # some four frames' decoding. From 0 to 4 the threshold made no difference; at 8 short groups lose a third of the
 # gain (docs/decoding.md).
 SEEK_PAYS = 4
-# Four hours at 30 frames a second. To refuse a clip of 4.8 hours took up to 2.1 s of a busy machine's processor, one of
-# 48 hours 6 s and 185 MiB.
-MOST_FRAMES = 4 * 3600 * 30
+# Codecs whose decoders were held to the frames that decoding in order gives, bit by bit, after seeking to a keyframe
+# (tests/torture/test_seeking.py). A codec that no encoder here writes is decoded in order.
+_SEEKABLE = frozenset({"av1", "h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp9"})
 
 
 def select(open_clip: Open, spec: DecodeSpec) -> Iterator[Sampled]:
     """The frames that ``spec`` asks for, in order of presentation. Raises ``DecodeError`` with a reason."""
     match spec.sampling:
-        case Head(max_frames=max_frames, frames_per_clip=k):
-            # Settled at K · step frames: any clip from there up to max_frames is sampled alike.
-            count = yield from _by_count(
-                open_clip, max_frames, lambda n: head_indices(n, k), lambda n: k * max(1, n // k)
-            )
-        case Uniform():
-            count = yield from _uniform(open_clip, spec)
-    needed = spec.frames_per_clip
-    if 0 < count < needed and not spec.accept_short:
+        case Head(max_frames=max_frames, frames_per_clip=frames_per_clip):
+            count = yield from _from_the_start(open_clip, max_frames, frames_per_clip)
+        case Uniform(frames_per_clip=frames_per_clip):
+            count = yield from _over_the_clip(open_clip, frames_per_clip)
+    if 0 < count < frames_per_clip and not spec.accept_short:
         raise DecodeError(
-            f"the clip gives {count} of the {needed} frames that the sample needs (--accept-short takes them)"
+            f"the clip gives {count} of the {frames_per_clip} frames that the sample needs (--accept-short takes them)"
         )
 
 
-def _uniform(open_clip: Open, spec: DecodeSpec) -> Generator[Sampled, None, int]:
-    """Returns how many frames there were to choose from, as far as that is known."""
-    frames_per_clip, timeline = spec.frames_per_clip, _read_timeline(open_clip)
-    if len(timeline.pts):
-        wanted = timeline.choose(frames_per_clip)
-        for read in (_by_seeking, _in_order):
-            with open_clip() as clip:
-                if (count := (yield from read(clip, timeline, wanted))) is not None:
-                    # Frames of uneven length may be due more than once, which leaves fewer of them: no lack.
-                    return len(timeline.pts) if count == len(wanted) else count
-    # No times (some AVI, raw streams) or times that run backwards: count. The packets are the first guess.
-    count = yield from _by_count(
-        open_clip, timeline.packets, lambda n: uniform_indices(n, frames_per_clip), lambda _: None
-    )
-    return count
+def head_indices(frames: int, count: int) -> list[int]:
+    """Of ``frames`` decoded frames: 0, step, 2·step, … with step = max(1, frames // count), at most ``count``."""
+    return list(range(0, frames, max(1, frames // count)))[:count]
 
 
-def head_indices(n: int, count: int) -> list[int]:
-    """Of ``n`` decoded frames: 0, step, 2·step, … with step = max(1, n // count), at most ``count`` of them."""
-    return list(range(0, n, max(1, n // count)))[:count]
-
-
-def uniform_indices(n: int, count: int) -> list[int]:
-    """Of ``n`` frames: the middles of ``count`` equal stretches, ⌊(k + ½)·n / count⌋, each frame once."""
-    return sorted({(2 * k + 1) * n // (2 * count) for k in range(count)}) if n else []
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """What a clip's packets tell without decoding. All times are int64, in the stream's time base."""
-
-    pts: Times
-    """The frames' presentation times, sorted, each once; empty where any packet lacks one."""
-    end: int
-    """When the last frame's display ends."""
-    keys: Times
-    """The presentation times of the keyframes, sorted."""
-    seek_to: Times
-    """For each of ``keys``, the time to seek to."""
-    packets: int
-    """How many packets there are."""
-
-    def choose(self, count: int) -> list[int]:
-        """The frames shown at t_k = first + (k + ½)/count · (end − first): the last pts ≤ t_k, each once."""
-        first = int(self.pts[0])
-        times = [first + (2 * k + 1) * (self.end - first) // (2 * count) for k in range(count)]
-        shown = self.pts[np.searchsorted(self.pts, np.array(times, np.int64), "right") - 1]
-        return [int(pts) for pts in np.unique(shown)]
-
-
-def _read_timeline(open_clip: Open) -> Timeline:
-    seen, keys, seek_to = array("q"), array("q"), array("q")  # 8 bytes a frame: clips may have millions
-    last: Packet[VideoStream] | None = None
-    untimed = 0
-    with open_clip() as clip:
-        # AVI keeps all of its index in memory: passing 524,288 packets by took 2.5 s more than asking it.
-        _refuse_more(len(clip.stream.index_entries))
-        for packet in read_packets(clip):
-            if not packet.size or packet.is_discard:
-                continue
-            if (pts := packet.pts) is None:
-                untimed += 1
-                continue
-            seen.append(pts)
-            if last is None or last.pts is None or pts >= last.pts:
-                last = packet
-            if packet.is_keyframe:
-                keys.append(pts)
-                # The index of MP4 and TS is by decoding time, that of MKV by presentation time.
-                seek_to.append(pts if packet.dts is None else min(pts, packet.dts))
-            _refuse_more(len(seen) + untimed)
-    packets = len(seen) + untimed
-    if untimed or last is None:
-        none = np.empty(0, np.int64)
-        return Timeline(none, 0, none, none, packets)
-    shown, key_pts, key_seek = (np.frombuffer(times, np.int64) for times in (seen, keys, seek_to))
-    if len(key_pts):  # what is shown before the first keyframe (a recording cut anywhere) cannot be decoded
-        shown = shown[shown >= key_pts.min()]
-    shown, order = np.unique(shown), np.lexsort((key_seek, key_pts))
-    steps = np.sort(np.diff(shown)) if len(shown) > 1 else np.ones(1, np.int64)
-    end = int(shown[-1]) + (last.duration or int(steps[len(steps) // 2]))
-    return Timeline(shown, end, key_pts[order], key_seek[order], packets)
-
-
-def _refuse_more(frames: int) -> None:
-    if frames > MOST_FRAMES:
-        raise DecodeError(f"more than {MOST_FRAMES} frames are too many for --sampling uniform; use --sampling head")
-
-
-def _by_count(
-    open_clip: Open,
-    expected: int,
-    indices_of: Callable[[int], list[int]],
-    enough_of: Callable[[int], int | None],
-) -> Generator[Sampled, None, int]:
-    """Sample by index as if the clip had ``expected`` frames, and again if it turns out to have another number.
-
-    ``indices_of`` gives the indices in a clip of n frames. ``enough_of`` gives after how many decoded frames they are
-    settled, or ``None`` where only the clip's end settles them. Returns how many frames were decoded.
-    """
+def _from_the_start(open_clip: Open, max_frames: int, frames_per_clip: int) -> Generator[Sampled, None, int]:
+    """Sample by index as if the clip had ``max_frames``, once more if it has fewer. Returns how many were decoded."""
+    expected = max_frames
     while True:
-        indices, enough = indices_of(expected), enough_of(expected)
+        indices = head_indices(expected, frames_per_clip)
+        # Settled at K · step frames: any clip from there up to max_frames is sampled alike.
+        enough = frames_per_clip * max(1, expected // frames_per_clip)
         places = {index: place for place, index in enumerate(indices)}
         count = 0
         with open_clip() as clip:
@@ -164,57 +67,113 @@ def _by_count(
                 count += 1
                 if count == enough:
                     return count
-        if indices_of(count) == indices:
+        if head_indices(count, frames_per_clip) == indices:
             return count
         expected = count
 
 
-def _by_seeking(clip: OpenClip, timeline: Timeline, wanted: list[int]) -> Generator[Sampled, None, int | None]:
-    """Yield the frame of each wanted time. Returns their number; ``None`` at the first that does not come out sound."""
-    frames = read_frames(clip)
-    position = -1  # index into timeline.pts of the newest decoded frame
-    for place, pts in enumerate(wanted):
+def _over_the_clip(open_clip: Open, frames_per_clip: int) -> Generator[Sampled, None, int]:
+    """Returns how many frames there were to choose from, as far as that is known."""
+    with open_clip() as clip:
+        timeline = scan(clip)
+    if len(timeline.pts) and not timeline.starts_at_key:
+        # What comes before the first keyframe (a recording cut anywhere, leading frames) may come out or not.
+        timeline = timeline.beginning_at(_first_shown(open_clip))
+    if len(timeline.pts):
+        with open_clip() as clip:
+            if (yield from _by_seeking(clip, timeline, timeline.indices(frames_per_clip))):
+                return len(timeline.pts)
+    count = yield from _in_order(open_clip, timeline, frames_per_clip)
+    return count
+
+
+def _first_shown(open_clip: Open) -> int:
+    """When the first frame that comes out is shown; before any time where none comes out, or one without a time."""
+    with open_clip() as clip:
+        first = next(read_frames(clip), None)
+    return -(2**63) if first is None or first.pts is None else first.pts
+
+
+def _by_seeking(clip: OpenClip, timeline: Timeline, indices: list[int]) -> Generator[Sampled, None, bool]:
+    """Yield the frames at ``indices`` of the timeline. False at the first whose way there proves nothing.
+
+    From the start, or from a keyframe that was sought, up to the frame that is wanted, every frame must come out whole
+    and at the time that the timeline gives it.
+    """
+    frames, following = read_frames(clip), 0  # ``following``: the index of the frame that must come next
+    for place, index in enumerate(indices):
         # Never a keyframe later than the frame: the frames shown before an open group's keyframe need the
         # group before it, and decoders differ in what they make of them.
-        before = int(np.searchsorted(timeline.keys, pts, "right")) - 1
-        key, seek_to = (timeline.keys[before], timeline.seek_to[before]) if before >= 0 else (timeline.pts[0], 0)
+        key = int(np.searchsorted(timeline.keys, timeline.pts[index], "right")) - 1
+        start = int(np.searchsorted(timeline.pts, timeline.keys[key])) if key >= 0 else 0
         try:
-            if int(np.searchsorted(timeline.pts, key)) - position > SEEK_PAYS:
-                clip.container.seek(int(seek_to), stream=clip.stream)
-                frames = read_frames(clip, int(key))
-            frame = next((frame for frame in frames if frame.pts is None or frame.pts >= pts), None)
+            if start - following > SEEK_PAYS:
+                if not _may_seek(clip):
+                    return False
+                clip.container.seek(int(timeline.seek_to[key]), stream=clip.stream)
+                frames, following = _from_key(clip, int(timeline.keys[key])), start
+            for frame in frames:
+                if frame.damaged or frame.pts != timeline.pts[following]:
+                    return False
+                following += 1
+                if following > index:
+                    break
+            else:
+                return False
         except (DecodeError, av.FFmpegError):
-            return None
-        if frame is None or frame.pts != pts or frame.damaged:
-            return None
-        position = int(np.searchsorted(timeline.pts, pts))
+            return False
         yield place, frame
-    return len(wanted)
+    return True
 
 
-def _in_order(clip: OpenClip, _: Timeline, wanted: list[int]) -> Generator[Sampled, None, int | None]:
-    """Decode from the start; the frame shown at each wanted time is the last one not later than it.
+def _may_seek(clip: OpenClip) -> bool:
+    codec = clip.stream.codec_context.codec
+    return codec.intra_only or codec.canonical_name in _SEEKABLE
 
-    Returns how many frames that gave, ``None`` where the decoder's frames, which come in order of presentation, have
-    no times in that order.
+
+def _from_key(clip: OpenClip, key: int) -> Iterator[Shown]:
+    """The frames from the keyframe shown at ``key`` on; none where what comes out is no keyframe.
+
+    Indexes, containers and parsers call packets keyframes that are none; the decoder knows what it decoded.
     """
-    shown: Shown | None = None
-    yielded: Shown | None = None
-    place, due = 0, 0
-    for frame in read_frames(clip):
-        if frame.pts is None or (shown is not None and shown.pts is not None and frame.pts < shown.pts):
-            return None
-        before = due
-        while due < len(wanted) and wanted[due] < frame.pts:
-            due += 1
-        chosen = shown or frame
-        if due > before and chosen is not yielded:
-            yield place, chosen
-            place, yielded = place + 1, chosen
-        if due == len(wanted):
-            return place
-        shown = frame
-    if shown is not None and shown is not yielded:
-        yield place, shown
-        place += 1
-    return place
+    frames = read_frames(clip, key)
+    for first in frames:
+        if first.pts is not None and first.pts < key:
+            continue  # shown before an open group's keyframe, and not decodable from here
+        intra = clip.stream.codec_context.codec.intra_only or first.frame.pict_type == PictureType.I
+        if intra and first.frame.key_frame:
+            yield first
+            yield from frames
+        return
+
+
+def _in_order(open_clip: Open, timeline: Timeline, frames_per_clip: int) -> Generator[Sampled, None, int]:
+    """Decode the clip from its start to its end. Returns how many frames there were.
+
+    The packets say which frames to keep, until the frames themselves have been seen: if these say otherwise, the clip
+    is decoded once more.
+    """
+    indices = (
+        timeline.indices(frames_per_clip) if len(timeline.pts) else indices_by_count(timeline.packets, frames_per_clip)
+    )
+    while True:
+        places = {index: place for place, index in enumerate(indices)}
+        pts, count = array("q"), 0
+        with open_clip() as clip:
+            for frame in read_frames(clip):
+                if count in places:
+                    yield places[count], frame
+                if frame.pts is not None and (not pts or frame.pts > pts[-1]):
+                    pts.append(frame.pts)
+                count += 1
+            seconds = float(clip.stream.time_base or 0)
+        shown = np.frombuffer(pts, np.int64) if pts else timeline.pts[:0]
+        if len(timeline.pts) and len(shown) == count and not leaps(shown, seconds):
+            end = int(shown[-1]) + timeline.end - int(timeline.pts[-1])
+            seen = indices_by_time(shown, end, frames_per_clip)
+        else:
+            # No times (some AVI, raw streams), or times that are not those of a clip from its start to its end.
+            seen = indices_by_count(count, frames_per_clip)
+        if seen == indices:
+            return count
+        indices = seen

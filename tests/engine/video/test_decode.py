@@ -22,7 +22,7 @@ from saliency_engine.errors import DecodeError
 from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec, Head, RawFormat, decode_spec
 from saliency_engine.video.container import frame_bytes
 from saliency_engine.video.decode import decode_clip
-from saliency_engine.video.sampling import MOST_FRAMES
+from saliency_engine.video.timeline import MOST_FRAMES
 
 Frames = NDArray[np.float64]
 
