@@ -84,7 +84,7 @@ class Engine:
                 memo=self._memo,
                 aggregator=config.temporal_aggregator,
                 alpha=config.ema_alpha,
-                frames_expected=self._spec.frames_per_clip if config.accept_short else 0,
+                spec=self._spec,
                 clock=self.clock,
             )
             self._opened = opened.pop_all()  # all is well: nothing is closed before ``close``

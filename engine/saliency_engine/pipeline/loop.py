@@ -33,7 +33,16 @@ from saliency_engine.pipeline.feeder import Feeder
 from saliency_engine.pipeline.memo import Memo
 from saliency_engine.pipeline.pool import DecodedInRing, DecodePool, NotDecoded
 from saliency_engine.storage.locate import Locator
-from saliency_engine.types import SKIPPED, ClipRequest, ClipResult, ClipStatistics, PayloadT, RowBatch, Status
+from saliency_engine.types import (
+    SKIPPED,
+    ClipRequest,
+    ClipResult,
+    ClipStatistics,
+    DecodeSpec,
+    PayloadT,
+    RowBatch,
+    Status,
+)
 
 # Row batches under way, each of which holds its rows. More than one, because rows behind a slow clip wait for it here.
 _OPEN_BATCHES = 4
@@ -74,12 +83,11 @@ class Pipeline:
         memo: Memo,
         aggregator: str,
         alpha: float,
-        frames_expected: int,
+        spec: DecodeSpec,
         clock: Clock,
     ) -> None:
-        """``frames_expected``: an ``ok`` clip with fewer gets a note; 0: no clip gets one."""
         self._locator, self._pool, self._feeder, self._memo = locator, pool, feeder, memo
-        self._aggregator, self._alpha, self._frames_expected = aggregator, alpha, frames_expected
+        self._aggregator, self._alpha, self._spec = aggregator, alpha, spec
         self._clock = clock
         self.counts = Counts()
         self._process, self._lock = os.getpid(), threading.RLock()
@@ -228,9 +236,16 @@ class Pipeline:
 
     def _summarize(self, statistics: ClipStatistics) -> ClipResult:
         mean, var = summarize(statistics, self._aggregator, self._alpha)
-        frames, expected = len(statistics.means), self._frames_expected
-        note = f"computed from {frames} of {expected} frames" if frames < expected else None
-        return ClipResult(Status.OK, mean, var, note)
+        return ClipResult(Status.OK, mean, var, self._describe_lack(len(statistics.means)))
+
+    def _describe_lack(self, frames: int) -> str | None:
+        """The note of an ``ok`` clip that gave fewer frames than the sample has places."""
+        if frames >= self._spec.frames_per_clip:
+            return None
+        note = f"computed from {frames} of {self._spec.frames_per_clip} frames"
+        # Clips with too few frames have failed, unless they are accepted: what is left are frames of uneven length.
+        why = "" if self._spec.accept_short else ": some are shown so long that they are due more than once"
+        return note + why
 
 
 def _is_first_done(under_way: deque[_OpenBatch]) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 import av
 from av import Packet, VideoCodecContext, VideoFrame
+from av.codec.context import Flags
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
@@ -83,6 +84,8 @@ def opened(request: ClipRequest, spec: DecodeSpec) -> Iterator[OpenClip]:
             _check_size(stream.codec_context.width, stream.codec_context.height, spec.max_pixels)
             stream.thread_type = "NONE"
             stream.codec_context.thread_count = 1
+            # Else decoders cut columns off at the left only in whole blocks, so that hidden ones stay in the picture.
+            stream.codec_context.flags |= Flags.unaligned
             stream.codec_context.options = _ffmpeg_limit(spec.max_pixels)
             crop = find_crop(fd, container.format.name, stream)
             yield OpenClip(container, stream, fd, spec.max_pixels, spec.accept_short, crop)

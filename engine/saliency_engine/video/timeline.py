@@ -18,9 +18,9 @@ _NONE = np.empty(0, np.int64)
 # Four hours at 30 frames a second. To refuse a clip of 4.8 hours took up to 2.1 s of a busy machine's processor, one of
 # 48 hours 6 s and 185 MiB.
 MOST_FRAMES = 4 * 3600 * 30
-# Recordings whose clock was set, or that were joined, have a gap that no frame is meant to fill. Ten seconds are longer
-# than players buffer, and a slide show has no step a hundred times its usual one.
-_JUMP_SECONDS, _JUMP_STEPS = 10, 100
+# A clock that was set, or recordings that were joined, leave a gap that no frame is meant to fill. Screen recordings have
+# frames of many seconds, and slide shows only such: a leap is longer than a minute and than a hundred usual frames.
+_LEAP_SECONDS, _LEAP_STEPS = 60, 100
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def leaps(pts: Times, seconds_per_unit: float) -> bool:
     if not len(steps):
         return False
     longest = float(steps.max())
-    return longest * seconds_per_unit > _JUMP_SECONDS and longest > _JUMP_STEPS * float(np.median(steps))
+    return longest * seconds_per_unit > _LEAP_SECONDS and longest > _LEAP_STEPS * float(np.median(steps))
 
 
 def scan(clip: OpenClip) -> Timeline:
