@@ -18,8 +18,8 @@ _NONE = np.empty(0, np.int64)
 # Four hours at 30 frames a second. To refuse a clip of 4.8 hours took up to 2.1 s of a busy machine's processor, one of
 # 48 hours 6 s and 185 MiB.
 MOST_FRAMES = 4 * 3600 * 30
-# A clock that was set, or recordings that were joined, leave a gap that no frame is meant to fill. Screen recordings have
-# frames of many seconds, and slide shows only such: a leap is longer than a minute and than a hundred usual frames.
+# A clock that was set, or recordings that were joined, leave a gap that no frame is meant to fill. Screen recordings
+# have frames of many seconds, slide shows only such: a leap is longer than a minute and than a hundred usual frames.
 _LEAP_SECONDS, _LEAP_STEPS = 60, 100
 
 
