@@ -62,11 +62,10 @@ def samples_of(frames: list[av.VideoFrame]) -> list[list[int]]:
 def outcome(path: Path) -> str:
     """``same``, ``differs``, ``refused`` (the reason), or ``unreadable`` for what no decoding in order reads."""
     try:
-        frames = decoded_in_order(path)
+        if not (frames := decoded_in_order(path)):
+            return "unreadable"
         expected = [painted([frames[index] for index in indices], SPEC) for indices in samples_of(frames)]
     except (av.FFmpegError, AssertionError, AttributeError, ValueError, ClipError):
-        return "unreadable"
-    if not frames:
         return "unreadable"
     try:
         got, _ = decode_frames(ClipRequest(str(path), path.stat().st_size, 0), SPEC)
