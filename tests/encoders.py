@@ -51,6 +51,11 @@ def encoders() -> list[str]:
     return names
 
 
+def groups_of(codec: str) -> Sequence[str]:
+    """The shapes of groups that make a difference to ``codec``: one where every frame stands alone."""
+    return ["short"] if Codec(codec, "w").intra_only else list(GROUPS)
+
+
 def _options(codec: str, group: str) -> dict[str, str]:
     size, between = GROUPS[group]
     options = {"strict": "-2"}

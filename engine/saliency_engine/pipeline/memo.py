@@ -28,7 +28,7 @@ from saliency_engine.types import ClipRequest, ClipResult, ClipStatistics, Decod
 APPLICATION_ID = 0x53424D31  # "SBM1", in the file's header: never write into somebody else's database
 VERSION = 2
 # Raised whenever a change of this code moves a number: no old entry is used from then on.
-NUMERICS_VERSION = 1
+NUMERICS_VERSION = 2
 _CHECKSUM = 8  # bytes
 _PATIENCE = 60.0  # seconds to wait for another run that is writing
 _WAIT = 0.01
