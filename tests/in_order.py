@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import ClipError
-from saliency_engine.types import ClipRequest, DecodeSpec, decode_spec
+from saliency_engine.types import ClipRequest, decode_spec
 from saliency_engine.video.decode import decode_frames
 from saliency_engine.video.picture import Picture, Scaler
 from saliency_engine.video.timeline import indices_by_count, indices_by_time
@@ -24,9 +25,9 @@ SPEC = decode_spec(
 Frames = NDArray[np.uint16]
 
 
-def decoded_in_order(path: Path) -> list[av.VideoFrame]:
+def shown_in_order(path: Path) -> Iterator[av.VideoFrame]:
     """Every frame that a player shows; errors before the first one are passed over."""
-    frames: list[av.VideoFrame] = []
+    some = False
     with av.open(str(path)) as container:
         container.flags &= ~1  # PyAV's own default invents times
         stream = container.streams.best("video")
@@ -34,21 +35,25 @@ def decoded_in_order(path: Path) -> list[av.VideoFrame]:
         stream.thread_type = "NONE"
         for packet in container.demux(stream):
             try:
-                frames += packet.decode()
+                for frame in packet.decode():
+                    some = True
+                    yield frame
             except av.FFmpegError:
-                if frames or packet.is_keyframe:
+                if some or packet.is_keyframe:
                     raise
-    return frames
 
 
-def painted(frames: list[av.VideoFrame], spec: DecodeSpec) -> Frames:
-    out, scaler = np.zeros((len(frames), *spec.shape[1:]), np.uint16), Scaler()
-    for place, frame in enumerate(frames):
-        Picture.of(frame, scaler, spec.color).paint(scaler, out[place])
+def painted(frames: Iterable[av.VideoFrame], indices: Sequence[int]) -> Frames:
+    """The frames at ``indices`` as the engine paints them, ``[len(indices), 3, H, W]``."""
+    out, scaler = np.zeros((len(indices), *SPEC.shape[1:]), np.uint16), Scaler()
+    places = {index: place for place, index in enumerate(indices)}
+    for index, frame in enumerate(frames):
+        if index in places:
+            Picture.of(frame, scaler, SPEC.color).paint(scaler, out[places[index]])
     return out
 
 
-def samples_of(frames: list[av.VideoFrame]) -> list[list[int]]:
+def samples_of(frames: Sequence[av.VideoFrame]) -> list[list[int]]:
     """What may be sampled of frames decoded in order: by their times where these increase, and by their number."""
     by_count = indices_by_count(len(frames), SAMPLES)
     pts = [frame.pts for frame in frames if frame.pts is not None]
@@ -62,23 +67,22 @@ def samples_of(frames: list[av.VideoFrame]) -> list[list[int]]:
 def outcome(path: Path) -> str:
     """``same``, ``differs``, ``refused`` (the reason), or ``unreadable`` for what no decoding in order reads.
 
-    ``unsteady``: decoding in order twice gives two results, because the decoder shows what memory held before.
+    ``unsteady``: decoding in order gives something else when decoded frames are let go at once, so that the decoder
+    writes into memory that it has used before. It shows what that memory held where a packet is damaged.
     """
     try:
-        if not (frames := decoded_in_order(path)):
+        frames = list(shown_in_order(path))
+        if not frames:
             return "unreadable"
-        expected = [painted([frames[index] for index in indices], SPEC) for indices in samples_of(frames)]
+        samples = samples_of(frames)
+        expected = [painted(frames, indices) for indices in samples]
     except (av.FFmpegError, AssertionError, AttributeError, ValueError, ClipError):
         return "unreadable"
     try:
         got, _ = decode_frames(ClipRequest(str(path), path.stat().st_size, 0), SPEC)
     except ClipError as error:
         return f"refused: {error}"
-    if any(np.array_equal(got, frames) for frames in expected):
+    if any(np.array_equal(got, one) for one in expected):
         return "same"
-    again = decoded_in_order(path)
-    steady = all(
-        np.array_equal(painted([again[index] for index in indices], SPEC), frames)
-        for indices, frames in zip(samples_of(again), expected, strict=True)
-    )
-    return "differs" if steady else "unsteady"
+    again = [painted(shown_in_order(path), indices) for indices in samples]
+    return "differs" if all(map(np.array_equal, again, expected)) else "unsteady"
