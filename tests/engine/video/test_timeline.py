@@ -35,13 +35,10 @@ def test_what_packets_claim_is_not_believed(tmp_path: Path, codec: str, suffix: 
     assert outcome(path) == "same"
 
 
-@pytest.mark.parametrize("codec", ["h261", "h263", "h263p"])
-@pytest.mark.parametrize("suffix", ["avi", "mkv"])
-def test_a_parser_that_calls_every_frame_a_keyframe_is_not_believed(tmp_path: Path, codec: str, suffix: str) -> None:
-    path = tmp_path / f"clip.{suffix}"
-    if not write_clip(path, codec, "long"):
-        pytest.skip(f"{codec} does not go into {suffix}")
-    assert outcome(path) == "same"
+@pytest.mark.parametrize("name", ["h261.avi", "h263.avi", "h263p.avi", "h261.h261", "h263.h263"])
+def test_a_parser_that_calls_every_frame_a_keyframe_is_not_believed(tmp_path: Path, name: str) -> None:
+    assert write_clip(tmp_path / name, name.partition(".")[0], "long")
+    assert outcome(tmp_path / name) == "same"
 
 
 def test_frames_that_are_due_more_than_once_are_said(encode: Encode, tmp_path: Path) -> None:
