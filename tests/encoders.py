@@ -33,7 +33,7 @@ CONTAINERS = {
 }
 GROUPS = {"long": (250, "0"), "short": (8, "2"), "open": (12, "3")}
 """Name: frames from one keyframe to the next, B-frames in a row."""
-FRAMES, RATE, SIZE = 48, 25, (160, 96)
+FRAMES, RATE, SIZE = 36, 25, (160, 96)
 _SIZES = {"dvvideo": (720, 576), "dnxhd": (256, 128)} | dict.fromkeys(("h261", "h263", "rv10", "rv20"), (352, 288))
 _ON_CARDS = re.compile("nvenc|qsv|amf|v4l2m2m|vaapi|vulkan|videotoolbox|mediafoundation")
 # libvpx's and SVT's own defaults are minutes for these clips.
