@@ -140,7 +140,9 @@ def start_between_keyframes(source: Path, target: Path) -> None:
 
 
 def call_all_keyframes(source: Path, target: Path) -> None:
-    """Every packet claims to be a keyframe."""
+    """Every packet claims to be a keyframe. Raises ``LookupError`` for NUT, whose muxer ends the process over it."""
+    if target.suffix == ".nut":
+        raise LookupError(target.suffix)
 
     def claim(_: int, packet: AnyPacket) -> bool:
         packet.is_keyframe = True

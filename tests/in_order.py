@@ -53,15 +53,26 @@ def painted(frames: Iterable[av.VideoFrame], indices: Sequence[int]) -> Frames:
     return out
 
 
-def samples_of(frames: Sequence[av.VideoFrame]) -> list[list[int]]:
-    """What may be sampled of frames decoded in order: by their times where these increase, and by their number."""
+def end_of_packets(path: Path) -> int:
+    """When the last packet's frame would no longer be shown; a last packet may turn out to hold none."""
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size and packet.pts is not None]
+    return max((packet.pts + (packet.duration or 0) for packet in packets if packet.pts is not None), default=0)
+
+
+def samples_of(frames: Sequence[av.VideoFrame], end: int) -> list[list[int]]:
+    """What may be sampled of frames decoded in order: by their times where these increase, and by their number.
+
+    ``end`` is when the clip ends by its packets.
+    """
     by_count = indices_by_count(len(frames), SAMPLES)
     pts = [frame.pts for frame in frames if frame.pts is not None]
     if len(pts) < len(frames) or any(later <= before for before, later in itertools.pairwise(pts)):
         return [by_count]
     step = sorted(np.diff(pts))[len(pts) // 2 - 1] if len(pts) > 1 else 1
-    ends = {pts[-1] + int(length) for length in (frames[-1].duration or step, step)}
-    return [by_count, *(indices_by_time(np.array(pts), end, SAMPLES) for end in ends)]
+    ends = {end, *(pts[-1] + int(length) for length in (frames[-1].duration or step, step))}
+    ends = {one for one in ends if one > pts[-1]}
+    return [by_count, *(indices_by_time(np.array(pts), one, SAMPLES) for one in sorted(ends))]
 
 
 def outcome(path: Path) -> str:
@@ -74,7 +85,7 @@ def outcome(path: Path) -> str:
         frames = list(shown_in_order(path))
         if not frames:
             return "unreadable"
-        samples = samples_of(frames)
+        samples = samples_of(frames, end_of_packets(path))
         expected = [painted(frames, indices) for indices in samples]
     except (av.FFmpegError, AssertionError, AttributeError, ValueError, ClipError):
         return "unreadable"
