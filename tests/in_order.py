@@ -49,7 +49,7 @@ def painted(frames: Iterable[av.VideoFrame], indices: Sequence[int]) -> Frames:
     places = {index: place for place, index in enumerate(indices)}
     for index, frame in enumerate(frames):
         if index in places:
-            Picture.of(frame, scaler, SPEC.color).paint(scaler, out[places[index]])
+            Picture.of(frame, SPEC.color).paint(scaler, out[places[index]])
     return out
 
 

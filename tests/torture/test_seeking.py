@@ -43,7 +43,7 @@ def test_seeking_gives_the_frames_of_decoding_in_order(tmp_path: Path, record: R
                     if reason:
                         reasons[reason] += 1
                         print(path.name, reason, flush=True)
-                    path.unlink()
+                    path.unlink(missing_ok=True)
     record(
         "20-seeking",
         codecs=len(codecs),
