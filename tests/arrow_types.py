@@ -42,8 +42,19 @@ def _scalars() -> Iterator[tuple[pa.DataType, list[Any]]]:
 
 PLAIN = {str(kind): pa.array(values, kind) for kind, values in _scalars()}
 INSIDE = (
-    *("int64", "string", "string_view", "binary_view", "halffloat", "decimal128(38, 10)", "date64[ms]", "null", "bool"),
-    *("timestamp[s]", "timestamp[ns, tz=Europe/Paris]", "month_day_nano_interval", "duration[s]"),
+    "int64",
+    "string",
+    "string_view",
+    "binary_view",
+    "halffloat",
+    "decimal128(38, 10)",
+    "date64[ms]",
+    "null",
+    "bool",
+    "timestamp[s]",
+    "timestamp[ns, tz=Europe/Paris]",
+    "month_day_nano_interval",
+    "duration[s]",
 )
 OFFSETS, MASK = [0, 2, 2, 3], pa.array([False, True, False])
 

@@ -27,9 +27,24 @@ def strange_sources(clip: Path, mov: Path, canary: Path, server: str) -> Strange
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind("socket.mp4")
     missing = [
-        *("", "fifo.mp4", "folder.mp4", "loop.mp4", "socket.mp4", "/dev/zero", "/dev/stdin", "x" * 10240, "nul\0.mp4"),
-        *(f"{server}/clip.mp4", f"concat:{canary}|{canary}", f"subfile,,start,0,end,999,,:{canary}", f"file:{canary}"),
-        *("pipe:0", "fd:", "data:video/mp4;base64,AAAA", "rtmp://127.0.0.1/x", "crypto+file:x.mp4"),
+        "",
+        "fifo.mp4",
+        "folder.mp4",
+        "loop.mp4",
+        "socket.mp4",
+        "/dev/zero",
+        "/dev/stdin",
+        "x" * 10240,
+        "nul\0.mp4",
+        f"{server}/clip.mp4",
+        f"concat:{canary}|{canary}",
+        f"subfile,,start,0,end,999,,:{canary}",
+        f"file:{canary}",
+        "pipe:0",
+        "fd:",
+        "data:video/mp4;base64,AAAA",
+        "rtmp://127.0.0.1/x",
+        "crypto+file:x.mp4",
     ]
     playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n"
     contents = {

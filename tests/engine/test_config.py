@@ -14,10 +14,28 @@ CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 
 # The fork's option names, which its users have in their scripts.
 FORK = (
-    *("input", "output", "audit_json", "path_column", "width_column", "height_column", "root"),
-    *("model_path", "model_id", "max_frames", "frame_samples", "temporal_aggregator", "ema_alpha"),
-    *("overwrite", "status_column", "model_id_column", "aggregator_column", "ema_alpha_column"),
-    *("default_width", "default_height", "ffmpeg_bin", "ffprobe_bin"),
+    "input",
+    "output",
+    "audit_json",
+    "path_column",
+    "width_column",
+    "height_column",
+    "root",
+    "model_path",
+    "model_id",
+    "max_frames",
+    "frame_samples",
+    "temporal_aggregator",
+    "ema_alpha",
+    "overwrite",
+    "status_column",
+    "model_id_column",
+    "aggregator_column",
+    "ema_alpha_column",
+    "default_width",
+    "default_height",
+    "ffmpeg_bin",
+    "ffprobe_bin",
 )
 
 

@@ -11,9 +11,17 @@ from tests.imports import imports
 
 PACKAGE = PROJECT / "engine" / "saliency_engine"
 LAYERS = (
-    *({"errors"}, {"options"}, {"config"}, {"types"}, {"machine", "numerics", "storage"}),
+    {"errors"},
+    {"options"},
+    {"config"},
+    {"types"},
+    {"machine", "numerics", "storage"},
     {"tables", "video", "models"},
-    *({"inference"}, {"pipeline"}, {"report"}, {"jobs"}, {"cli"}),
+    {"inference"},
+    {"pipeline"},
+    {"report"},
+    {"jobs"},
+    {"cli"},
 )
 """From the bottom to the top. Rooms in one set never import each other."""
 HEIGHT = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}

@@ -81,10 +81,25 @@ def show(table: str, rows: int, path_column: str) -> None:
 
 
 _PREVIEW_OPTIONS = (
-    *("root", "path_column", "model", "model_path", "model_sha256", "require_verified", "allow_op"),
-    *("model_size", "provider", "precision"),
-    *("sampling", "max_frames", "frame_samples", "color", "temporal_aggregator", "ema_alpha"),
-    *("default_width", "default_height", "yuv_pixel_format"),
+    "root",
+    "path_column",
+    "model",
+    "model_path",
+    "model_sha256",
+    "require_verified",
+    "allow_op",
+    "model_size",
+    "provider",
+    "precision",
+    "sampling",
+    "max_frames",
+    "frame_samples",
+    "color",
+    "temporal_aggregator",
+    "ema_alpha",
+    "default_width",
+    "default_height",
+    "yuv_pixel_format",
 )
 
 

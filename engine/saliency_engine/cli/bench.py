@@ -14,9 +14,21 @@ from saliency_engine.errors import ConfigError
 from saliency_engine.storage.atomic import check_output
 
 _SHARED = (
-    *("model", "model_path", "model_sha256", "require_verified", "allow_op", "model_size"),
-    *("sampling", "max_frames", "frame_samples", "color"),
-    *("root", "path_column", "default_width", "default_height", "yuv_pixel_format"),
+    "model",
+    "model_path",
+    "model_sha256",
+    "require_verified",
+    "allow_op",
+    "model_size",
+    "sampling",
+    "max_frames",
+    "frame_samples",
+    "color",
+    "root",
+    "path_column",
+    "default_width",
+    "default_height",
+    "yuv_pixel_format",
 )
 _LISTS = {
     "provider": "Try this provider. May be given again.  [default: all]",

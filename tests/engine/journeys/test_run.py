@@ -70,8 +70,16 @@ def test_every_kind_of_row_has_its_status(tmp_path: Path, clips: dict[str, Path]
     run("--input", source, "--output", output, "--model", "frequency_tuned_v1", code=1)
     written = read_rows(output)
     assert [row["saliency_status"] for row in written] == [
-        *("ok", "skipped-existing", "missing-source", "missing-source", "missing-source", "missing-source"),
-        *("missing-geometry", "ok", "decode-failed", "ok"),
+        "ok",
+        "skipped-existing",
+        "missing-source",
+        "missing-source",
+        "missing-source",
+        "missing-source",
+        "missing-geometry",
+        "ok",
+        "decode-failed",
+        "ok",
     ]
     assert written[1] == {**rows[1], "saliency_status": "skipped-existing"}
     assert written[0]["saliency_mean"] == written[9]["saliency_mean"]

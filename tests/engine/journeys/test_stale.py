@@ -195,15 +195,36 @@ CHANGE_NUMBERS = {
 }
 CHANGE_NO_NUMBER = {
     # which model, by the bytes it has; what refuses a model or a clip
-    *("model", "model_id", "model_sha256", "require_verified", "allow_op", "max_pixels", "confine"),
+    "model",
+    "model_id",
+    "model_sha256",
+    "require_verified",
+    "allow_op",
+    "max_pixels",
+    "confine",
     # computed from what the memo keeps
-    *("temporal_aggregator", "ema_alpha"),
+    "temporal_aggregator",
+    "ema_alpha",
     # which rows and columns
-    *("path_column", "width_column", "height_column", "pix_fmt_column", "overwrite"),
-    *("mean_column", "var_column", "status_column", "model_id_column", "aggregator_column", "ema_alpha_column"),
-    *("error_column", "sampling_column"),
+    "path_column",
+    "width_column",
+    "height_column",
+    "pix_fmt_column",
+    "overwrite",
+    "mean_column",
+    "var_column",
+    "status_column",
+    "model_id_column",
+    "aggregator_column",
+    "ema_alpha_column",
+    "error_column",
+    "sampling_column",
     # how fast
-    *("batch_size", "decode_workers", "threads", "clip_timeout", "memo"),
+    "batch_size",
+    "decode_workers",
+    "threads",
+    "clip_timeout",
+    "memo",
 }
 
 

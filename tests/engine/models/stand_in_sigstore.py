@@ -80,7 +80,10 @@ class StandInSigstore:
             "integratedTime": str(at),
             "inclusionPromise": {"signedEntryTimestamp": _b64(self._log.sign(promise, _SHA256))},
             "inclusionProof": {
-                **{"logIndex": "0", "treeSize": "1", "hashes": [], "rootHash": _b64(root)},
+                "logIndex": "0",
+                "treeSize": "1",
+                "hashes": [],
+                "rootHash": _b64(root),
                 "checkpoint": {"envelope": f"{note}\n— stand-in {seal}\n"},
             },
             "canonicalizedBody": _b64(body),

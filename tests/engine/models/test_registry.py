@@ -102,7 +102,10 @@ def test_an_installed_model_runs_by_its_id(  # noqa: PLR0917
     command("models", "install", mini, *options)
     assert "Verified OK by sha256" in capsys.readouterr().out
     assert sorted(path.name for path in (home / "mini_v1").iterdir()) == [
-        *("entry.json", "licence.txt", "manifest.json", "model.onnx")
+        "entry.json",
+        "licence.txt",
+        "manifest.json",
+        "model.onnx",
     ]
     entry = json.loads((home / "mini_v1" / "entry.json").read_text())
     assert (entry["sha256"], entry["verified"], entry["input_size"]) == (sha256(mini), {"how": "sha256"}, "48x32")
@@ -117,8 +120,12 @@ def test_an_installed_model_runs_by_its_id(  # noqa: PLR0917
     assert (row["saliency_model_id"], row["saliency_status"]) == ("mini_v1", "ok")
     audit = json.loads((tmp_path / "audit.json").read_text())
     assert audit["model"] == {
-        **{"id": "mini_v1", "source": str(home / "mini_v1" / "model.onnx"), "sha256": sha256(mini)},
-        **{"verified": True, "verified_by": {"how": "sha256"}, "registry_entry": "mini_v1"},
+        "id": "mini_v1",
+        "source": str(home / "mini_v1" / "model.onnx"),
+        "sha256": sha256(mini),
+        "verified": True,
+        "verified_by": {"how": "sha256"},
+        "registry_entry": "mini_v1",
     }
     assert audit["run_provenance"]["inputs"]["model"]["sha256"] == sha256(mini)
     command("models", "verify", "mini_v1")

@@ -44,8 +44,14 @@ def spell_by_linked_folder(path: Path) -> str:
 @pytest.mark.parametrize(
     "spell",
     [
-        *(lambda _: "in.jsonl", lambda _: "./in.jsonl", lambda _: "sub/../in.jsonl", str),
-        *(spell_link, spell_dangling_link, spell_hard_link, spell_by_linked_folder),
+        lambda _: "in.jsonl",
+        lambda _: "./in.jsonl",
+        lambda _: "sub/../in.jsonl",
+        str,
+        spell_link,
+        spell_dangling_link,
+        spell_hard_link,
+        spell_by_linked_folder,
     ],
 )
 @pytest.mark.parametrize("reads_first", [True, False])

@@ -68,7 +68,10 @@ def test_spark_is_told_of_the_new_columns() -> None:
     fields = {"src": pa.string(), "saliency_var": pa.int64()}
     after = joined(fields, {SPARK: {"type": "struct", "fields": known}})[SPARK]["fields"]
     assert {field["name"]: field["type"] for field in after} == {
-        **{"src": "long", "saliency_var": "double", "saliency_mean": "double", "saliency_ema_alpha": "double"},
+        "src": "long",
+        "saliency_var": "double",
+        "saliency_mean": "double",
+        "saliency_ema_alpha": "double",
         **dict.fromkeys((f"saliency_{name}" for name in ("status", "model_id", "aggregator", "error")), "string"),
     }
 

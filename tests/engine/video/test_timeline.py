@@ -20,9 +20,13 @@ CLIPS = [
     *((codec, suffix, "claims") for codec in ("libx264", "mpeg4", "libvpx") for suffix in ("mkv", "avi")),
     ("wmv2", "avi", "claims"),
     *(("libx264", suffix, "no index") for suffix in ("mp4", "mkv")),
-    *(("wmv2", "avi", "no index"), ("mpeg4", "avi", "no index"), ("msmpeg4", "asf", "no index")),
+    ("wmv2", "avi", "no index"),
+    ("mpeg4", "avi", "no index"),
+    ("msmpeg4", "asf", "no index"),
     *(("libx264", suffix, "twice") for suffix in ("ts", "mkv", "h264")),
-    *(("libx264", "mkv", "leap"), ("mpeg2video", "ts", "leap"), ("libx264", "mp4", "leap")),
+    ("libx264", "mkv", "leap"),
+    ("mpeg2video", "ts", "leap"),
+    ("libx264", "mp4", "leap"),
 ]
 
 

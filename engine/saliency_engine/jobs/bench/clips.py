@@ -18,8 +18,31 @@ MOST = 16
 # For folders only, where there are other files too. A file that the user names is taken whatever its suffix.
 _SUFFIXES = frozenset(
     (
-        *(".264", ".265", ".3gp", ".avi", ".flv", ".gif", ".h264", ".h265", ".hevc", ".ivf", ".m2ts", ".m4v", ".mkv"),
-        *(".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".obu", ".ogv", ".ts", ".webm", ".wmv", ".y4m"),
+        ".264",
+        ".265",
+        ".3gp",
+        ".avi",
+        ".flv",
+        ".gif",
+        ".h264",
+        ".h265",
+        ".hevc",
+        ".ivf",
+        ".m2ts",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".mxf",
+        ".obu",
+        ".ogv",
+        ".ts",
+        ".webm",
+        ".wmv",
+        ".y4m",
     )
 )
 

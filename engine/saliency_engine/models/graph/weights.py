@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from onnx import GraphProto, NodeProto, TensorProto
 
 _RAW: dict[int, str] = {
-    **{TensorProto.FLOAT: "<f4", TensorProto.FLOAT16: "<f2"},
-    **{TensorProto.DOUBLE: "<f8", TensorProto.BFLOAT16: "<u2"},
+    TensorProto.FLOAT: "<f4",
+    TensorProto.FLOAT16: "<f2",
+    TensorProto.DOUBLE: "<f8",
+    TensorProto.BFLOAT16: "<u2",
 }
 """How the element types that can hold NaN stand in ``raw_data``; bfloat16, which numpy does not know, as integers."""
 

@@ -202,8 +202,10 @@ def test_the_grid_is_every_combination_of_what_starts_here() -> None:
     starts = {("cpu", "float32"): "CPUExecutionProvider", ("cuda", "float32"): "CUDAExecutionProvider"}
     choices = Choices(threads=(1, 3), batch_sizes=(4,))
     assert {str(setting) for setting in list_settings(choices, starts)} == {
-        *("cpu float32, threads 1, batch size 4", "cpu float32, threads 3, batch size 4"),
-        *("cuda float32, threads 1, batch size 4", "cuda float32, threads 3, batch size 4"),
+        "cpu float32, threads 1, batch size 4",
+        "cpu float32, threads 3, batch size 4",
+        "cuda float32, threads 1, batch size 4",
+        "cuda float32, threads 3, batch size 4",
     }
     by_default = list_settings(Choices(), starts)
     assert [s for s in by_default if s.provider == "cuda"] == [Setting("cuda", "float32", "auto", n) for n in (8, 32)]
@@ -248,8 +250,17 @@ def test_the_fastest_that_agrees_is_recommended_and_the_others_are_said() -> Non
     options = {"model_path": "my model.onnx", "require_verified": True, "allow_op": ("Abs", "Sin")}
     advice = advise([plain, wrong, failed, _result("openvino", "float32", 6.0, threads=1)], options)
     assert shlex.split(advice.command)[6:] == [
-        *("--model-path", "my model.onnx", "--require-verified", "--allow-op", "Abs", "--allow-op", "Sin"),
-        *("--provider", "openvino", "--threads", "1"),
+        "--model-path",
+        "my model.onnx",
+        "--require-verified",
+        "--allow-op",
+        "Abs",
+        "--allow-op",
+        "Sin",
+        "--provider",
+        "openvino",
+        "--threads",
+        "1",
     ]
     assert "1.20 times" in advice.reasons[1]
     assert advice.reasons[-1].startswith("faster but not recommended: openvino bfloat16")
