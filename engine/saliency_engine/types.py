@@ -169,6 +169,14 @@ class DecodeSpec:
         """The most frames that a clip can yield (K)."""
         return self.sampling.frames_per_clip
 
+    def describe_lack(self, frames: int) -> str | None:
+        """The note of an ``ok`` clip that gave only ``frames`` of its ``frames_per_clip``, ``None`` for all of them."""
+        if frames >= self.frames_per_clip:
+            return None
+        # Clips with too few frames have failed, unless they are accepted: what is left are frames of uneven length.
+        why = "" if self.accept_short else ": some are shown so long that they are due more than once"
+        return f"computed from {frames} of {self.frames_per_clip} frames{why}"
+
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """The shape of a clip's frames: (K, 3, height, width)."""

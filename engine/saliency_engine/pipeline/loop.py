@@ -236,16 +236,7 @@ class Pipeline:
 
     def _summarize(self, statistics: ClipStatistics) -> ClipResult:
         mean, var = summarize(statistics, self._aggregator, self._alpha)
-        return ClipResult(Status.OK, mean, var, self._describe_lack(len(statistics.means)))
-
-    def _describe_lack(self, frames: int) -> str | None:
-        """The note of an ``ok`` clip that gave fewer frames than the sample has places."""
-        if frames >= self._spec.frames_per_clip:
-            return None
-        note = f"computed from {frames} of {self._spec.frames_per_clip} frames"
-        # Clips with too few frames have failed, unless they are accepted: what is left are frames of uneven length.
-        why = "" if self._spec.accept_short else ": some are shown so long that they are due more than once"
-        return note + why
+        return ClipResult(Status.OK, mean, var, self._spec.describe_lack(len(statistics.means)))
 
 
 def _is_first_done(under_way: deque[_OpenBatch]) -> bool:
