@@ -6,6 +6,8 @@ from array import array
 from dataclasses import dataclass, replace
 
 import numpy as np
+from av import Packet
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from saliency_engine.errors import DecodeError
@@ -77,49 +79,64 @@ def leaps(pts: Times, seconds_per_unit: float) -> bool:
 
 def scan(clip: OpenClip) -> Timeline:
     """Read all packets of a clip that was just opened. Raises ``DecodeError`` where it is cut off or far too long."""
-    shown, keys, seek_to = array("q"), array("q"), array("q")  # 8 bytes a frame: clips may have millions
-    last_dts: int | None = None
-    last_shown, last_duration, untimed, backwards = -(2**63), 0, 0, False
-    starts_at_key = False
     # AVI keeps all of its index in memory: passing 524,288 packets by took 2.5 s more than asking it.
     _refuse_more(len(clip.stream.index_entries))
+    packets = _Packets()
     for packet in read_packets(clip):
-        if not packet.size:
-            continue
+        if packet.size:
+            packets.add(packet)
+    return packets.timeline(float(clip.stream.time_base or 0))
+
+
+class _Packets:
+    """What the packets say that have been read so far."""
+
+    def __init__(self) -> None:
+        self._shown, self._keys, self._seek_to = array("q"), array("q"), array("q")  # 8 bytes a frame
+        self._untimed = 0
+        self._last_dts: int | None = None
+        self._last_shown, self._last_duration = -(2**63), 0
+        self._runs_backwards = False
+        self._starts_at_key = False
+
+    def add(self, packet: Packet[VideoStream]) -> None:
         # Packets that are decoded and not shown (what a cut without encoding leaves before the cut) are no frames.
-        hidden = packet.is_discard
-        if not shown and not untimed:
-            starts_at_key = packet.is_keyframe and not hidden
+        if not self._shown and not self._untimed:
+            self._starts_at_key = packet.is_keyframe and not packet.is_discard and self._last_dts is None
         if packet.dts is not None:
-            backwards |= last_dts is not None and packet.dts < last_dts
-            last_dts = packet.dts
-        if hidden:
-            starts_at_key = False
-            continue
+            self._runs_backwards |= self._last_dts is not None and packet.dts < self._last_dts
+            self._last_dts = packet.dts
+        if packet.is_discard:
+            return
         if (pts := packet.pts) is None:
-            untimed += 1
-            continue
-        shown.append(pts)
-        if pts >= last_shown:
-            last_shown, last_duration = pts, packet.duration or 0
+            self._untimed += 1
+        else:
+            self._add_shown(packet, pts)
+        _refuse_more(len(self._shown) + self._untimed)
+
+    def _add_shown(self, packet: Packet[VideoStream], pts: int) -> None:
+        self._shown.append(pts)
+        if pts >= self._last_shown:
+            self._last_shown, self._last_duration = pts, packet.duration or 0
         if packet.is_keyframe:
             # Frames are shown after the keyframes before them, whatever their order of decoding.
-            backwards |= bool(keys) and pts <= keys[-1]
-            keys.append(pts)
+            self._runs_backwards |= bool(self._keys) and pts <= self._keys[-1]
+            self._keys.append(pts)
             # The index of MP4 and TS is by decoding time, that of MKV by presentation time.
-            seek_to.append(pts if packet.dts is None else min(pts, packet.dts))
-        _refuse_more(len(shown) + untimed)
-    packets = len(shown) + untimed
-    pts_sorted = np.unique(np.frombuffer(shown, np.int64)) if shown else _NONE
-    seconds = float(clip.stream.time_base or 0)
-    if untimed or backwards or len(pts_sorted) < len(shown) or leaps(pts_sorted, seconds) or not shown:
-        return Timeline(_NONE, 0, _NONE, _NONE, packets, starts_at_key)
-    steps = np.sort(np.diff(pts_sorted)) if len(pts_sorted) > 1 else np.ones(1, np.int64)
-    end = int(pts_sorted[-1]) + (last_duration or int(steps[len(steps) // 2]))
-    starts_at_key = starts_at_key and shown[0] == pts_sorted[0]
-    return Timeline(
-        pts_sorted, end, np.frombuffer(keys, np.int64), np.frombuffer(seek_to, np.int64), packets, starts_at_key
-    )
+            self._seek_to.append(pts if packet.dts is None else min(pts, packet.dts))
+
+    def timeline(self, seconds_per_unit: float) -> Timeline:
+        """What all packets together say; no times where they contradict each other."""
+        count = len(self._shown) + self._untimed
+        pts = np.unique(np.frombuffer(self._shown, np.int64)) if self._shown else _NONE
+        repeats = len(pts) < len(self._shown)
+        if not len(pts) or self._untimed or self._runs_backwards or repeats or leaps(pts, seconds_per_unit):
+            return Timeline(_NONE, 0, _NONE, _NONE, count, self._starts_at_key)
+        steps = np.sort(np.diff(pts)) if len(pts) > 1 else np.ones(1, np.int64)
+        end = int(pts[-1]) + (self._last_duration or int(steps[len(steps) // 2]))
+        keys, seek_to = (np.array(times, np.int64) for times in (self._keys, self._seek_to))
+        starts_at_key = self._starts_at_key and self._shown[0] == int(pts[0])
+        return Timeline(pts, end, keys, seek_to, count, starts_at_key)
 
 
 def _refuse_more(frames: int) -> None:
