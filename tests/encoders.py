@@ -128,7 +128,7 @@ def write_clip(path: Path, codec: str, group: str) -> bool:
     except (av.FFmpegError, ValueError, OSError, NotImplementedError):
         path.unlink(missing_ok=True)
         return False
-    return path.stat().st_size > 0
+    return path.exists() and path.stat().st_size > 0
 
 
 def _copy(source: Path, target: Path, change: Callable[[int, AnyPacket], bool]) -> None:
