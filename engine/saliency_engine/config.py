@@ -144,8 +144,8 @@ class RunConfig:
 class TableJob:
     """One table of a run: where it comes from and where it goes. ``-`` is stdin or stdout."""
 
-    input: str = option("", "Table to read: .jsonl .ndjson (.gz .zst) .csv .tsv .parquet .pq .arrow .feather; -: stdin")
-    output: str = option("", "Table to write, with one of the same suffixes; -: stdout.")
+    input: str | tuple[str, ...] = option("", "What to read: a table or clips, as the arguments; -: stdin.")
+    output: str = option("", "Table to write, with one of the suffixes above; -: stdout.")
     output_format: str = option("auto", "Format of --output -; auto: that of the input.", _PIPED)
     no_header: bool = option(False, "CSV has no line with names: columns are column_1, column_2 and so on.")
     audit_json: str = option("", "JSON file for the audit: options, counts and provenance; default: none.")
@@ -157,6 +157,11 @@ class TableJob:
         for name in ("input", "output"):
             if not getattr(self, name):
                 raise ConfigError(f"{flag_of(name)} is missing: give a file, or - for a pipe")
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """``input``, whether it is one path or several."""
+        return (self.input,) if isinstance(self.input, str) else tuple(self.input)
 
     @property
     def rejects_path(self) -> str:

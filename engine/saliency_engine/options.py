@@ -31,7 +31,8 @@ def _is_allowed(field: dataclasses.Field[Any], value: Any) -> bool:
     if kind is tuple:
         return isinstance(value, tuple | list) and all(isinstance(item, str) for item in value)
     if kind is str:
-        return isinstance(value, str) and _is_text(value, is_path=field.name in _PATHS)
+        texts = value if field.name in _SEVERAL and isinstance(value, tuple | list) else [value]
+        return all(isinstance(text, str) and _is_text(text, is_path=field.name in _PATHS) for text in texts)
     if isinstance(value, bool) or kind is bool:  # in Python a bool is an int, too
         return isinstance(value, bool) and kind is bool
     is_number = isinstance(value, int | float) if kind is float else isinstance(value, int)
@@ -63,6 +64,7 @@ def flag_of(name: str) -> str:
 _PATHS = frozenset(
     {"input", "output", "audit_json", "rejects", "model_path", "root", "memo", "ffmpeg_bin", "ffprobe_bin"}
 )
+_SEVERAL = frozenset({"input"})  # may be a list, too
 _HIGHEST = {int: 2**31 - 1, float: 24 * 60 * 60}  # what the libraries below take; seconds
 _KINDS: dict[type, str] = {
     str: "text in UTF-8 without NUL",

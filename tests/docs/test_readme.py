@@ -20,6 +20,9 @@ def test_the_readmes_commands_work(tmp_path: Path, clips: dict[str, Path]) -> No
     assert len(blocks) >= 6
     rows = "".join(json.dumps({"src": str(clip)}) + "\n" for clip in clips.values())
     (tmp_path / "clips.jsonl").write_text(rows)
+    (tmp_path / "clips").mkdir()
+    for clip in clips.values():
+        (tmp_path / "clips" / clip.name).symlink_to(clip)
     (tmp_path / "options.toml").write_text(
         (ROOT / "configs" / "whole-clip.toml").read_text().replace('root = "clips"', "")
     )
@@ -36,6 +39,7 @@ def test_the_readmes_commands_work(tmp_path: Path, clips: dict[str, Path]) -> No
             timeout=180,
         )
         assert done.returncode == 0, f"{block}\n{done.stderr}"
+    assert len((tmp_path / "from-folder.csv").read_text().splitlines()) == 5
     assert len((tmp_path / "two.jsonl").read_text().splitlines()) == 2
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((tmp_path / "clips.audit.json").read_text())["summary"]["ok"] == 4

@@ -17,7 +17,7 @@ import click
 from saliency_engine.cli import signals
 from saliency_engine.cli.bench import bench
 from saliency_engine.cli.models import models
-from saliency_engine.cli.options import config_options, given_only
+from saliency_engine.cli.options import config_options, given_only, take_inputs
 from saliency_engine.config import OPTIONS, RunConfig, load_options, split_options
 from saliency_engine.errors import ConfigError, SaliencyError
 from saliency_engine.report.terminal import printable
@@ -36,13 +36,16 @@ def main_group() -> None:
     """
 
 
-@main_group.command(short_help="Write a table of clips again, with their saliency.")
+@main_group.command(short_help="Write a table of clips with their saliency.")
+@click.argument("inputs", nargs=-1)
 @click.option("--config", "config_file", default=None, help="TOML file with options; those on the command line win.")
 @config_options(tuple(OPTIONS))
-def run(config_file: str | None, **given: Any) -> None:
+def run(config_file: str | None, inputs: tuple[str, ...], **given: Any) -> None:
     """Read a table of clips, compute their saliency, and write the table with it.
 
-    The suffix decides the format: .jsonl .ndjson (.gz .zst) .parquet .pq .arrow .feather; - is stdin or stdout.
+    INPUTS is a table, a folder of Parquet parts, or clips: folders, patterns, files, text files of paths (.txt .lst).
+    The suffix decides the format of a table: .jsonl .ndjson (.gz .zst) .csv .tsv .parquet .pq .arrow .feather; - is
+    stdin or stdout.
 
     After a crash, run the same command again: finished clips are in the memo and are not computed twice.
 
@@ -50,11 +53,10 @@ def run(config_file: str | None, **given: Any) -> None:
 
     \b
     Example:
-      saliency-batch run --input clips.parquet --output out.parquet \\
-        --model-path saliency_student_v2.onnx
+      saliency-batch run clips/ -o out.parquet --model-path saliency_student_v2.onnx
     """
     options = load_options(config_file) if config_file else {}
-    options.update(given_only(given))
+    options.update(given_only({**given, "input": take_inputs(inputs, given["input"] or "") or None}))
     job, config = split_options(options)
     from saliency_engine.pipeline.worker import start_fork_server
 
@@ -65,11 +67,11 @@ def run(config_file: str | None, **given: Any) -> None:
 
 
 @main_group.command(short_help="Print a table's first rows.")
-@click.argument("table")
+@click.argument("inputs", nargs=-1, required=True)
 @click.option("--rows", default=20, show_default=True, help="Print this many rows.")
 @click.option("--path-column", default="", help="Column with the clip's path.  [default: src, else the first]")
-def show(table: str, rows: int, path_column: str) -> None:
-    """Print the clip's path and the saliency columns of a table's first rows.
+def show(inputs: tuple[str, ...], rows: int, path_column: str) -> None:
+    """Print path and saliency columns of the first rows of INPUTS, a table or clips as `run` takes them.
 
     \b
     Example:
@@ -77,7 +79,7 @@ def show(table: str, rows: int, path_column: str) -> None:
     """
     from saliency_engine.jobs.show import show_table
 
-    show_table(table, rows, path_column)
+    show_table(inputs, rows, path_column)
 
 
 _PREVIEW_OPTIONS = (
@@ -104,22 +106,27 @@ _PREVIEW_OPTIONS = (
 
 
 @main_group.command(short_help="Draw clips beside their saliency.")
-@click.option("--input", "table", required=True, help="Table with the clips: a file with one of run's suffixes, or -.")
-@click.option("--output", required=True, help="PNG file to write.")
+@click.argument("inputs", nargs=-1)
+@click.option("--input", "table", default="", help="What to read, in place of INPUTS.")
+@click.option("--output", "-o", required=True, help="PNG file to write.")
 @click.option("--clips", default=8, show_default=True, help="Draw this many clips, the table's first.")
 @config_options(_PREVIEW_OPTIONS)
-def preview(table: str, output: str, clips: int, **given: Any) -> None:
-    """Draw a table's first clips: of each a frame, and beside it the same frame under its aggregated saliency.
+def preview(inputs: tuple[str, ...], table: str, output: str, clips: int, **given: Any) -> None:
+    """Draw the first clips of INPUTS, a table or clips as `run` takes them.
+
+    Of each a frame is drawn, and beside it the same frame under its aggregated saliency.
 
     \b
     Example:
-      saliency-batch preview --input out.jsonl --output sheet.png \\
-        --model frequency_tuned_v1
+      saliency-batch preview out.jsonl -o sheet.png --model frequency_tuned_v1
     """
+    named = take_inputs(inputs, table)
+    if not named:
+        raise ConfigError("--input is missing: give a table or clips, or - for a pipe")
     config = RunConfig(**given_only(given), overwrite=True)
     from saliency_engine.jobs.preview import contact_sheet
 
-    contact_sheet(table, config, output, clips)
+    contact_sheet([named] if isinstance(named, str) else named, config, output, clips)
 
 
 @main_group.command(short_help="Check what works in this installation.")

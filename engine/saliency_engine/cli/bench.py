@@ -50,7 +50,7 @@ _LISTS = {
 )
 @click.option("--chart", default="", help="Draw the clips per second to this PNG file; needs matplotlib.")
 def bench(clips: tuple[str, ...], rounds: int, json_file: str, chart: str, **given: Any) -> None:
-    """Time settings of `run` on CLIPS (videos, folders of videos, tables) and recommend one.
+    """Time settings of `run` on CLIPS (tables, or clips as `run` takes them) and recommend one.
 
     Every combination of provider, precision, threads and batch size runs the real engine in its own process. Its
     numbers are compared with those of cpu float32. A table of the results is printed on stdout, and as the last line

@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 import click
 
 from saliency_engine.config import OPTIONS
+from saliency_engine.errors import ConfigError
 
+_SHORT = {"output": ("-o",)}
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 
@@ -47,6 +49,16 @@ def config_lists(helps: Mapping[str, str]) -> Callable[[CommandT], CommandT]:
     return decorate
 
 
+def take_inputs(arguments: Sequence[str], option: str) -> str | tuple[str, ...]:
+    """What a command reads: its ``arguments``, or the value of its ``option`` --input; empty where neither is given.
+
+    Raises ``ConfigError`` where both are.
+    """
+    if arguments and option:
+        raise ConfigError(f"the input is given twice, as {arguments[0]} and by --input {option}: keep one")
+    return option or (arguments[0] if len(arguments) == 1 else tuple(arguments))
+
+
 def given_only(values: Mapping[str, Any]) -> dict[str, Any]:
     """The options that the command line gave."""
     return {name: value for name, value in values.items() if value not in (None, ())}
@@ -59,7 +71,8 @@ def _make_option(field: dataclasses.Field[Any]) -> Callable[[CommandT], CommandT
     if isinstance(default, tuple):
         return click.option(_flag_of(field.name), multiple=True, help=help_text)
     shown = "" if default in ("", 0) else f"  [default: {default}]"
-    return click.option(_flag_of(field.name), type=_kind_of(field), default=None, help=help_text + shown)
+    flags = [_flag_of(field.name), *_SHORT.get(field.name, ())]
+    return click.option(*flags, type=_kind_of(field), default=None, help=help_text + shown)
 
 
 def _flag_of(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -23,18 +23,18 @@ from saliency_engine.tables.input import open_table
 from saliency_engine.types import ClipReference
 
 
-def contact_sheet(table_path: str, config: RunConfig, output: str, clips: int) -> None:
-    """Draw the first ``clips`` distinct clips of the table at ``table_path`` to the PNG file ``output``.
+def contact_sheet(inputs: Sequence[str], config: RunConfig, output: str, clips: int) -> None:
+    """Draw the first ``clips`` distinct clips of ``inputs`` to the PNG file ``output``.
 
     Raises ``SaliencyError``, also where the sheet would overwrite the table, the model or one of the clips. A clip that
     fails is a tile that says why.
     """
     files = Files()
-    files.reads("--input", table_path)
+    files.reads("--input", *inputs)
     files.reads("--model-path", config.model_path)
     files.writes("--output", output)
     check_output(output)
-    with open_table(table_path, columns_of(config)) as table:
+    with open_table(inputs, columns_of(config), root=config.root) as table:
         first = _take_distinct((clip for batch in table for clip in batch.clips), clips)
     files.reads("the clip", *(Path(config.root, clip.path) for clip in first if clip.path))
     model = load_model(config)

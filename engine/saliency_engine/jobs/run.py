@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,7 @@ def run_table(job: TableJob, config: RunConfig, config_file: str = "") -> dict[s
     model = _load_model(config, files)
     config = dataclasses.replace(config, model=config.model_name, memo=_memo_path(job, config))
     rejects = Rejects(job.rejects_path)
-    as_batches = needs_batches(job.input, job.output, job.output_format)
-    reject = rejects.add if job.rejects_path else None
-    with open_table(
-        job.input, columns_of(config), lines_as_arrow=as_batches, header=not job.no_header, reject=reject
-    ) as table:
+    with _open_input(job, config, rejects) as table:
         joiner = Joiner(config, model.model_id, table.schema)
         output_format = choose_format(job.output, job.output_format, table.format)
         check_output(job.audit_json)
@@ -71,6 +68,18 @@ def _load_model(config: RunConfig, files: Files) -> Model:
     return model
 
 
+def _open_input(job: TableJob, config: RunConfig, rejects: Rejects) -> AbstractContextManager[Table]:
+    return open_table(
+        job.inputs,
+        columns_of(config),
+        root=config.root,
+        output=job.output,
+        lines_as_arrow=needs_batches(job.inputs, job.output, job.output_format),
+        header=not job.no_header,
+        reject=rejects.add if job.rejects_path else None,
+    )
+
+
 def _process(table: Table, joiner: Joiner, output: Output, engine: Engine, tick: Callable[[], None]) -> None:
     for batch, results in engine.results(table, tick):
         with engine.clock("join"):
@@ -83,7 +92,7 @@ def _list_files(job: TableJob, config: RunConfig, config_file: str) -> Files:
     """The files of a run; raises ``ConfigError`` where one would be written over another."""
     files = Files()
     files.reads("--config", config_file)
-    files.reads("--input", job.input)
+    files.reads("--input", *job.inputs)
     files.reads("--model-path", config.model_path)
     files.writes("--output", job.output, may_replace="--input")
     files.writes("--audit-json", job.audit_json)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -21,13 +21,13 @@ from saliency_engine.tables.jsonl_lines import Lines
 _PATH_WIDTH = 40
 
 
-def show_table(path: str, rows: int, path_column: str) -> None:
+def show_table(inputs: Sequence[str], rows: int, path_column: str) -> None:
     """Print the path and every ``saliency_`` column of the first ``rows`` rows on stdout.
 
     Raises ``InputError``, also for a table without ``path_column``. Where that is empty, the path is ``src`` or else
     the first column.
     """
-    shown = list(islice(_read_rows(path, path_column), rows))
+    shown = list(islice(_read_rows(inputs, path_column), rows))
     names = [name for name in dict.fromkeys(name for row in shown for name in row) if name.startswith("saliency_")]
     if not path_column and shown:
         path_column = "src" if "src" in shown[0] else next(iter(shown[0]), "")
@@ -40,8 +40,8 @@ def show_table(path: str, rows: int, path_column: str) -> None:
     Console(width=None if Console().is_terminal else 160).print(grid)
 
 
-def _read_rows(path: str, path_column: str) -> Iterator[dict[str, Any]]:
-    with open_table(path, Columns(path=path_column), lines_as_arrow=is_csv(path)) as table:
+def _read_rows(inputs: Sequence[str], path_column: str) -> Iterator[dict[str, Any]]:
+    with open_table(inputs, Columns(path=path_column), lines_as_arrow=is_csv(inputs[0])) as table:
         for batch in table:
             if isinstance(batch.payload, Lines):
                 yield from (json.loads(text.lstrip(b"\xef\xbb\xbf")) for text in batch.payload.texts)

@@ -1,6 +1,6 @@
 """Table formats: how a table's format is known, and what each format's module takes and gives.
 
-A format is one module with ``open_rows(RawTable) -> Opened`` and a ``Sink``. It is entered in ``_SUFFIXES`` below, in
+A format is one module with ``open_rows(RawTable) -> Opened`` and a ``Sink``. It is entered in ``SUFFIXES`` below, in
 ``input`` as a reader and in ``output`` as a writer.
 """
 
@@ -25,8 +25,8 @@ from saliency_engine.tables.jsonl_lines import Reject
 class Format:
     """How a table is laid out in bytes."""
 
-    kind: Literal["jsonl", "csv", "parquet", "arrow", "stream"]
-    """JSON lines, CSV or TSV, a Parquet file, an Arrow IPC file or an Arrow IPC stream."""
+    kind: Literal["jsonl", "csv", "parquet", "arrow", "stream", "clips"]
+    """JSON lines, CSV or TSV, a Parquet file, an Arrow IPC file, an Arrow IPC stream, or clips without a table."""
     codec: str | None = None
     """``gzip`` or ``zstd`` around JSON lines, or the codec of a Parquet file's columns; ``None``: the default one."""
     delimiter: str = ""
@@ -82,7 +82,7 @@ class Sink(Protocol):
     def abandon(self) -> None: ...
 
 
-_SUFFIXES = {
+SUFFIXES = {
     ".jsonl": Format("jsonl"),
     ".jsonl.gz": Format("jsonl", "gzip"),
     ".jsonl.zst": Format("jsonl", "zstd"),
@@ -107,7 +107,7 @@ STREAM_MARK = b"\xff\xff\xff\xff"  # every message of an IPC stream begins with 
 
 def is_table(path: str) -> bool:
     """Whether ``path``'s suffix is that of a table."""
-    return PurePath(path).name.lower().endswith(tuple(_SUFFIXES))
+    return PurePath(path).name.lower().endswith(tuple(SUFFIXES))
 
 
 def is_csv(path: str) -> bool:
@@ -118,10 +118,10 @@ def is_csv(path: str) -> bool:
 def of_path(path: str, option: str) -> Format:
     """The format that ``path``'s suffix names; raises ``ConfigError`` naming ``option`` and the known suffixes."""
     name = PurePath(path).name.lower()
-    for suffix, known in _SUFFIXES.items():
+    for suffix, known in SUFFIXES.items():
         if name.endswith(suffix):
             return known
-    raise ConfigError(f"--{option} {path}: unknown suffix; known are {' '.join(_SUFFIXES)}, and - for a pipe")
+    raise ConfigError(f"--{option} {path}: unknown suffix; known are {' '.join(SUFFIXES)}, and - for a pipe")
 
 
 def of_stream(head: bytes) -> Format:

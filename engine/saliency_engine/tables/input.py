@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 
 from saliency_engine.errors import InputError
-from saliency_engine.tables import arrow_ipc, csv_table, formats, jsonl, parquet
+from saliency_engine.tables import arrow_ipc, csv_table, formats, jsonl, parquet, parquet_parts
+from saliency_engine.tables.clip_list import Inputs
 from saliency_engine.tables.columns import Columns
 from saliency_engine.tables.csv_edit import CsvLayout
 from saliency_engine.tables.csv_table import CsvRows
@@ -72,15 +73,21 @@ def _choose_rows(schema: pa.Schema | CsvLayout | None, columns: Columns) -> Line
 
 @contextmanager
 def open_table(
-    path: str,
+    paths: str | Sequence[str],
     columns: Columns,
     *,
+    root: str = "",
+    output: str = "",
     lines_as_arrow: bool = False,
     header: bool = True,
     reject: Reject | None = None,
     stdin: BinaryIO | None = None,
 ) -> Iterator[Table]:
-    """Open the table at ``path``, or in ``stdin`` (by default the process's own) where that is ``-``.
+    """Open the table at ``paths``, or in ``stdin`` (by default the process's own) where that is ``-``.
+
+    Instead of one table, ``paths`` may name a folder of Parquet parts, or clips: folders, patterns, files and text
+    files of paths; then the table has one column, in which paths are relative to ``root`` where one is given. In
+    folders the file ``output`` is passed over.
 
     JSON lines and CSV rows keep their bytes, or become record batches with ``lines_as_arrow``. For that JSON lines are
     read twice, first for their schema; a pipe is kept in a temporary file on disk meanwhile. Without ``header`` the
@@ -89,12 +96,17 @@ def open_table(
     everything else.
     """
     with ExitStack() as files:
-        name = "stdin" if path == "-" else path
-        with _reading(name):
-            format, stream = _open_stream(path, stdin, files)
-            raw = RawTable(path, stream, format, columns, lines_as_arrow, header, reject, files)
-            opened = _READERS[format.kind](raw)
-        yield Table(name, opened, columns)
+        inputs = Inputs([paths] if isinstance(paths, str) else paths, output)
+        with _reading(inputs.name):
+            if inputs.table:
+                format, stream = _open_stream(inputs.table, stdin, files)
+                raw = RawTable(inputs.table, stream, format, columns, lines_as_arrow, header, reject, files)
+                opened = _READERS[format.kind](raw)
+            elif inputs.parts:
+                opened = parquet_parts.open_parts(inputs.parts)
+            else:
+                opened = inputs.open_clips(columns.path or "src", root)
+        yield Table(inputs.name, opened, columns)
 
 
 def _open_stream(path: str, stdin: BinaryIO | None, files: ExitStack) -> tuple[Format, io.BufferedReader]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -23,19 +24,17 @@ _READ_BUFFER = 1 << 16  # of each column: four times as much cost 20 MB more at 
 
 
 def open_rows(raw: RawTable) -> Opened:
-    """The rows of a Parquet file. Raises ``OSError`` and ``pyarrow.ArrowException``; reading, ``InputError`` too."""
+    """See ``open_file``."""
+    return open_file(raw.path, raw.files)
 
-    def open_file(int96_unit: str | None = None) -> pq.ParquetFile:
-        # Read ahead by column, not by row group: a 60 MB file took 60 MB more otherwise, and no less time.
-        return pq.ParquetFile(
-            raw.files.enter_context(pa.OSFile(raw.path)),
-            buffer_size=_READ_BUFFER,
-            pre_buffer=False,
-            page_checksum_verification=True,
-            coerce_int96_timestamp_unit=int96_unit,
-        )
 
-    file = open_file()
+def open_file(path: str, files: ExitStack) -> Opened:
+    """The rows of a Parquet file, which ``files`` closes.
+
+    Raises ``OSError`` and ``pyarrow.ArrowException``; reading, ``InputError`` too.
+    """
+    reopen = partial(_make_reader, path, files)
+    file = reopen(None)
     metadata = file.metadata
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     row_bytes = max((group.total_byte_size / group.num_rows for group in groups if group.num_rows), default=1.0)
@@ -46,8 +45,8 @@ def open_rows(raw: RawTable) -> Opened:
         # PyArrow 26 aborts the process where it is asked about a column whose description is damaged; reading from the
         # column finds the damage first, and raises.
         next(iter(file.reader.iter_batches(1, row_groups=[0], column_indices=[0], use_threads=False)), None)
-    if unit := choose_int96_unit(file, open_file, rows):
-        file = open_file(unit)
+    if unit := choose_int96_unit(file, reopen, rows):
+        file = reopen(unit)
     schema = fit_schema_in(file)
 
     def pieces() -> Iterator[tuple[float, pa.RecordBatch]]:
@@ -60,6 +59,17 @@ def open_rows(raw: RawTable) -> Opened:
     codec = groups[0].column(0).compression.lower() if columns else "snappy"
     total = metadata.num_rows
     return Opened(Format("parquet", codec), pieces(), lambda: total, schema, total)
+
+
+def _make_reader(path: str, files: ExitStack, int96_unit: str | None) -> pq.ParquetFile:
+    # Read ahead by column, not by row group: a 60 MB file took 60 MB more otherwise, and no less time.
+    return pq.ParquetFile(
+        files.enter_context(pa.OSFile(path)),
+        buffer_size=_READ_BUFFER,
+        pre_buffer=False,
+        page_checksum_verification=True,
+        coerce_int96_timestamp_unit=int96_unit,
+    )
 
 
 class ParquetSink:

@@ -99,7 +99,7 @@ class ArrowRows:
         keys = [None if place is None else _as_key(batch.column(place)) for place in places]
         if len(todo) < batch.num_rows:
             keys = [None if key is None else key.take(pa.array(todo)) for key in keys]
-        codes, firsts = _number_keys([key for key in keys if key is not None])
+        codes, firsts = _number_keys([key for key in keys if key is not None], len(todo))
         try:
             values = [[None] * len(firsts) if key is None else key.take(firsts).to_pylist() for key in keys]
         except UnicodeDecodeError as error:
@@ -109,9 +109,9 @@ class ArrowRows:
         return np.asarray(clip_codes, np.int32)[codes], tuple(index)
 
 
-def _number_keys(keys: Sequence[pa.Array]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _number_keys(keys: Sequence[pa.Array], rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """``[rows]`` codes of the distinct key tuples, numbered as they appear, and the first row of each code."""
-    codes, count = np.zeros(len(keys[0]), np.int64), 1
+    codes, count = np.zeros(rows, np.int64), 1
     for key in keys:
         encoded = key.dictionary_encode(null_encoding="encode")
         pairs = codes * len(encoded.dictionary) + encoded.indices.to_numpy()

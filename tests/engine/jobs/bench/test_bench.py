@@ -145,7 +145,7 @@ def test_what_is_wrong_is_said_before_anything_is_measured(
 def test_clips_come_from_files_folders_and_tables_once_each(tmp_path: Path, encode: Encode) -> None:
     clip = encode("a.mp4", size=(96, 64))
     (tmp_path / "deep").mkdir()
-    for name in ("deep/c.MP4", "b.mov", "table.txt"):
+    for name in ("deep/c.MP4", "b.mov", "table.md"):
         (tmp_path / name).write_bytes(b"any")
     rows = [{"file": "x.yuv", "width": 64, "height": 48}, {"file": str(clip), "saliency_mean": 0.1}]
     write_rows(tmp_path / "t.jsonl", rows)
@@ -154,7 +154,10 @@ def test_clips_come_from_files_folders_and_tables_once_each(tmp_path: Path, enco
     folder = [ClipReference(str(tmp_path / name)) for name in ("b.mov", "deep/c.MP4")]
     assert named == [*folder, ClipReference("x.yuv", 64, 48), ClipReference(str(clip))]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"no clips in .*\.mp4"):
+    write_rows(tmp_path / "none.jsonl", [])
+    with pytest.raises(InputError, match=r"no clips in .*none.jsonl"):
+        bench_clips.find([str(tmp_path / "none.jsonl")], config)
+    with pytest.raises(InputError, match=r"empty: there are no files here"):
         bench_clips.find([str(tmp_path / "empty")], config)
 
 
