@@ -20,7 +20,8 @@ from saliency_engine.pipeline.memo import Memo
 from saliency_engine.tables.columns import columns_of
 from saliency_engine.tables.join import Joiner
 from saliency_engine.tables.jsonl_lines import LineReader, refuse_line
-from saliency_engine.tables.rows import ArrowRows, LineRows
+from saliency_engine.tables.line_rows import LineRows
+from saliency_engine.tables.rows import ArrowRows
 from saliency_engine.types import ClipRequest, ClipResult, ClipStatistics, Status
 
 CONFIG = RunConfig(model="frequency_tuned_v1")

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from saliency_engine.errors import ConfigError
 from saliency_engine.options import check_values, flag_of, option
+from saliency_engine.path_template import PathTemplate
 
 Auto = Literal["auto"]
 AGGREGATORS = ("mean", "ema", "max", "motion-weighted", "motion-balanced")
@@ -54,6 +55,11 @@ class RunConfig:
     ema_alpha: float = option(0.6, "For ema: weight of the newest frame, above 0 and at most 1.")
     # what rows say
     path_column: str = option("src", "Input column with the clip's path.")
+    path_template: str = option(
+        "", "Make the path from any columns, as in clips/{name}.mp4; in place of --path-column."
+    )
+    path_regex: tuple[str, ...] = option((), "COLUMN=EXPR: use what EXPR's first group matches. May be given again.")
+    path_suffix: tuple[str, ...] = option((), "Append this, such as .mp4; may be given again: the first file there is.")
     width_column: str = option("width", "Input column with the width of raw video, in pixels.")
     height_column: str = option("height", "Input column with the height of raw video, in pixels.")
     pix_fmt_column: str = option("pix_fmt", "Input column with the pixel format of raw video.")
@@ -61,7 +67,9 @@ class RunConfig:
     confine: bool = option(False, "Refuse clips outside --root, also those that a link inside it leads to.")
     default_width: int = option(0, "Width of raw video whose row gives none; 0: no default.", low=0)
     default_height: int = option(0, "Height of raw video whose row gives none; 0: no default.", low=0)
-    yuv_pixel_format: str = option("yuv420p", "Pixel format of .yuv files whose row gives none.")
+    yuv_pixel_format: str = option(
+        "", "Pixel format of .yuv files whose row gives none; default: what their names say."
+    )
     overwrite: bool = option(False, "Recompute rows that already have a finite mean and variance.")
     # what rows gain
     mean_column: str = option("saliency_mean", "Output column for the mean; empty: no such column.")
@@ -104,7 +112,8 @@ class RunConfig:
         outputs = [name for name in self.output_columns.values() if name]
         if twice := sorted({name for name in outputs if outputs.count(name) > 1}):
             raise ConfigError(f"two output columns are named {', '.join(map(repr, twice))}: rename one")
-        inputs = {self.path_column, self.width_column, self.height_column, self.pix_fmt_column}
+        paths = self.clip_template.columns if self.clip_template else (self.path_column,)
+        inputs = {*paths, self.width_column, self.height_column, self.pix_fmt_column}
         if taken := sorted(inputs.intersection(outputs)):
             names = ", ".join(map(repr, taken))
             raise ConfigError(f"an output column would overwrite the input column {names}: rename the output column")
@@ -119,6 +128,13 @@ class RunConfig:
         """``model_size`` as (width, height) in pixels."""
         width, height = self.model_size.split("x")
         return int(width), int(height)
+
+    @property
+    def clip_template(self) -> PathTemplate | None:
+        """What the clips' paths are made from; ``None`` where a column holds them as they are."""
+        if not (self.path_template or self.path_regex):
+            return None
+        return PathTemplate(self.path_template, self.path_regex, self.path_column)
 
     @property
     def output_columns(self) -> dict[str, str]:

@@ -33,12 +33,14 @@ class ClipReference:
     """What a row says about its clip, as written there. Equal references share one computation."""
 
     path: str
-    """Empty where the row has none."""
+    """Empty where the row has none. With a template it is what the template makes of the row."""
     width: int | None = None
     """In pixels; ``None`` where the row has no positive whole number. So is ``height``."""
     height: int | None = None
     pixel_format: str | None = None
     """FFmpeg's name of it."""
+    problem: str = ""
+    """Why no path could be made from the row."""
 
 
 @dataclass(frozen=True)

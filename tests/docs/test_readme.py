@@ -23,6 +23,7 @@ def test_the_readmes_commands_work(tmp_path: Path, clips: dict[str, Path]) -> No
     (tmp_path / "clips").mkdir()
     for clip in clips.values():
         (tmp_path / "clips" / clip.name).symlink_to(clip)
+    (tmp_path / "ids.jsonl").write_text("".join(json.dumps({"name": name}) + "\n" for name in clips))
     (tmp_path / "options.toml").write_text(
         (ROOT / "configs" / "whole-clip.toml").read_text().replace('root = "clips"', "")
     )

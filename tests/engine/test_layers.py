@@ -12,7 +12,7 @@ from tests.imports import imports
 PACKAGE = PROJECT / "engine" / "saliency_engine"
 LAYERS = (
     {"errors"},
-    {"options"},
+    {"options", "path_template"},
     {"config"},
     {"types"},
     {"machine", "numerics", "storage"},

@@ -21,10 +21,11 @@ from tests.torture.seeds import Target, Try
 from saliency_engine.config import RunConfig, load_options, split_options
 from saliency_engine.errors import SaliencyError
 from saliency_engine.models import install, registry
-from saliency_engine.tables import input, rows
+from saliency_engine.tables import input
 from saliency_engine.tables.columns import columns_of
 from saliency_engine.tables.join import Joiner
 from saliency_engine.tables.jsonl_lines import LineReader
+from saliency_engine.tables.line_rows import LineRows
 from saliency_engine.tables.output import choose_format, open_output
 from saliency_engine.tables.rejects import Rejects
 from saliency_engine.types import ClipReference, ClipResult, Status
@@ -61,7 +62,7 @@ def _lines(data: bytes, config: RunConfig) -> None:
         rejected[number] = line + b"".join(rest or ())
 
     columns, joiner = columns_of(config), Joiner(config, "m", None)
-    reader, line_rows = LineReader(io.BytesIO(data), columns.written, reject), rows.LineRows(columns)
+    reader, line_rows = LineReader(io.BytesIO(data), columns.written, reject), LineRows(columns)
     kept, count = b"", 0
     for chunk in reader:
         batch = line_rows.find_clips(chunk, count)

@@ -85,6 +85,9 @@ def show(inputs: tuple[str, ...], rows: int, path_column: str) -> None:
 _PREVIEW_OPTIONS = (
     "root",
     "path_column",
+    "path_template",
+    "path_regex",
+    "path_suffix",
     "model",
     "model_path",
     "model_sha256",

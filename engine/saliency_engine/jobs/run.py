@@ -12,7 +12,7 @@ from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.models.load import Model, load_model
 from saliency_engine.pipeline.engine import Engine
 from saliency_engine.report.audit import RunsOn, audit_of, provenance_of
-from saliency_engine.report.console import ProgressLine, print_summary, warn_of, warn_of_unused
+from saliency_engine.report.console import ProgressLine, note, print_summary, warn_of, warn_of_unused
 from saliency_engine.storage.atomic import check_output, write_json
 from saliency_engine.storage.locate import Locator
 from saliency_engine.storage.overwrite import OF_SQLITE, Files
@@ -41,7 +41,7 @@ def run_table(job: TableJob, config: RunConfig, config_file: str = "") -> dict[s
         with (
             open_output(job.output, output_format, joiner.schema) as output,
             rejects.opened(),
-            Engine(config, model, Locator(config, files)) as engine,
+            Engine(config, model, Locator(config, files, note)) as engine,
         ):
             session = engine.session
             runs_on = RunsOn(model, session.provider, session.remark, engine.threads, engine.decode_workers)

@@ -181,12 +181,13 @@ class Pipeline:
         opened, index = place
         if not opened.wanted:
             return
+        request: ClipRequest | None = None
         try:
             request = self._locator.locate(opened.batch.clips[index])
             if self._feeder.fault:
                 raise InferenceError(self._feeder.fault)
         except ClipError as error:
-            self._settle([place], _failed(error))
+            self._settle([place], self._fail(error, request.path if request else ""))
             return
         key = self._memo.key(request)
         if key in self._waiting:
@@ -199,7 +200,7 @@ class Pipeline:
                 self._feeder.warm()
             case ClipStatistics() as statistics:
                 self.counts.clips_reused += self._memo.first_seen(key)
-                self._settle([place], self._summarize(statistics))
+                self._settle([place], self._summarize(statistics, request.path))
             case ClipResult() as failure:
                 self._settle([place], failure)
 
@@ -225,23 +226,23 @@ class Pipeline:
         key = self._memo.key(request)
         match outcome:
             case ClipStatistics():
-                result = self._summarize(outcome)
+                result = self._summarize(outcome, request.path)
                 self.counts.clips_computed += self._memo.first_seen(key)
                 self._memo.put(key, request.path, outcome)
             case ClipError():
-                result = _failed(outcome)
+                result = self._fail(outcome, request.path)
                 self.counts.clips_failed += 1
                 self._memo.put_failure(key, result)
         self._settle(self._waiting.pop(key), result)
 
-    def _summarize(self, statistics: ClipStatistics) -> ClipResult:
+    def _fail(self, error: ClipError, path: str) -> ClipResult:
+        return ClipResult(_STATUS_OF[type(error)], reason=self._locator.mention(str(error), path))
+
+    def _summarize(self, statistics: ClipStatistics, path: str) -> ClipResult:
         mean, var = summarize(statistics, self._aggregator, self._alpha)
-        return ClipResult(Status.OK, mean, var, self._spec.describe_lack(len(statistics.means)))
+        note = self._spec.describe_lack(len(statistics.means))
+        return ClipResult(Status.OK, mean, var, note and self._locator.mention(note, path))
 
 
 def _is_first_done(under_way: deque[_OpenBatch]) -> bool:
     return bool(under_way) and not under_way[0].missing
-
-
-def _failed(error: ClipError) -> ClipResult:
-    return ClipResult(_STATUS_OF[type(error)], reason=str(error))

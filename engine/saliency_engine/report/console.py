@@ -106,6 +106,11 @@ def warn_of_unused(config: RunConfig) -> None:
         _warn([f"{' and '.join(given)} {are} not used: PyAV's own FFmpeg decodes the clips"])
 
 
+def note(sentence: str) -> None:
+    """Print a sentence about the run's clips on stderr."""
+    print(printable(f"note: {sentence}"), file=sys.stderr)
+
+
 def _warn(lines: Iterable[str]) -> None:
     for line in lines:
         print(printable(f"warning: {line}"), file=sys.stderr)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from saliency_engine.config import RunConfig
-from saliency_engine.errors import MissingGeometryError, MissingSourceError
+from saliency_engine.errors import ClipError, DecodeError, MissingGeometryError, MissingSourceError
 from saliency_engine.storage.overwrite import Files
+from saliency_engine.storage.raw_name import depth_of, read_raw_name
 from saliency_engine.storage.regular_file import open_regular
 from saliency_engine.types import ClipReference, ClipRequest, RawFormat
 
@@ -17,10 +19,18 @@ RAW_SUFFIX = ".yuv"
 
 
 class Locator:
-    """Finds the files that rows name, under one run's options. ``files`` are the other files of the command."""
+    """Finds the files that rows name, under one run's options.
 
-    def __init__(self, config: RunConfig, files: Files | None = None) -> None:
-        self._files = files or Files()
+    ``files`` are the other files of the command. ``note`` is given a sentence the first time that a file's name says
+    how its raw video is read.
+    """
+
+    def __init__(
+        self, config: RunConfig, files: Files | None = None, note: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._files, self._note, self._noted = files or Files(), note, False
+        self._suffixes = config.path_suffix or ("",)
+        self._is_made = bool(config.clip_template or config.path_suffix)
         self._root = Path(config.root).absolute()
         self._confine = config.confined_to
         self._default_size = (config.default_width, config.default_height)
@@ -29,38 +39,79 @@ class Locator:
         self._path_column = config.path_column
 
     def locate(self, clip: ClipReference) -> ClipRequest:
-        """The clip that ``clip`` names, as it is on disk now.
+        """The clip that ``clip`` names, as it is on disk now: of the suffixes, the first with which there is a file.
 
         Raises ``MissingSourceError`` when the path is empty, names no regular file or one that ``--confine`` refuses,
-        ``MissingGeometryError`` when it is raw video whose size neither row nor defaults give. Raises ``ConfigError``
-        when it is a file that the command is going to write.
+        ``MissingGeometryError`` when it is raw video whose size neither row nor defaults nor name give, ``DecodeError``
+        when the name contradicts them. Raises ``ConfigError`` when it is a file that the command is going to write.
         """
         if not clip.path:
             raise MissingSourceError(
-                f"column {self._path_column!r} has no path in this row: write the clip's path there"
+                clip.problem or f"column {self._path_column!r} has no path in this row: write the clip's path there"
             )
-        path = ""
-        try:
-            path = os.path.realpath(self._root / clip.path)
-            if self._confine and not Path(path).is_relative_to(self._confine):
-                raise MissingSourceError("the path leads outside --root, which --confine forbids")
-            status = Path(path).stat()
-        except (OSError, ValueError) as error:
-            raise MissingSourceError(_explain(error, path)) from error
+        path, status = self._find_file(clip.path)
         if not stat.S_ISREG(status.st_mode):
             raise MissingSourceError(f"not a regular file: {path}")
         self._files.reads_clip(path, status)
-        raw = self._raw_format(clip) if path.lower().endswith(RAW_SUFFIX) else None
+        raw = None
+        if path.lower().endswith(RAW_SUFFIX):
+            try:
+                raw = self._raw_format(clip, path)
+            except ClipError as error:
+                raise type(error)(self.mention(str(error), path)) from error
         return ClipRequest(path, status.st_size, status.st_mtime_ns, raw, self._hash(path) if self._verify else "")
 
-    def _raw_format(self, clip: ClipReference) -> RawFormat:
+    def mention(self, reason: str, path: str) -> str:
+        """``reason`` with ``path``, where the row has it not as it is, and the reason does not say it already."""
+        return f"{reason} ({path})" if self._is_made and path not in reason else reason
+
+    def _find_file(self, path: str) -> tuple[str, os.stat_result]:
+        tried: list[str] = []
+        for suffix in self._suffixes:
+            real = ""
+            try:
+                real = os.path.realpath(self._root / (path + suffix))
+                tried.append(real)
+                if self._confine and not Path(real).is_relative_to(self._confine):
+                    raise MissingSourceError(
+                        self.mention("the path leads outside --root, which --confine forbids", path + suffix)
+                    )
+                return real, Path(real).stat()
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError) as error:
+                raise MissingSourceError(self.mention(_explain(error, real), path + suffix)) from error
+        raise MissingSourceError(f"no such file: {', '.join(tried)}")
+
+    def _raw_format(self, clip: ClipReference, path: str) -> RawFormat:
+        name = read_raw_name(path)
         width, height = clip.width or self._default_size[0], clip.height or self._default_size[1]
+        if name.size and width in {0, name.size[0]} and height in {0, name.size[1]}:
+            width, height = name.size
         if not width or not height:
             raise MissingGeometryError(
-                "raw video needs a width and a height: in the row (--width-column, --height-column), or by "
-                "--default-width and --default-height"
+                "raw video needs a width and a height: in the row (--width-column, --height-column), by "
+                "--default-width and --default-height, or in the file's name, as in a_1920x1080.yuv"
             )
-        return RawFormat(width, height, clip.pixel_format or self._pixel_format)
+        given = clip.pixel_format or self._pixel_format
+        depths = " and ".join(map(str, sorted(name.depths)))
+        if given and name.depths and name.depths != {depth_of(given)}:
+            option = "--pix-fmt-column" if clip.pixel_format else "--yuv-pixel-format"
+            raise DecodeError(
+                f"the file's name says {depths} bits a sample, but {option} says {given}, which has {depth_of(given)}: "
+                "correct one of them"
+            )
+        if len(name.depths) > 1:
+            raise DecodeError(f"the file's name says {depths} bits a sample: rename the file")
+        pixel_format = given or name.pixel_format or "yuv420p"
+        is_named = name.size and not (clip.width or clip.height or any(self._default_size))
+        if not self._noted and (is_named or (name.pixel_format and not given)):
+            self._noted = True
+            self._note(
+                f"{path} is read as {width}x{height} {pixel_format}, as its name says; so are other raw clips "
+                "of which neither row nor options say it"
+            )
+        return RawFormat(width, height, pixel_format)
 
     def _hash(self, path: str) -> str:
         try:

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from saliency_engine.config import NUMBER_ROLES, RunConfig
 from saliency_engine.errors import InputError
+from saliency_engine.path_template import PathTemplate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +18,8 @@ class Columns:
 
     path: str = "src"
     """Holds the clip's path. A table must have it, Parquet or Arrow as text."""
+    template: PathTemplate | None = None
+    """Makes the clip's path from other columns, in place of ``path``."""
     width: str = "width"
     height: str = "height"
     pix_fmt: str = "pix_fmt"
@@ -30,6 +33,16 @@ class Columns:
     roles: Mapping[str, str] = field(default_factory=dict)
     """The same columns, each with what the run writes there: a key of ``RunConfig.output_columns``."""
 
+    @property
+    def of_paths(self) -> tuple[str, ...]:
+        """The columns that the clip's path is made from."""
+        return self.template.columns if self.template else (self.path,) if self.path else ()
+
+    @property
+    def of_clips(self) -> tuple[str, ...]:
+        """The columns that say which clip a row names: those of its path, its width, height and pixel format."""
+        return *self.of_paths, self.width, self.height, self.pix_fmt
+
 
 def columns_of(config: RunConfig) -> Columns:
     """The columns that the options of ``config`` name."""
@@ -38,6 +51,7 @@ def columns_of(config: RunConfig) -> Columns:
     roles = config.output_columns.items()
     return Columns(
         path=config.path_column,
+        template=config.clip_template,
         width=config.width_column,
         height=config.height_column,
         pix_fmt=config.pix_fmt_column,

@@ -78,7 +78,7 @@ class _CsvReader:
         self._records = read_records(raw.stream, first, delimiter)
         names, header = self._read_header(raw.header, delimiter)
         written = [name for name, role in raw.columns.roles.items() if role in NUMBER_ROLES]
-        read = {raw.columns.path, raw.columns.width, raw.columns.height, raw.columns.pix_fmt}
+        read = set(raw.columns.of_clips)
         fields = [(name, pa.string() if raw.lines_as_arrow or name in read else pa.null()) for name in names]
         schema = pa.schema([(name, pa.float64() if name in written else kind) for name, kind in fields])
         self._empty_is_null = {place for place, name in enumerate(names) if name in raw.columns.roles}

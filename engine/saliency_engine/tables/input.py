@@ -18,7 +18,8 @@ from saliency_engine.tables.csv_edit import CsvLayout
 from saliency_engine.tables.csv_table import CsvRows
 from saliency_engine.tables.formats import Format, Opened, RawTable
 from saliency_engine.tables.jsonl_lines import Lines, Reject
-from saliency_engine.tables.rows import ArrowRows, LineRows
+from saliency_engine.tables.line_rows import LineRows
+from saliency_engine.tables.rows import ArrowRows
 from saliency_engine.types import RowBatch
 
 _READERS: dict[str, Callable[[RawTable], Opened]] = {

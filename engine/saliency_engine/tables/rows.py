@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
-from typing import Any
+from functools import partial
+from math import isnan
 
 import numpy as np
 import pyarrow as pa
@@ -14,15 +13,10 @@ from numpy.typing import NDArray
 
 from saliency_engine.config import NUMBER_ROLES
 from saliency_engine.errors import InputError
+from saliency_engine.tables.clip_values import explain_absence, make_clip
 from saliency_engine.tables.columns import Columns, column_index
 from saliency_engine.tables.dictionaries import decode_dictionary
-from saliency_engine.tables.jsonl_lines import Lines, ParsedLines
 from saliency_engine.types import SKIPPED, ClipReference, RowBatch
-
-_INFINITY = float("inf")
-_MOST_NAMES = 1000
-"""Enough for a message; keys may be different in every line."""
-_MOST_PIXELS = 2**31 - 1  # FFmpeg's own bound
 
 
 def from_batches(batches: Iterable[pa.RecordBatch], columns: Columns) -> Iterator[RowBatch[pa.RecordBatch]]:
@@ -52,9 +46,9 @@ class ArrowRows:
 
     def __init__(self, schema: pa.Schema, columns: Columns) -> None:
         self.schema = schema
-        self._path = _find_path_column(schema, columns.path) if columns.path else None
-        keys = (columns.width, columns.height, columns.pix_fmt)
-        self._width, self._height, self._pixel_format = (column_index(schema, name) for name in keys)
+        self._columns = columns
+        paths = [_find_path_column(schema, name, columns) for name in columns.of_paths]
+        self._keys = [*paths, *(column_index(schema, name) for name in columns.of_clips[len(paths) :])]
         results = [column_index(schema, name) for name in (columns.mean, columns.var)]
         keep = not columns.overwrite and all(i is not None and _is_number(schema.field(i).type) for i in results)
         self._results = results if keep else []
@@ -95,8 +89,10 @@ class ArrowRows:
         self, batch: pa.RecordBatch, todo: NDArray[np.int64], first_row: int
     ) -> tuple[NDArray[np.int32], tuple[ClipReference, ...]]:
         """A code for each row in ``todo``, and the clips that the codes index."""
-        places = (self._path, self._width, self._height, self._pixel_format)
-        keys = [None if place is None else _as_key(batch.column(place)) for place in places]
+        keys = [None if place is None else _as_key(batch.column(place)) for place in self._keys]
+        if self._columns.template:
+            parts = [_spell(batch.column(place)) for place in self._keys[: len(self._columns.of_paths)]]
+            keys = [*parts, *keys[len(parts) :]]
         if len(todo) < batch.num_rows:
             keys = [None if key is None else key.take(pa.array(todo)) for key in keys]
         codes, firsts = _number_keys([key for key in keys if key is not None], len(todo))
@@ -105,7 +101,8 @@ class ArrowRows:
         except UnicodeDecodeError as error:
             raise InputError(f"a path or pixel format in or after row {first_row} is not UTF-8: {error}") from error
         index: dict[ClipReference, int] = {}  # raw keys that differ may mean the same: width null and width -1
-        clip_codes = [index.setdefault(_make_clip(*key), len(index)) for key in zip(*values, strict=True)]
+        make = partial(make_clip, self._columns)
+        clip_codes = [index.setdefault(make(*key), len(index)) for key in zip(*values, strict=True)]
         return np.asarray(clip_codes, np.int32)[codes], tuple(index)
 
 
@@ -129,92 +126,25 @@ def _as_key(column: pa.Array) -> pa.Array | None:
     return decode_dictionary(column).cast(pa.float64(), safe=False) if _is_number(column.type) else None
 
 
-class LineRows:
-    """Finds the clips that JSON lines name, row by row."""
-
-    def __init__(self, columns: Columns) -> None:
-        self._columns = columns
-        self._keep = not columns.overwrite and bool(columns.mean and columns.var)
-        self._missing = bool(columns.path)
-        self._names: dict[str, None] = {}  # while no row has the column
-
-    def find_clips(self, chunk: ParsedLines, first_row: int) -> RowBatch[Lines]:
-        """``chunk`` with a code for each row. A row without a path, or whose path is not text, has an empty one."""
-        columns, keep = self._columns, self._keep
-        mean, var = columns.mean, columns.var
-        names = columns.path, columns.width, columns.height, columns.pix_fmt
-        if self._missing:
-            self._look_for_path_column(chunk.rows)
-        codes = []
-        index: dict[ClipReference, int] = {}
-
-        def find_code(*values: Any) -> int:
-            return index.setdefault(_make_clip(*values), len(index))
-
-        # Making a clip takes 1.2 µs, ten times as long as knowing it again. Typed, because true is not 1.
-        find_again = lru_cache(None, typed=True)(find_code)
-        for row in chunk.rows:
-            if keep and _is_finite(row.get(mean)) and _is_finite(row.get(var)):
-                codes.append(SKIPPED)
-                continue
-            try:
-                codes.append(find_again(*map(row.get, names)))
-            except TypeError:  # a list or an object, which has no hash
-                codes.append(find_code(*map(row.get, names)))
-        lines = Lines(chunk.texts, chunk.keys, chunk.trailer)
-        return RowBatch(first_row, np.asarray(codes, np.int32), tuple(index), lines)
-
-    def end(self) -> None:
-        """There are no more lines. Raises ``InputError`` where there were rows and none had the path column."""
-        if self._missing and self._names:
-            raise _explain_absence(self._columns.path, list(self._names))
-
-    def _look_for_path_column(self, rows: Sequence[dict[str, Any]]) -> None:
-        for row in rows:
-            if self._columns.path in row:
-                self._missing = False
-                return
-            if len(self._names) < _MOST_NAMES:
-                self._names.update(dict.fromkeys(row))
+def _spell(column: pa.Array) -> pa.Array:
+    """``column`` as large_string: text and whole numbers as they are, fractions as Python writes them."""
+    plain = decode_dictionary(column)
+    if pa.types.is_floating(plain.type):
+        texts = [None if value is None or isnan(value) else str(value) for value in plain.to_pylist()]
+        return pa.array(texts, pa.large_string())
+    return plain.cast(pa.large_string())
 
 
-def _make_clip(path: Any, width: Any, height: Any, pixel_format: Any) -> ClipReference:
-    return ClipReference(
-        path if isinstance(path, str) else "",
-        _read_size(width),
-        _read_size(height),
-        pixel_format if isinstance(pixel_format, str) and pixel_format else None,
-    )
-
-
-def _read_size(value: Any) -> int | None:
-    """``value`` in pixels, ``None`` where it is no positive whole number that FFmpeg takes; in CSV it is text."""
-    if isinstance(value, str) and value.strip().isdecimal() and len(value) < 20:
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return int(value) if 0 < value <= _MOST_PIXELS and value == int(value) else None
-
-
-def _is_finite(value: Any) -> bool:
-    return type(value) in (float, int) and -_INFINITY < value < _INFINITY
-
-
-def _find_path_column(schema: pa.Schema, name: str) -> int:
+def _find_path_column(schema: pa.Schema, name: str, columns: Columns) -> int:
     index = column_index(schema, name)
     if index is None:
-        raise _explain_absence(name, schema.names)
+        raise explain_absence(columns, name, schema.names)
     kind = schema.field(index).type
-    if not _is_text(kind):
+    if columns.template and not (_is_text(kind) or _is_number(kind)):
+        raise InputError(f"column {name!r} is {kind}, but the clips' paths are made of text and numbers: convert it")
+    if not columns.template and not _is_text(kind):
         raise InputError(f"column {name!r} (--path-column) is {kind}, not text: name the column with the clips' paths")
     return index
-
-
-def _explain_absence(name: str, names: Sequence[str]) -> InputError:
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    has = ", ".join(map(repr, names)) or "none"
-    return InputError(f"no column {name!r} (--path-column); {hint}the input's columns: {has}")
 
 
 def _is_text(kind: pa.DataType) -> bool:

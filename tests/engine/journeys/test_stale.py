@@ -207,6 +207,9 @@ CHANGE_NO_NUMBER = {
     "ema_alpha",
     # which rows and columns
     "path_column",
+    "path_template",
+    "path_regex",
+    "path_suffix",
     "width_column",
     "height_column",
     "pix_fmt_column",
@@ -225,6 +228,9 @@ CHANGE_NO_NUMBER = {
     "threads",
     "clip_timeout",
     "memo",
+    # not at all
+    "ffmpeg_bin",
+    "ffprobe_bin",
 }
 
 

@@ -16,6 +16,7 @@ from saliency_engine.tables import rows
 from saliency_engine.tables.columns import columns_of
 from saliency_engine.tables.join import Joiner
 from saliency_engine.tables.jsonl_lines import LineReader
+from saliency_engine.tables.line_rows import LineRows
 from saliency_engine.types import ClipReference, ClipResult, Status
 
 GOOD = ClipResult(Status.OK, 0.25, 0.0625)
@@ -39,7 +40,7 @@ def join_lines(text: str, **options: Any) -> str:
     settings = config(**options)
     joiner, columns, out = Joiner(settings, "m1", None), columns_of(settings), b""
     for chunk in LineReader(io.BytesIO(text.encode()), columns.written, refused):
-        batch = rows.LineRows(columns).find_clips(chunk, 0)
+        batch = LineRows(columns).find_clips(chunk, 0)
         out += b"".join(joiner.join(batch, results(batch.clips)).texts)
     return out.decode()
 
