@@ -12,6 +12,13 @@
 from __future__ import annotations
 
 import os
+import sys
+
+if sys.argv[:1] == ["-m"] and "saliency_engine" in sys.orig_argv and not sys.flags.safe_path:
+    # As ``python -m saliency_engine`` this is the program, and must not take modules from the current folder, which
+    # Python has put first. While it looks for what -m names, the first argument is "-m".
+    del sys.path[0]
+
 from typing import TYPE_CHECKING, Any
 
 from saliency_engine.config import RunConfig

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -16,6 +16,7 @@ from saliency_engine.report.terminal import printable
 from saliency_engine.tables.columns import Columns
 from saliency_engine.tables.formats import is_csv
 from saliency_engine.tables.input import open_table
+from saliency_engine.tables.jsonl_arrow import to_lines
 from saliency_engine.tables.jsonl_lines import Lines
 
 _PATH_WIDTH = 40
@@ -27,10 +28,8 @@ def show_table(inputs: Sequence[str], rows: int, path_column: str) -> None:
     Raises ``InputError``, also for a table without ``path_column``. Where that is empty, the path is ``src`` or else
     the first column.
     """
-    shown = list(islice(_read_rows(inputs, path_column), rows))
-    names = [name for name in dict.fromkeys(name for row in shown for name in row) if name.startswith("saliency_")]
-    if not path_column and shown:
-        path_column = "src" if "src" in shown[0] else next(iter(shown[0]), "")
+    shown = list(islice(_read_rows(inputs, path_column, rows), rows))
+    path_column, *names = dict.fromkeys(name for row in shown for name in row) or [path_column]
     titles = (path_column, *(name.removeprefix("saliency_") for name in names))
     grid = Grid(*(Column(_format_cell(title)) for title in titles))
     for row in shown:
@@ -40,13 +39,29 @@ def show_table(inputs: Sequence[str], rows: int, path_column: str) -> None:
     Console(width=None if Console().is_terminal else 160).print(grid)
 
 
-def _read_rows(inputs: Sequence[str], path_column: str) -> Iterator[dict[str, Any]]:
+def _read_rows(inputs: Sequence[str], path_column: str, most: int) -> Iterator[dict[str, Any]]:
+    """The table's rows, with what is shown of them alone, the path first; of a record batch the first ``most``."""
     with open_table(inputs, Columns(path=path_column), lines_as_arrow=is_csv(inputs[0])) as table:
         for batch in table:
             if isinstance(batch.payload, Lines):
-                yield from (json.loads(text.lstrip(b"\xef\xbb\xbf")) for text in batch.payload.texts)
+                rows: Iterable[dict[str, Any]] = (
+                    json.loads(text.lstrip(b"\xef\xbb\xbf")) for text in batch.payload.texts
+                )
             else:
-                yield from batch.payload.to_pylist()
+                names = batch.payload.schema.names
+                path_column = path_column or _choose_path_column(names)
+                wanted = [name == path_column or name.startswith("saliency_") for name in names]
+                places = [i for i, name in enumerate(names) if wanted[i] and name not in names[:i]]
+                # By way of JSON, which has a form for every type: PyArrow has no objects for some, such as nanoseconds.
+                rows = map(json.loads, to_lines(batch.payload.slice(0, most).select(places)))
+            for row in rows:
+                path_column = path_column or _choose_path_column(list(row))
+                others = {name: value for name, value in row.items() if name.startswith("saliency_")}
+                yield {path_column: row.get(path_column)} | others
+
+
+def _choose_path_column(names: Sequence[str]) -> str:
+    return "src" if "src" in names else next(iter(names), "")
 
 
 def _format_cell(value: Any) -> Text:

@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saliency_engine.errors import BugError, ClipError, DecodeError, WorkerError
+from saliency_engine.pipeline.interpreters import starting
 from saliency_engine.pipeline.ring import Ring
-from saliency_engine.pipeline.worker import START_METHOD, describe_end, is_stopped, serve, starting
+from saliency_engine.pipeline.worker import START_METHOD, describe_end, is_stopped, serve
 from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec
 
 # A worker may die without its clip's fault, of want of memory, so the clip gets a second worker; no clip gets a third.

@@ -7,7 +7,6 @@ import multiprocessing
 import multiprocessing.forkserver
 import multiprocessing.process
 import multiprocessing.resource_tracker
-import multiprocessing.spawn
 import os
 import resource
 import signal
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from saliency_engine.errors import BugError, ClipError, DecodeError, WorkerError
+from saliency_engine.pipeline.interpreters import starting
 from saliency_engine.pipeline.ring import Ring
 from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec
 
@@ -30,7 +30,6 @@ PRELOADED = ["saliency_engine.video.decode", "saliency_engine.pipeline.worker"]
 """Modules that the fork server imports once for all workers."""
 OUT_OF_MEMORY = 75
 """Exit status of a worker that could not get memory: a fresh process may."""
-_starting = threading.RLock()
 
 
 def claim_open_files(workers: int) -> None:
@@ -67,7 +66,8 @@ def start_fork_server() -> None:
         return
     _allow_open_files(1024)  # a usual limit; the server keeps the one that it is started with
     multiprocessing.set_forkserver_preload(PRELOADED)
-    multiprocessing.resource_tracker.ensure_running()  # now, because it unblocks SIGINT
+    with starting():
+        multiprocessing.resource_tracker.ensure_running()  # now, because it unblocks SIGINT
     # Ctrl-C reaches every process of the terminal, but only the parent decides. A mask holds from the first moment on.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -81,34 +81,6 @@ def start_fork_server() -> None:
         raise WorkerError(f"the server of decoding processes cannot be started: {error}") from error
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextlib.contextmanager
-def starting() -> Iterator[None]:
-    """Let this thread start decoding processes from anywhere: a pool's worker, a script without a guard, any folder.
-
-    multiprocessing would have them import the caller's ``__main__``, which runs a script again and fails where that is
-    no file, and enter the current folder, which may have been deleted; they need neither. And it lets no daemonic
-    process start others, which might outlive it; ours never do. There is no public way to say so, so private parts of
-    it are changed for a moment (the same in CPython 3.11 to 3.14).
-    """
-    spawn: Any = multiprocessing.spawn
-    settings: Any = multiprocessing.process.current_process()._config  # type: ignore[attr-defined]
-    thread = threading.get_ident()
-
-    def prepare(name: str) -> dict[str, Any]:
-        if threading.get_ident() != thread:  # it starts a process of somebody else's
-            return dict(original(name))
-        path = [entry for entry in sys.path if entry]  # an empty one is the current folder
-        return {"name": name, "authkey": multiprocessing.process.current_process().authkey, "sys_path": path}
-
-    with _starting:
-        original, daemon = spawn.get_preparation_data, settings.get("daemon", False)
-        spawn.get_preparation_data, settings["daemon"] = prepare, False
-        try:
-            yield
-        finally:
-            spawn.get_preparation_data, settings["daemon"] = original, daemon
 
 
 def _forget_server() -> None:
