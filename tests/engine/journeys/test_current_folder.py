@@ -118,7 +118,8 @@ def test_only_what_the_interpreter_added_leaves_the_path(monkeypatch: pytest.Mon
     monkeypatch.delenv("PYTHONPATH", raising=False)
     for added in ("", "/start", "/clips"):
         assert interpreters.safe_path([added, "/lib", package]) == ["/lib", package]
-        assert interpreters.safe_path(["/own", added, package, added]) == ["/own", package, added]
+        kept = [added] if added else []  # an empty entry is the current folder, wherever it stands
+        assert interpreters.safe_path(["/own", added, package, added]) == ["/own", package, *kept]
     assert interpreters.safe_path(["/lib", package]) == ["/lib", package]
     assert interpreters.safe_path(["/clips", "/lib"]) == ["/lib", package]
     monkeypatch.setenv("PYTHONPATH", "/clips:/x")
