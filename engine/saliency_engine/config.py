@@ -195,9 +195,12 @@ def load_options(path: str | Path) -> dict[str, Any]:
     Raises ``ConfigError`` with the file's name when it cannot be read, is not TOML, or has an unknown key.
     """
     try:
-        with Path(path).open("rb") as file:
-            table = tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))  # with or without a byte order mark
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"the options file {path} cannot be read: it is not UTF-8 ({error}); save it as UTF-8"
+        ) from error
+    except (OSError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"the options file {path} cannot be read: {error}") from error
     options: dict[str, Any] = {}
     for key, value in table.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,20 @@ def test_input_and_output_are_needed() -> None:
 def test_hyphens_and_underscores_are_the_same_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text('max-frames = 3\nmodel_path = "m.onnx"\n')
     assert load_options(tmp_path / "a.toml") == {"max_frames": 3, "model_path": "m.onnx"}
+
+
+@pytest.mark.parametrize("mark", [codecs.BOM_UTF8, b""])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_what_editors_put_into_a_file_is_passed_over(tmp_path: Path, mark: bytes, end: bytes) -> None:
+    (tmp_path / "a.toml").write_bytes(mark + b"max-frames = 3" + end + "root = 'é'".encode() + end)
+    assert load_options(tmp_path / "a.toml") == {"max_frames": 3, "root": "é"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1"])
+def test_a_file_in_another_encoding_is_told(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.toml").write_text("root = 'é'\n", encoding=encoding)
+    with pytest.raises(ConfigError, match=r"a\.toml cannot be read: .*(save it as UTF-8|Invalid)"):
+        load_options(tmp_path / "a.toml")
 
 
 @pytest.mark.parametrize(

@@ -5,22 +5,19 @@ Libraries that are slow to import are imported inside the commands, so that ``--
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import sys
-import traceback
 from typing import Any
 
 import click
 
 from saliency_engine.cli import signals
 from saliency_engine.cli.bench import bench
+from saliency_engine.cli.endings import report_end
 from saliency_engine.cli.models import models
 from saliency_engine.cli.options import config_options, given_only, take_inputs
 from saliency_engine.config import OPTIONS, RunConfig, load_options, split_options
-from saliency_engine.errors import ConfigError, SaliencyError
-from saliency_engine.report.terminal import printable
 from saliency_engine.storage.atomic import forget_buffered
 
 
@@ -165,12 +162,12 @@ def main() -> None:
         main_group.main(prog_name="saliency-batch", standalone_mode=False)
         status: int | str | None = 0
     except BaseException as error:  # noqa: BLE001  signals and failures alike become an exit status
-        status = _report_end(error)
+        status = report_end(error)
     if sys.stdout is not None:
         try:
             sys.stdout.flush()
         except OSError as error:
-            status = status or _report_end(error)
+            status = status or report_end(error)
             forget_buffered(sys.stdout.buffer)
     sys.exit(status)
 
@@ -186,28 +183,3 @@ def _prepare_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does: a locale may lack some letters
-
-
-def _report_end(error: BaseException) -> int | str | None:
-    """Print on stderr what ended the command; returns its exit status."""
-    if status := signals.exit_status():  # first, for a library may have turned the signal into an error of its own
-        click.echo("interrupted; run the same command again to go on: finished clips are in the memo", err=True)
-        return status
-    if isinstance(error, SystemExit):
-        return error.code
-    if isinstance(error, click.ClickException):
-        error.show()
-        return 2
-    if isinstance(error, SaliencyError | OSError | MemoryError):
-        hint = " (ulimit -n raises the limit)" if getattr(error, "errno", 0) == errno.EMFILE else ""
-        click.echo(f"{type(error).__name__}: {printable(error)}{hint}", err=True)
-        if isinstance(error, ConfigError):
-            click.echo("Try --help for the options.", err=True)
-        return 2
-    for line in "".join(traceback.format_exception(error)).splitlines():
-        click.echo(printable(line), err=True)
-    click.echo(
-        "this is a bug in saliency-batch; please report it with the lines above (finished clips are in the memo)",
-        err=True,
-    )
-    return 70  # Python itself would exit with 1, which scripts take for "a row failed"

@@ -125,7 +125,7 @@ def place_model(entry: Entry, files: Mapping[str, bytes]) -> Path:
 def _read_installed(folder: Path) -> Entry:
     path = folder / ENTRY_FILE
     try:
-        entry = read_entry(json.loads(path.read_text(encoding="utf-8")))
+        entry = read_entry(json.loads(path.read_bytes()))
         if entry.id != folder.name or not entry.sha256:
             raise ModelError(f"it is not the entry of a model installed as {folder.name}")
     except (OSError, ValueError, TypeError, RecursionError, ModelError) as error:

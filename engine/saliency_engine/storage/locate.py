@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import ClipError, DecodeError, MissingGeometryError, MissingSourceError
-from saliency_engine.storage.overwrite import Files
+from saliency_engine.storage.overwrite import GONE, Files
 from saliency_engine.storage.raw_name import depth_of, read_raw_name
 from saliency_engine.storage.regular_file import open_regular
 from saliency_engine.types import ClipReference, ClipRequest, RawFormat
@@ -31,7 +32,9 @@ class Locator:
         self._files, self._note, self._noted = files or Files(), note, False
         self._suffixes = config.path_suffix or ("",)
         self._is_made = bool(config.clip_template or config.path_suffix)
-        self._root = Path(config.root).absolute()
+        self._root = Path(config.root)
+        with contextlib.suppress(FileNotFoundError):  # there may be no current folder; absolute paths do not need one
+            self._root = self._root.absolute()
         self._confine = config.confined_to
         self._default_size = (config.default_width, config.default_height)
         self._pixel_format = config.yuv_pixel_format
@@ -81,6 +84,8 @@ class Locator:
                 continue
             except (OSError, ValueError) as error:
                 raise MissingSourceError(self.mention(_explain(error, real), path + suffix)) from error
+        if not tried:
+            raise MissingSourceError(f"the path starts from the current folder, {GONE}")
         raise MissingSourceError(f"no such file: {', '.join(tried)}")
 
     def _raw_format(self, clip: ClipReference, path: str) -> RawFormat:

@@ -12,6 +12,8 @@ from saliency_engine.errors import ConfigError
 
 _Key = tuple[object, ...]
 _STANDARD = {"--input": 0, "--output": 1}
+GONE = "which has been deleted: change to a folder that is there, or give the whole path"
+"""What to say of the current folder when a path that starts from it is of no use."""
 PARTIAL, OF_SQLITE = (".partial",), ("-wal", "-shm", "-journal")
 """What is appended to a path to name the files that are written beside it."""
 
@@ -45,7 +47,7 @@ class Files:
             return
         writer, own = f"{option} {path}", set(_keys_of(path, option))
         for suffix in ("", *(beside if path != "-" else ())):
-            named = f"{os.path.realpath(path)}{suffix}" if suffix else path
+            named = f"{_resolve(path, option)}{suffix}" if suffix else path
             mention = f"{writer} (with {named} beside it)" if suffix else writer
             for key in _keys_of(named, option):
                 reader = self._read.get(key)
@@ -77,7 +79,7 @@ def _keys_of(path: str, option: str) -> Iterator[_Key]:
         if stat.S_ISREG(status.st_mode):
             yield status.st_dev, status.st_ino
         return
-    real = os.path.realpath(path)
+    real = _resolve(path, option)
     with suppress(OSError, ValueError):
         status = Path(real).stat()
         yield status.st_dev, status.st_ino
@@ -86,3 +88,10 @@ def _keys_of(path: str, option: str) -> Iterator[_Key]:
         yield folder.st_dev, folder.st_ino, Path(real).name
     except (OSError, ValueError):
         yield (real,)
+
+
+def _resolve(path: str, option: str) -> str:
+    try:
+        return os.path.realpath(path)
+    except FileNotFoundError:
+        raise ConfigError(f"{option} {path} starts from the current folder, {GONE}") from None

@@ -6,7 +6,9 @@ A format is one module with ``open_rows(RawTable) -> Opened`` and a ``Sink``. It
 
 from __future__ import annotations
 
+import gzip
 import io
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -162,5 +164,33 @@ def unpack(stream: BinaryIO, codec: str | None) -> BinaryIO:
     """
     if codec is None:
         return stream
-    packed: Any = pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), codec)
-    return io.BufferedReader(packed, 1 << 20)
+    return io.BufferedReader(_Unpacked(stream, codec), 1 << 20)
+
+
+class _Unpacked(io.RawIOBase):
+    """What Python's gzip or Arrow's zstd makes of ``stream``; every fault of the data is an ``OSError``."""
+
+    def __init__(self, stream: BinaryIO, codec: str) -> None:
+        # Arrow's gzip refuses the zeros with which tapes and block devices fill up; Python's passes over them.
+        self._packed: Any = (
+            gzip.GzipFile(fileobj=stream, mode="rb")
+            if codec == "gzip"
+            else pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), codec)
+        )
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = self._packed.read1(len(buffer))
+        except (EOFError, zlib.error) as error:
+            raise OSError(str(error)) from error
+        except OSError as error:
+            if "too much memory" not in str(error):
+                raise
+            raise OSError(
+                "it was packed with a window of more than 128 MiB: pack it again with zstd --long=27 or less"
+            ) from error
+        buffer[: len(data)] = data
+        return len(data)

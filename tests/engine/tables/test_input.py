@@ -151,3 +151,38 @@ def test_a_damaged_file_is_an_input_error_naming_it(tmp_path: Path, name: str) -
     path = damaged(name, tmp_path)
     with pytest.raises(InputError, match=f"^{path}: ."):
         read(path)
+
+
+ROW, ROWS = b'{"src": "a.mp4"}\n', [ClipReference("a.mp4")]
+
+
+@pytest.mark.parametrize(
+    ("packed", "rows"),
+    [
+        (gzip.compress(ROW) + bytes(1), 1),
+        (gzip.compress(ROW) + bytes(100_000), 1),
+        (gzip.compress(ROW) + bytes(512) + gzip.compress(ROW) + bytes(10_240), 2),
+        (gzip.compress(ROW) + gzip.compress(b""), 1),  # as bgzip ends its files
+        (gzip.compress(b"") + bytes(512), 0),
+    ],
+)
+def test_zeros_behind_gzip_are_passed_over(tmp_path: Path, packed: bytes, rows: int) -> None:
+    path = tmp_path / "in.jsonl.gz"
+    path.write_bytes(packed)
+    assert [clip for batch in read(path) for clip in batch.clips for _ in range(batch.rows)] == ROWS * rows
+
+
+def zstd_frame(window_log: int, content: bytes) -> bytes:
+    """A frame of one block as it is (RFC 8878 §3.1.1), that asks for a window of 2 ** ``window_log`` bytes."""
+    block = (len(content) << 3 | 1).to_bytes(3, "little") + content
+    return b"\x28\xb5\x2f\xfd\0" + bytes([window_log - 10 << 3]) + block
+
+
+def test_a_zstd_window_of_128_mib_is_read_and_a_larger_one_told(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl.zst"
+    path.write_bytes(zstd_frame(27, ROW))
+    assert clips_of(read(path)) == ROWS
+    for window_log in (28, 31):
+        path.write_bytes(zstd_frame(27, ROW) + zstd_frame(window_log, ROW))
+        with pytest.raises(InputError, match=rf"^{path}: .*128 MiB: pack it again with zstd --long=27 or less$"):
+            read(path)

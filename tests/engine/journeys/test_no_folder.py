@@ -1,0 +1,55 @@
+"""Commands whose current folder has been deleted: whole paths are enough, and a relative one is named."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.processes import MAIN
+from tests.rows import read_rows, write_clips
+
+GONE = "which has been deleted: change to a folder that is there, or give the whole path"
+
+
+@pytest.fixture
+def table(tmp_path: Path, clips: dict[str, Path]) -> Path:
+    return write_clips(tmp_path / "in.jsonl", [clips["bikes"], "bikes.mp4"])
+
+
+def run(folder: Path, *words: str | Path, code: int) -> str:
+    """What a command says on stderr that runs in a folder which is no longer there."""
+    (folder / "gone").mkdir()
+    script = ["sh", "-c", 'rmdir ../gone && exec "$@"', "sh", *MAIN]
+    done = subprocess.run(
+        [*script, *map(str, words)], cwd=folder / "gone", capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == code, done.stderr
+    return done.stderr
+
+
+def test_whole_paths_are_enough(tmp_path: Path, table: Path) -> None:
+    options = ("--model", "frequency_tuned_v1", "--quiet", "--audit-json", tmp_path / "audit.json")
+    assert run(tmp_path, "run", "--input", table, "--output", tmp_path / "out.jsonl", *options, code=1) == ""
+    whole, relative = read_rows(tmp_path / "out.jsonl")
+    assert whole["saliency_status"] == "ok"
+    assert relative["saliency_status"] == "missing-source"
+    assert relative["saliency_error"] == f"the path starts from the current folder, {GONE}"
+    run(tmp_path, "preview", "--input", table, "--output", tmp_path / "sheet.png", "--clips", "1", code=0)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--output", "out.jsonl"), ("--memo", "memo"), ("--model-path", "a.onnx")]
+)
+def test_the_option_that_needs_the_folder_is_named(tmp_path: Path, table: Path, option: str, value: str) -> None:
+    words = [option, value] if option == "--output" else ["--output", tmp_path / "out.jsonl", option, value]
+    stderr = run(tmp_path, "run", "--input", table, *words, code=2)
+    assert stderr.splitlines()[0] == f"ConfigError: {option} {value} starts from the current folder, {GONE}"
+
+
+def test_other_commands_say_that_the_folder_is_gone(tmp_path: Path, table: Path) -> None:
+    stderr = run(tmp_path, "preview", "--input", table, "--output", "sheet.png", code=2)
+    assert stderr.splitlines()[0] == f"ConfigError: --output sheet.png starts from the current folder, {GONE}"
+    options = ("--model", "frequency_tuned_v1", "--confine")
+    stderr = run(tmp_path, "run", "--input", table, "--output", tmp_path / "out.jsonl", *options, code=2)
+    assert stderr == f"FileNotFoundError: a relative path starts from the current folder, {GONE}\n"
