@@ -18,6 +18,7 @@ from saliency_engine.cli.endings import report_end
 from saliency_engine.cli.models import models
 from saliency_engine.cli.options import config_options, given_only, take_inputs
 from saliency_engine.config import OPTIONS, RunConfig, load_options, split_options
+from saliency_engine.errors import ConfigError
 from saliency_engine.storage.atomic import forget_buffered
 
 

@@ -65,7 +65,7 @@ def safe_path(path: list[str]) -> list[str]:
     """
     if sys.flags.safe_path:
         return [entry for entry in path if entry]
-    start = Path(multiprocessing.process.ORIGINAL_DIR or ".")  # type: ignore[attr-defined]
+    start = Path(multiprocessing.process.ORIGINAL_DIR or os.devnull)  # type: ignore[attr-defined]  # it may be deleted
     scripts = sys.argv[:1], [getattr(sys.modules["__main__"], "__file__", None) or ""]
     added = {start.resolve(), *((start / name).resolve().parent for names in scripts for name in names if name)}
     given = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
@@ -76,4 +76,4 @@ def safe_path(path: list[str]) -> list[str]:
             break
     path = [entry for entry in path if entry]  # an empty one is the current folder
     own = Path(__file__).resolve().parents[2]
-    return path if own in {Path(entry).resolve() for entry in path} else [*path, str(own)]
+    return path if own in {(start / entry).resolve() for entry in path} else [*path, str(own)]

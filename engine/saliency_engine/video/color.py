@@ -23,6 +23,7 @@ Plane = NDArray[Any]
 """Uint8 or uint16 ``[rows, line]``, C-contiguous; a line may be longer than the picture is wide."""
 
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+IDENTITY, UNSPECIFIED = 0, 2  # AVCOL_SPC_RGB, AVCOL_SPC_UNSPECIFIED
 _BT709 = (0.2126, 0.0722)
 # H.273 MatrixCoefficients (FFmpeg's AVCOL_SPC_*): (K_R, K_B)
 _WEIGHTS = {

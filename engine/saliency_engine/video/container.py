@@ -72,11 +72,7 @@ def opened(request: ClipRequest, spec: DecodeSpec) -> Iterator[OpenClip]:
     try:
         with _open_container(fd, request.raw, spec.max_pixels) as container:
             container.flags &= ~_GENERATE_PTS
-            stream = container.streams.best("video")
-            if not isinstance(stream, av.VideoStream) or Disposition.attached_pic in stream.disposition:
-                raise DecodeError("the file holds no video stream")
-            if stream.codec_context is None:
-                raise DecodeError("this FFmpeg has no decoder for the file's video codec")
+            stream = _choose_stream(container)
             if not stream.codec_context.width:  # FFmpeg may have refused the size, and does not say which it was
                 position = os.lseek(fd, 0, os.SEEK_CUR)  # the container's position, too
                 _look_through(fd, spec.max_pixels)
@@ -93,6 +89,18 @@ def opened(request: ClipRequest, spec: DecodeSpec) -> Iterator[OpenClip]:
         os.close(fd)
 
 
+def _choose_stream(container: InputContainer) -> VideoStream:
+    """The video stream that FFmpeg thinks best; another one where that is a cover picture or has no decoder."""
+    best = container.streams.best("video")
+    videos = [stream for stream in container.streams.video if Disposition.attached_pic not in stream.disposition]
+    if not videos:
+        raise DecodeError("the file holds no video stream")
+    for stream in sorted(videos, key=lambda stream: stream is not best):
+        if stream.codec_context is not None:
+            return stream
+    raise DecodeError("this FFmpeg has no decoder for the file's video codec")
+
+
 def _open_container(fd: int, raw: RawFormat | None, max_pixels: int) -> InputContainer:
     limit = _ffmpeg_limit(max_pixels)
     if raw is not None:
@@ -105,6 +113,8 @@ def _open_container(fd: int, raw: RawFormat | None, max_pixels: int) -> InputCon
         try:
             return _open_demuxer(fd, limit | {"format_whitelist": _CONTAINERS})
         except av.error.ArgumentError:  # a container that is not in that list
+            if _holds_motion_jpeg(fd):
+                return _open_demuxer(fd, limit, "mjpeg")
             _look_through(fd, max_pixels)
             return _open_demuxer(fd, limit | {"format_whitelist": _PROBED})
     except (av.FFmpegError, ValueError) as error:
@@ -119,6 +129,17 @@ def _open_demuxer(fd: int, options: dict[str, str], form: str | None = None) -> 
     options = {"fd": str(fd), "protocol_whitelist": "fd"} | options
     container: InputContainer = av.open("fd:", "r", format=form, options=options, **_METADATA)
     return container
+
+
+def _holds_motion_jpeg(fd: int) -> bool:
+    """Whether JPEG pictures follow one another. FFmpeg's probe takes most such files for a still.
+
+    A still may hold a second view or a preview behind the picture itself.
+    """
+    if os.pread(fd, 3, 0) != b"\xff\xd8\xff":
+        return False
+    with _open_demuxer(fd, {"codec_whitelist": "none"}, "mjpeg") as container:
+        return len(list(itertools.islice((packet for packet in container.demux() if packet.size), 3))) == 3
 
 
 def _look_through(fd: int, max_pixels: int) -> None:

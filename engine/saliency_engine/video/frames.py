@@ -40,28 +40,32 @@ def read_packets(clip: OpenClip, sought: bool = False) -> Iterator[Packet[VideoS
     """
     last: Packet[VideoStream] | None = None
     torn = False
+    count = 0
     try:
-        for count, packet in enumerate(clip.container.demux(clip.stream)):
-            if not packet.size and packet.dts is None:
-                _check_end(clip, Packets(count, 0 if sought else _count_indexed(clip), _end_of(last), torn))
-                yield packet
-                return
+        for packet in clip.container.demux(clip.stream):
+            if not packet.size:  # a sample of no bytes, which decoders take for the end; or PyAV's own, the last one
+                empty = packet
+                continue
             if torn and last is not None:
                 yield last
             last, torn = packet, packet.is_corrupt
+            count += 1
             if not torn:
                 yield packet
     except (av.FFmpegError, ValueError) as error:
         raise DecodeError(f"the file cannot be read to its end: {explain(error)}") from error
+    _check_end(clip, Packets(count, 0 if sought else _count_indexed(clip, count), _end_of(last), torn))
+    yield empty
 
 
 def _end_of(packet: Packet[VideoStream] | None) -> int | None:
     return None if packet is None or packet.pos is None else packet.pos + packet.size
 
 
-def _count_indexed(clip: OpenClip) -> int:
+def _count_indexed(clip: OpenClip, count: int) -> int:
     # The indexes of other containers list things that are no packets, or only the packets read so far.
-    return len(clip.stream.index_entries) if clip.container.format.name.startswith("mov") else 0
+    entries = clip.stream.index_entries if clip.container.format.name.startswith("mov") else ()
+    return len(entries) if len(entries) <= count else sum(entry.size > 0 for entry in entries)
 
 
 def _check_end(clip: OpenClip, read: Packets) -> None:

@@ -150,7 +150,10 @@ def _find_affine(frame: VideoFrame, layout: Layout, mode: str) -> color.Affine:
     full = tagged and (frame.color_range == color.FULL_RANGE or frame.format.name.startswith("yuvj"))
     if layout.kind == "gray":
         return color.gray_affine(full, layout.depth)
-    return color.ycbcr_affine(frame.colorspace if tagged else 1, full, layout.depth)
+    matrix = frame.colorspace if tagged else 1
+    if matrix == color.IDENTITY and layout.shifts != (0, 0):
+        matrix = color.UNSPECIFIED  # RGB is not subsampled: what muxers write who know no matrix (FFmpeg's, AV1 in FLV)
+    return color.ycbcr_affine(matrix, full, layout.depth)
 
 
 def orientation_of(frame: VideoFrame) -> tuple[bool, bool, bool]:
