@@ -9,7 +9,7 @@ PIP := python -m pip --quiet --disable-pip-version-check
 # left out, because it comes with gigabytes of CUDA.
 EXTRAS ?= $(shell $(PYTHON) -c 'import sys; print("dev" + ",export" * (sys.version_info < (3, 12)))' 2>/dev/null)
 # The tests that depend most on Python and on the libraries.
-QUICK := $(addprefix tests/engine/,video tables pipeline cli jobs/test_doctor.py $(addprefix journeys/test_,run.py bugs.py))
+QUICK := $(addprefix tests/engine/,video tables pipeline jobs/test_doctor.py journeys/test_run.py)
 
 ## PYTHON=python3.12           the interpreter to set up with, 3.11 to 3.14; by default python3
 ## VENV=FOLDER                 where everything is installed, 2 GB; by default .venv
