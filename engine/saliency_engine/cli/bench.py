@@ -11,7 +11,6 @@ import click
 from saliency_engine.cli.options import config_lists, config_options, given_only
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import ConfigError
-from saliency_engine.storage.atomic import check_output
 
 _SHARED = (
     "model",
@@ -66,7 +65,7 @@ def bench(clips: tuple[str, ...], rounds: int, json_file: str, chart: str, **giv
     """
     lists = {name: given.pop(name) for name in _LISTS}
     options = given_only(given)
-    _check(options, lists, json_file, chart)
+    _check(options, lists, chart)
     from saliency_engine.jobs.bench.run import run_bench  # noqa: PLC0415  heavy imports live inside the command
     from saliency_engine.jobs.bench.settings import Choices  # noqa: PLC0415
 
@@ -74,14 +73,12 @@ def bench(clips: tuple[str, ...], rounds: int, json_file: str, chart: str, **giv
     click.echo(run_bench(clips, options, choices, json_file, chart))
 
 
-def _check(options: dict[str, Any], lists: dict[str, Sequence[Any]], json_file: str, chart: str) -> None:
-    """Raise ``ConfigError`` or ``OutputError`` for what would otherwise fail after minutes of measuring."""
+def _check(options: dict[str, Any], lists: dict[str, Sequence[Any]], chart: str) -> None:
+    """Raise ``ConfigError`` for what would otherwise fail after minutes of measuring."""
     RunConfig(**options)
     for name, values in lists.items():
         for value in values:
             RunConfig(**options, **{name: value})
-    for path in filter(None, (json_file, chart)):
-        check_output(path)
     if chart:
         if Path(chart).suffix.lower() != ".png":
             raise ConfigError(f"--chart {chart}: must end in .png")

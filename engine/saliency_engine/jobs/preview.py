@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from saliency_engine.pipeline.one_clip import compute_clip
 from saliency_engine.report.console import warn_of
 from saliency_engine.report.contact_sheet import Tile, draw_contact_sheet, overlay
 from saliency_engine.storage.atomic import check_output, write_together
+from saliency_engine.storage.locate import Locator
 from saliency_engine.storage.overwrite import Files
 from saliency_engine.tables.columns import columns_of
 from saliency_engine.tables.input import open_table
@@ -33,10 +34,14 @@ def contact_sheet(inputs: Sequence[str], config: RunConfig, output: str, clips: 
     files.reads("--input", *inputs)
     files.reads("--model-path", config.model_path)
     files.writes("--output", output)
-    check_output(output)
     with open_table(inputs, columns_of(config), root=config.root) as table:
+        files.reads("--input", *table.parts)
         first = _take_distinct((clip for batch in table for clip in batch.clips), clips)
-    files.reads("the clip", *(Path(config.root, clip.path) for clip in first if clip.path))
+    locator = Locator(config, files)
+    for clip in first:
+        with suppress(ClipError):  # the sheet says so
+            locator.locate(clip)
+    check_output(output)
     model = load_model(config)
     files.reads("--model", *model.files)
     warn_of(model)

@@ -35,6 +35,7 @@ def run_table(job: TableJob, config: RunConfig, config_file: str = "") -> dict[s
     config = dataclasses.replace(config, model=config.model_name, memo=_memo_path(job, config))
     rejects = Rejects(job.rejects_path)
     with _open_input(job, config, rejects) as table:
+        files.reads("--input", *table.parts)
         joiner = Joiner(config, model.model_id, table.schema)
         output_format = choose_format(job.output, job.output_format, table.format)
         check_output(job.audit_json)

@@ -40,6 +40,8 @@ class Inputs:
         """The path of the table, or empty."""
         self.parts: list[str] = []
         """The Parquet files that are one table together."""
+        self.former = ""
+        """The ``output`` among them, which is left out: an earlier run has written it."""
         self.name = "stdin" if paths[0] == "-" else paths[0] + (f" and {len(paths) - 1} more" if paths[1:] else "")
         """For messages."""
         self._paths = paths
@@ -95,8 +97,11 @@ class Inputs:
         if any(map(is_clip, _list_files(path))):
             return
         if len(self._paths) == 1:
-            parts = filter(_is_parquet, _list_files(path))
-            self.parts = [part for part in parts if os.path.realpath(part) != self._output]
+            for part in filter(_is_parquet, _list_files(path)):
+                if os.path.realpath(part) == self._output:
+                    self.former = part
+                else:
+                    self.parts.append(part)
             if any("=" in part.removeprefix(path).rpartition(os.sep)[0] for part in self.parts):
                 raise InputError(
                     f"{path}: the names of its folders hold columns (such as split=train), which are not read here: "

@@ -35,10 +35,12 @@ _UNREADABLE = (pa.lib.Type_INTERVAL_MONTHS, pa.lib.Type_INTERVAL_DAY_TIME)
 class Table:
     """An open input table; iterating gives its ``RowBatch`` es in order, once. Raises ``InputError`` saying where."""
 
-    def __init__(self, name: str, opened: Opened, columns: Columns) -> None:
+    def __init__(self, name: str, opened: Opened, columns: Columns, parts: Sequence[str] = ()) -> None:
         self.format = opened.format
         self.schema = opened.schema
         """``None`` where rows stay JSON lines, a ``CsvLayout`` where they stay CSV."""
+        self.parts = parts
+        """The Parquet files that are this table together; none where it is not in parts."""
         self.rows_total = opened.rows_total
         """``None`` where the format does not say it before the end."""
         self.fraction: float | None = None
@@ -104,10 +106,10 @@ def open_table(
                 raw = RawTable(inputs.table, stream, format, columns, lines_as_arrow, header, reject, files)
                 opened = _READERS[format.kind](raw)
             elif inputs.parts:
-                opened = parquet_parts.open_parts(inputs.parts)
+                opened = parquet_parts.open_parts(inputs.parts, inputs.former)
             else:
                 opened = inputs.open_clips(columns.path or "src", root)
-        yield Table(inputs.name, opened, columns)
+        yield Table(inputs.name, opened, columns, inputs.parts)
 
 
 def _open_stream(path: str, stdin: BinaryIO | None, files: ExitStack) -> tuple[Format, io.BufferedReader]:

@@ -12,13 +12,20 @@ from saliency_engine.tables import parquet
 from saliency_engine.tables.formats import Opened
 
 
-def open_parts(paths: Sequence[str]) -> Opened:
+def open_parts(paths: Sequence[str], former: str = "") -> Opened:
     """The rows of the files at ``paths``, one file after the other; raises as ``parquet.open_file`` does.
 
     All must have the columns of the first one, in its order and of its types; else an ``InputError`` names the file.
+    ``former`` is what an earlier run has written beside them. It must have other columns: it might be one of the parts
+    otherwise, which would be lost, and is an ``InputError``.
     """
     with ExitStack() as files:
         first = _open_part(paths[0], files)
+    if former:
+        with ExitStack() as files:
+            is_part = _open_part(former, files).schema == first.schema
+        if is_part:
+            raise InputError(f"--output {former} has the columns of the parts that it lies among: give it another name")
     rows = 0
     for path in paths:  # all of them now, rather than after the rows of those before
         with ExitStack() as files:

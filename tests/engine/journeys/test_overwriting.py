@@ -7,12 +7,14 @@ import json
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.engine.conftest import command
 from tests.processes import run
 from tests.rows import read_rows
 
-from saliency_engine.errors import ConfigError, ModelError
+from saliency_engine.errors import ConfigError, InputError, ModelError
 from saliency_engine.models.entry import asset
 
 BUILT_IN = ("--model", "frequency_tuned_v1")
@@ -69,6 +71,51 @@ def test_nothing_is_written_over(here: Path, options: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError, match=r"would overwrite .*: give --\S+ another path"):
         command(*options)
     assert contents(here) == before
+
+
+def write_parts(*names: str) -> None:
+    Path("parts").mkdir(exist_ok=True)
+    for name in names:
+        pq.write_table(pa.table({"src": ["clip.mp4"], "part": [name]}), f"parts/{name}.parquet")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("run", "parts", "--output", "out.jsonl", "--audit-json", "parts/a.parquet"),
+        (
+            "run",
+            "parts/*.parquet",
+            "--output",
+            "out.jsonl",
+            "--rejects",
+            "r.jsonl",
+            "--audit-json",
+            "./parts/b.parquet",
+        ),
+        ("run", "parts/a.parquet", "parts/b.parquet", "--output", "parts/a.parquet"),
+        ("run", "parts", "--output", "parts/a.parquet"),
+        ("run", "parts/*.parquet", "--output", "parts/b.parquet"),
+        ("preview", "parts", "--output", "parts/a.parquet"),
+        ("bench", "parts", *BENCH, "--json", "parts/b.parquet"),
+        ("run", "clips.txt", "--output", "out.jsonl", "--audit-json", "clips.txt"),
+    ],
+    ids=" ".join,
+)
+def test_no_part_of_a_table_is_written_over(here: Path, options: tuple[str, ...]) -> None:
+    write_parts("a", "b")
+    Path("clips.txt").write_text("clip.mp4\n")
+    before = contents(here) | contents(here / "parts")
+    with pytest.raises((ConfigError, InputError), match=r"would overwrite|has the columns of the parts"):
+        command(*options, *BUILT_IN)
+    assert contents(here) | contents(here / "parts") == before
+
+
+def test_an_output_among_the_parts_may_be_written_again(here: Path) -> None:
+    write_parts("a", "b")
+    for _ in range(2):
+        run("parts", "--output", "parts/c.parquet", *BUILT_IN, "--memo", "off", "--quiet", cwd=here)
+        assert pq.read_table("parts/c.parquet")["part"].to_pylist() == ["a", "b"]
 
 
 def test_the_output_may_be_the_input(here: Path) -> None:

@@ -132,7 +132,7 @@ def test_parquet_parts_are_one_table(folder: Path, named: Sequence[str]) -> None
     for number in (2, 1):
         write_part(folder / "parts" / f"{number}.parquet", [f"{number}.mp4", "x.mp4"])
     (folder / "parts" / "_SUCCESS").touch()
-    write_part(folder / "parts" / "3.parquet", ["old.mp4"])
+    write_part(folder / "parts" / "3.parquet", ["old.mp4"], saliency_mean=pa.array([0.5]))
     assert paths_of(*named, output="parts/3.parquet") == ["1.mp4", "x.mp4", "2.mp4", "x.mp4"]
     with open_table(named, columns(), output="parts/3.parquet") as table:
         assert table.rows_total == 4

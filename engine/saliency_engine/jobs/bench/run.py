@@ -19,7 +19,7 @@ from saliency_engine.jobs.bench.settings import Choices
 from saliency_engine.models.load import load_model
 from saliency_engine.report.console import warn_of
 from saliency_engine.report.terminal import printable
-from saliency_engine.storage.atomic import write_json
+from saliency_engine.storage.atomic import check_output, write_json
 from saliency_engine.storage.overwrite import Files
 from saliency_engine.video.synthetic import make_clips
 
@@ -40,8 +40,7 @@ def run_bench(
     warn_of(model)
     with ExitStack() as stack:
         if paths:
-            known = clips.find(paths, config)
-            files.reads("the clip", *(Path(config.root, clip.path) for clip in known))
+            known = clips.find(paths, config, files)
         else:
             console.print("no clips given: measuring with six made ones of 960x540, which resemble yours only roughly")
             known = make_clips(Path(stack.enter_context(TemporaryDirectory(prefix="saliency-clips-"))))
@@ -66,10 +65,15 @@ def run_bench(
 
 
 def _list_files(paths: Sequence[str], config: RunConfig, json_file: str, chart_file: str) -> Files:
-    """The files of a benchmark; raises ``ConfigError`` where one would be written over another."""
+    """The files of a benchmark; raises ``ConfigError`` where one would be written over another.
+
+    Raises ``OutputError`` where one cannot be written: now, and not after minutes of measuring.
+    """
     files = Files()
     files.reads("CLIPS", *paths)
     files.reads("--model-path", config.model_path)
     files.writes("--json", json_file)
     files.writes("--chart", chart_file)
+    for path in (json_file, chart_file):
+        check_output(path)
     return files
