@@ -41,7 +41,7 @@ def clips_of(batches: list[RowBatch[Any]]) -> list[ClipReference | None]:
 def run_without_clips(source: str | Path, target: str | Path, stdin: bytes = b"") -> bytes:
     """A run in which every clip is ``OK``. Gives what went to stdout."""
     rejects, stdout = Rejects("" if target == "-" else f"{target}.rejects.jsonl"), io.BytesIO()
-    as_arrow = needs_batches(str(source), str(target), "auto")
+    as_arrow = needs_batches([str(source)], str(target), "auto")
     reject, pipe = rejects.add if rejects.path else None, io.BytesIO(stdin)
     with open_table(str(source), columns(), lines_as_arrow=as_arrow, reject=reject, stdin=pipe) as table:
         joiner, format = Joiner(CONFIG, "m1", table.schema), choose_format(str(target), "auto", table.format)
