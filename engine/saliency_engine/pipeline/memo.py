@@ -60,7 +60,7 @@ class Memo:
             # An absolute path, because SQLite takes ``:memory:`` and ``file:x`` for something else.
             name = "" if path is None else path.absolute()
             # One thread at a time, which the pipeline sees to, but not always the same one.
-            self._db = sqlite3.connect(name, _PATIENCE, isolation_level=None, check_same_thread=False, uri=False)
+            self._db = sqlite3.connect(name, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
         try:
             with self._explain_errors():
                 self._prepare()

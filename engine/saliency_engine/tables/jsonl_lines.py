@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, BinaryIO, Literal, Protocol
 
 import orjson
@@ -17,6 +19,9 @@ CHUNK_ROWS = 8192
 LINE_BYTES = 1 << 24
 """Longer lines are rejected: parsing 16 MiB of JSON can take 400 MB. DuckDB draws the line there too."""
 _READ_BYTES = 1 << 20
+_MAX_NESTING = 1024  # that of orjson; Python's json stops at its own, which differs by version: 1000, 1500, 10,000
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _NO_KEYS: frozenset[str] = frozenset()
 _BLANKS = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
@@ -81,7 +86,7 @@ def ignore_line(*_: object) -> None:
 
 
 def strict_loads(line: bytes) -> Any:
-    """What the JSON text ``line`` holds. Raises ``ValueError``, or ``RecursionError`` for some 1000 levels of nesting.
+    """What the JSON text ``line`` holds. Raises ``ValueError``, or ``RecursionError`` for deep nesting.
 
     NaN literals and integers of any length are taken, as Python's json does. A lone surrogate is refused, except those
     by which Python writes the bytes of file names that are not UTF-8.
@@ -101,6 +106,14 @@ def refuse_surrogates(line: bytes, value: Any, allowed: Literal["strict", "surro
                 f"its text holds {error.object[error.start]!a}, half of a UTF-16 pair, which is not a character: write "
                 "the whole pair, or leave it out"
             ) from error
+
+
+def _nesting(line: bytes) -> int:
+    """How deep arrays and objects lie within each other in the JSON text ``line``; 0 if surely below ``_MAX_NESTING``."""
+    if line.count(b"[") + line.count(b"{") <= _MAX_NESTING:
+        return 0
+    brackets = _STRING.sub(b"", line).translate(None, delete=_NO_BRACKETS)
+    return max(accumulate(1 if byte in b"[{" else -1 for byte in brackets), default=0)
 
 
 class LineReader:
@@ -177,10 +190,11 @@ class LineReader:
 
     def _read_again(self, line: bytes) -> tuple[Any, str]:
         """What ``line`` holds and an empty text, or ``None`` and the reason why it cannot be read."""
+        too_deep = f"nested too deeply: more than {_MAX_NESTING} levels"
         try:
-            return self._exact(line), ""
+            return (None, too_deep) if _nesting(line) > _MAX_NESTING else (self._exact(line), "")
         except RecursionError:
-            return None, "nested too deeply"
+            return None, too_deep
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             return None, f"not a JSON object: {error}"
         except ValueError as error:

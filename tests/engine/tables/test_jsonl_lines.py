@@ -109,3 +109,13 @@ def test_pieces_are_bounded_and_number_their_lines() -> None:
     assert max(len(chunk.rows) for chunk in chunks) <= CHUNK_ROWS
     assert [n for chunk in chunks for n in chunk.numbers] == list(range(2, 3 * CHUNK_ROWS + 2))
     assert b"".join(text for chunk in chunks for text in chunk.texts) == text
+
+
+@pytest.mark.parametrize("other", [b"1", b"NaN"], ids=["read by orjson", "read by json"])
+@pytest.mark.parametrize(("open_", "close"), [(b"[", b"]"), (b'{"b": ', b"}")])
+def test_the_same_nesting_is_too_deep_on_every_python(other: bytes, open_: bytes, close: bytes) -> None:
+    line = b'{"s": "' + b'\\"[{' * 2000 + b'", "a": ' + open_ * 900 + other + close * 900 + b"}"
+    assert read(line)[:2] == (line, [])
+    for depth in (1024, 3000):
+        line = b'{"a": ' + open_ * depth + other + close * depth + b"}"
+        assert read(line)[1] == [(1, "nested too deeply: more than 1024 levels", line)]
