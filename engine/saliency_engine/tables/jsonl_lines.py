@@ -109,7 +109,7 @@ def refuse_surrogates(line: bytes, value: Any, allowed: Literal["strict", "surro
 
 
 def _nesting(line: bytes) -> int:
-    """How deep arrays and objects lie within each other in the JSON text ``line``; 0 if surely below ``_MAX_NESTING``."""
+    """How deep arrays and objects lie within each other in the text ``line``; 0 if surely below ``_MAX_NESTING``."""
     if line.count(b"[") + line.count(b"{") <= _MAX_NESTING:
         return 0
     brackets = _STRING.sub(b"", line).translate(None, delete=_NO_BRACKETS)
