@@ -21,6 +21,8 @@ from saliency_engine.errors import DecodeError
 from saliency_engine.storage.regular_file import open_regular
 from saliency_engine.types import ClipRequest, DecodeSpec, RawFormat
 from saliency_engine.video.cropping import Crop, find_crop
+from saliency_engine.video.dolby_vision import check_header
+from saliency_engine.video.headers import read_header
 
 # Demuxers that read one file and nothing else. An allow-list, because FFmpeg gains demuxers with every release:
 # playlists (hls, dash, concat, imf), image sequences (image2 takes % in a name for a pattern), scripts (avs,
@@ -65,8 +67,9 @@ class OpenClip:
 def opened(request: ClipRequest, spec: DecodeSpec) -> Iterator[OpenClip]:
     """Open a clip's video stream for decoding on one thread; closed again whatever happens.
 
-    Raises ``DecodeError`` where the path is no regular file, no admitted container, holds no video, or its frames
-    are larger than ``spec.max_pixels``, if possible before any frame is decoded.
+    Raises ``DecodeError`` where the path is no regular file, no admitted container, holds no video or one whose
+    colours are not those of a picture, or its frames are larger than ``spec.max_pixels``, if possible before any frame
+    is decoded.
     """
     fd = open_regular(request.path, spec.confine)
     try:
@@ -83,7 +86,10 @@ def opened(request: ClipRequest, spec: DecodeSpec) -> Iterator[OpenClip]:
             # Else decoders cut columns off at the left only in whole blocks, so that hidden ones stay in the picture.
             stream.codec_context.flags |= Flags.unaligned
             stream.codec_context.options = _ffmpeg_limit(spec.max_pixels)
-            crop = find_crop(fd, container.format.name, stream)
+            header = read_header(fd, container.format.name)
+            if spec.color == "auto":
+                check_header(header, container.format.name, stream)
+            crop = find_crop(header, container.format.name, stream)
             yield OpenClip(container, stream, fd, spec.max_pixels, spec.accept_short, crop)
     finally:
         os.close(fd)

@@ -16,7 +16,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 from numpy.typing import NDArray
 
 from saliency_engine.errors import DecodeError
-from saliency_engine.video import color
+from saliency_engine.video import color, dolby_vision
 from saliency_engine.video.cropping import WHOLE, Crop
 from saliency_engine.video.samples import Layout, format_name, layout_of, planes_of, unpack
 
@@ -99,8 +99,10 @@ class Picture:
 
         ``mode`` is ``auto`` (honour its tags) or ``bt709`` (ignore them).
 
-        Raises ``DecodeError`` for a pixel format or a colour matrix that cannot be read.
+        Raises ``DecodeError`` for a pixel format, a colour matrix, or a Dolby Vision that cannot be read.
         """
+        if mode == "auto":
+            dolby_vision.check_frame(frame)
         try:
             layout = layout_of(frame)
             planar = unpack(frame, layout)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from tests.clips import Encode, planar_frame, remuxed
 from tests.engine.video.test_decode import decode
+from tests.headers import with_box, with_element
 
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import DecodeError
@@ -40,51 +40,15 @@ def pictures(pix_fmt: str, crop: Crop = WHOLE) -> list[av.VideoFrame]:
     return frames
 
 
-def elements(data: bytes | bytearray, start: int, end: int) -> Iterator[tuple[bytes, int, int, int]]:
-    """ID of each EBML element, and where its size, its contents and the next element begin."""
-    while start < end:
-        size = start + 9 - data[start].bit_length()
-        content = size + 9 - data[size].bit_length()
-        length = int.from_bytes(data[size:content], "big") & (1 << 7 * (content - size)) - 1
-        yield bytes(data[start:size]), size, content, content + length
-        start = content + length
-
-
-def with_pixel_crop(source: Path, crop: Crop, video: int = 0) -> Path:
-    """A copy of a Matroska file whose ``video``-th video element has PixelCrop elements."""
-    data = bytearray(source.read_bytes())
+def with_pixel_crop(source: Path, crop: Crop, track: int = 0) -> Path:
+    """A copy of a Matroska file whose ``track``-th video has PixelCrop elements."""
     extra = b"".join(EDGES[name] + b"\x81" + bytes([getattr(crop, name)]) for name in EDGES)
-    segment = next(element for element in elements(data, 0, len(data)) if element[0] == b"\x18\x53\x80\x67")
-    inside = {kind: place for kind, *place in elements(data, *segment[2:])}
-    entries = [place for kind, *place in elements(data, *inside[b"\x16\x54\xae\x6b"][1:]) if kind == b"\xae"]
-    videos = [(entry, place) for entry in entries for kind, *place in elements(data, *entry[1:]) if kind == b"\xe0"]
-    entry, element = videos[video]
-    void = inside[b"\xec"]  # it shrinks by as much, so that what follows the tracks stays where it is
-    for (size, content, _), more in ((element, 1), (entry, 1), (inside[b"\x16\x54\xae\x6b"], 1), (void, -1)):
-        number = int.from_bytes(data[size:content], "big") + more * len(extra)
-        data[size:content] = number.to_bytes(content - size, "big")
-    data[element[2] : element[2]] = extra
-    del data[void[1] : void[1] + len(extra)]
-    target = source.with_name(f"cropped{abs(hash((crop, video)))}.mkv")
-    target.write_bytes(data)
-    return target
+    return with_element(source, extra, track=track, in_video=True)
 
 
 def with_aperture(source: Path, *numbers: int) -> Path:
-    """A copy of an MP4 or MOV file (``moov`` last, the video first) with that ``clap`` box."""
-    data = bytearray(source.read_bytes())
-    clap = struct.pack(">I4s8i", 40, b"clap", *numbers)
-    at = data.rindex(b"moov") - 4
-    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"):
-        at = data.index(name, at) - 4
-        data[at : at + 4] = (int.from_bytes(data[at : at + 4], "big") + len(clap)).to_bytes(4)
-    entry = at + 16
-    size = int.from_bytes(data[entry : entry + 4], "big")
-    data[entry : entry + 4] = (size + len(clap)).to_bytes(4)
-    data[entry + size : entry + size] = clap
-    target = source.with_name(f"aperture{abs(hash(numbers))}{source.suffix}")
-    target.write_bytes(data)
-    return target
+    """A copy of an MP4 or MOV file with that ``clap`` box."""
+    return with_box(source, struct.pack(">I4s8i", 40, b"clap", *numbers))
 
 
 def aperture_of(crop: Crop) -> tuple[int, ...]:
