@@ -51,9 +51,10 @@ class Settings(TypedDict, total=False):
 
 
 class Encode(Protocol):
-    """Writes a clip once per session and returns its path; the suffix of ``name`` chooses the container.
+    """Writes a clip and returns its path; the suffix of ``name`` chooses the container.
 
-    ``source`` is a key of the fixture ``clips``, whose first ``frames`` frames are taken, or frames of one's own.
+    ``source`` is a key of the fixture ``clips``, whose first ``frames`` frames are taken: then the clip is written once
+    per session. Or it is frames of one's own.
     """
 
     def __call__(

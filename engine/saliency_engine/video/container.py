@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import av
-from av import Packet, VideoCodecContext, VideoFrame
+from av import Codec, Packet, VideoCodecContext, VideoFrame
 from av.codec.context import Flags
 from av.container import InputContainer
 from av.stream import Disposition
@@ -53,10 +53,12 @@ class OpenClip:
     accept_short: bool
     crop: Crop
     """What the container hides of each frame."""
+    codec: Codec
+    """The stream's. Where its decoder cannot be started, the context has none left: PyAV 19 ends the process then."""
 
     def check_packet(self, packet: Packet[VideoStream]) -> None:
         """Raise ``DecodeError`` where a packet's own headers give a frame that is too large."""
-        _check_size(*_read_size(packet), self.max_pixels)
+        _check_size(*_read_size(packet, self.codec), self.max_pixels)
 
     def check_frame(self, frame: VideoFrame) -> None:
         """Raise ``DecodeError`` where a frame is too large."""
@@ -90,7 +92,8 @@ def opened(request: ClipRequest, spec: DecodeSpec) -> Iterator[OpenClip]:
             if spec.color == "auto":
                 check_header(header, container.format.name, stream)
             crop = find_crop(header, container.format.name, stream)
-            yield OpenClip(container, stream, fd, spec.max_pixels, spec.accept_short, crop)
+            codec = stream.codec_context.codec
+            yield OpenClip(container, stream, fd, spec.max_pixels, spec.accept_short, crop, codec)
     finally:
         os.close(fd)
 
@@ -155,17 +158,18 @@ def _look_through(fd: int, max_pixels: int) -> None:
             if stream.codec_context:
                 _check_size(stream.codec_context.width, stream.codec_context.height, max_pixels)
         for packet in itertools.islice(container.demux(), _PROBED_PACKETS):
-            _check_size(*_read_size(packet), max_pixels)
+            context = packet.stream.codec_context
+            if isinstance(context, VideoCodecContext):
+                _check_size(*_read_size(packet, context.codec), max_pixels)
 
 
-def _read_size(packet: Packet[Any]) -> tuple[int, int]:
+def _read_size(packet: Packet[Any], codec: Codec) -> tuple[int, int]:
     """Width and height in a packet's own headers, by FFmpeg's parser; zeros where they are not there."""
-    context = packet.stream.codec_context
-    if not isinstance(context, VideoCodecContext) or not packet.size:
+    if not packet.size:
         return 0, 0
-    parser: Any = av.CodecContext.create(context.name, "r")
+    parser: Any = av.CodecContext.create(codec)
     with contextlib.suppress(av.FFmpegError, ValueError):
-        parser.extradata = context.extradata
+        parser.extradata = packet.stream.codec_context.extradata
         parser.parse(bytes(packet))
         parser.parse()
     return int(parser.width), int(parser.height)

@@ -94,7 +94,9 @@ def read_frames(clip: OpenClip, key: int | None = None) -> Iterator[Shown]:
             decoded = packet.decode()
         except (av.FFmpegError, ValueError) as error:
             clip.check_packet(packet)
-            if count == 0 and not packet.is_keyframe and packet.size:
+            # A decoder that does not start does not start later either, and PyAV 19 then says another reason.
+            is_started = clip.stream.codec_context.is_open
+            if count == 0 and not packet.is_keyframe and packet.size and is_started:
                 continue  # a recording cut in the middle of a group of pictures: nothing to decode it from
             # FFmpeg forgets the size that it refuses.
             unsized = f"a frame has no valid size, or more pixels than --max-pixels {clip.max_pixels} allows"

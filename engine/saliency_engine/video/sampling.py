@@ -127,8 +127,7 @@ def _by_seeking(clip: OpenClip, timeline: Timeline, indices: list[int]) -> Gener
 
 
 def _may_seek(clip: OpenClip) -> bool:
-    codec = clip.stream.codec_context.codec
-    return codec.intra_only or codec.canonical_name in _SEEKABLE
+    return clip.codec.intra_only or clip.codec.canonical_name in _SEEKABLE
 
 
 def _from_key(clip: OpenClip, key: int) -> Iterator[Shown]:
@@ -140,7 +139,7 @@ def _from_key(clip: OpenClip, key: int) -> Iterator[Shown]:
     for first in frames:
         if first.pts is not None and first.pts < key:
             continue  # shown before an open group's keyframe, and not decodable from here
-        intra = clip.stream.codec_context.codec.intra_only or first.frame.pict_type == PictureType.I
+        intra = clip.codec.intra_only or first.frame.pict_type == PictureType.I
         if intra and first.frame.key_frame:
             yield first
             yield from frames

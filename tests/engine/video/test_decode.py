@@ -328,6 +328,30 @@ def test_decoder_error_says_how_far_it_came(encode: Encode, tmp_path: Path, samp
         decode(path, sampling=sampling, max_frames=40, frame_samples=40)
 
 
+@pytest.mark.parametrize(
+    ("codec", "place", "reason"), [("ffv1", -1, "Invalid data found"), ("rv20", 4, "Not yet implemented")]
+)
+def test_a_decoder_that_does_not_start_says_why(
+    encode: Encode, tmp_path: Path, codec: str, place: int, reason: str
+) -> None:
+    """FFV1's header has a checksum, RealVideo's a version. That clip is cut, too: it does not begin with a keyframe."""
+    path = tmp_path / ("damaged.rm" if codec == "rv20" else "damaged.mkv")
+    whole = encode(path.name, codec=codec)
+    with av.open(str(whole)) as source, av.open(str(path), "w") as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        header = source.streams.video[0].codec_context.extradata
+        for packet in list(source.demux(video=0))[codec == "rv20" : -1]:
+            packet.stream = stream
+            container.mux(packet)
+    assert header is not None
+    damaged, data = bytearray(header), path.read_bytes()
+    damaged[place] ^= 0xF0
+    assert data.count(header) == 1
+    path.write_bytes(data.replace(header, damaged))
+    with pytest.raises(DecodeError, match=f"the decoder failed after 0 frames: {reason}"):
+        decode(path)
+
+
 def test_unread_slots_are_left_alone(encode: Encode) -> None:
     spec = DecodeSpec(32, 32, Head(8, 8), "auto", accept_short=True)
     out = np.full((8, 3, 32, 32), 77, np.uint16)
