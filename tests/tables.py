@@ -15,12 +15,14 @@ import pyarrow.parquet as pq
 from saliency_engine.config import RunConfig
 from saliency_engine.tables.columns import Columns, columns_of
 from saliency_engine.tables.input import open_table
-from saliency_engine.tables.join import Joiner
+from saliency_engine.tables.join import Joiner, OutputColumns
 from saliency_engine.tables.output import choose_format, needs_batches, open_output
 from saliency_engine.tables.rejects import Rejects
+from saliency_engine.tables.tags import tags_of
 from saliency_engine.types import ClipReference, ClipResult, RowBatch, Status
 
 CONFIG = RunConfig(model="frequency_tuned_v1")
+TAGS = tags_of(CONFIG, "m1", 320, 320)
 OK = ClipResult(Status.OK, 0.5, 0.25)
 
 
@@ -44,8 +46,9 @@ def run_without_clips(source: str | Path, target: str | Path, stdin: bytes = b""
     as_arrow = needs_batches([str(source)], str(target), "auto")
     reject, pipe = rejects.add if rejects.path else None, io.BytesIO(stdin)
     with open_table(str(source), columns(), lines_as_arrow=as_arrow, reject=reject, stdin=pipe) as table:
-        joiner, format = Joiner(CONFIG, "m1", table.schema), choose_format(str(target), "auto", table.format)
-        with open_output(str(target), format, joiner.schema, stdout) as output, rejects.opened():
+        gained, format = OutputColumns(CONFIG, table.schema), choose_format(str(target), "auto", table.format)
+        joiner = Joiner(gained, TAGS)
+        with open_output(str(target), format, gained.schema, stdout) as output, rejects.opened():
             for batch in table:
                 output.write(joiner.join(batch, [OK] * len(batch.clips)))
             rejects.commit()

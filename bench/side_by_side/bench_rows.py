@@ -18,14 +18,16 @@ from saliency_engine.config import RunConfig
 from saliency_engine.numerics.aggregate import measure, summarize
 from saliency_engine.pipeline.memo import Memo
 from saliency_engine.tables.columns import columns_of
-from saliency_engine.tables.join import Joiner
+from saliency_engine.tables.join import Joiner, OutputColumns
 from saliency_engine.tables.jsonl_lines import LineReader, refuse_line
 from saliency_engine.tables.line_rows import LineRows
 from saliency_engine.tables.rows import ArrowRows
+from saliency_engine.tables.tags import tags_of
 from saliency_engine.types import ClipRequest, ClipResult, ClipStatistics, Status
 
 CONFIG = RunConfig(model="frequency_tuned_v1")
 COLUMNS = columns_of(CONFIG)
+TAGS = tags_of(CONFIG, "m", 320, 320)
 RESULT = ClipResult(Status.OK, 0.25, 0.0625)
 GAINED = {
     "saliency_mean": 0.25,
@@ -34,6 +36,7 @@ GAINED = {
     "saliency_model_id": "m",
     "saliency_aggregator": "mean",
     "saliency_ema_alpha": 0.6,
+    "saliency_sampling": "head:8@320x320",
 }
 ROW = {"src": "a.mp4", **{f"f{index:02}": round(index + 0.12345, 5) for index in range(58)}}
 DONE = {**ROW, "saliency_mean": 0.5, "saliency_var": 0.1}
@@ -48,7 +51,7 @@ def test_json_lines(benchmark: Any, way: str, case: str) -> None:
     text = b"".join(json.dumps({"key": key, **row}).encode() + b"\n" for key in range(ROWS))
 
     def engine() -> bytes:
-        rows, joiner = LineRows(COLUMNS), Joiner(CONFIG, "m", None)
+        rows, joiner = LineRows(COLUMNS), Joiner(OutputColumns(CONFIG, None), TAGS)
         batches = (rows.find_clips(chunk, 0) for chunk in LineReader(io.BytesIO(text), COLUMNS.written, refuse_line))
         joined = [joiner.join(batch, [RESULT] * len(batch.clips)) for batch in batches]
         return b"".join(line for lines in joined for line in lines.texts)
@@ -74,7 +77,7 @@ def test_arrow_join(benchmark: Any, way: str) -> None:
     batch = pa.record_batch({"src": [f"{key * 50 // ROWS}.mp4" for key in range(ROWS)], **fields})
 
     def engine() -> pa.RecordBatch:
-        rows, joiner = ArrowRows(batch.schema, COLUMNS), Joiner(CONFIG, "m", batch.schema)
+        rows, joiner = ArrowRows(batch.schema, COLUMNS), Joiner(OutputColumns(CONFIG, batch.schema), TAGS)
         row_batch = rows.find_clips(batch, 0)
         joined: pa.RecordBatch = joiner.join(row_batch, [RESULT] * len(row_batch.clips))
         return joined

@@ -78,8 +78,8 @@ class RunConfig:
     model_id_column: str = option("saliency_model_id", "Output column for the model id; empty: no such column.")
     aggregator_column: str = option("saliency_aggregator", "Output column for the aggregator; empty: no such column.")
     ema_alpha_column: str = option("saliency_ema_alpha", "Output column for --ema-alpha; empty: no such column.")
+    sampling_column: str = option("saliency_sampling", "Output column for frames, size and the like; empty: none.")
     error_column: str = option("saliency_error", "Output column for why a row failed; empty: no such column.")
-    sampling_column: str = option("", "Output column for the sampling, such as saliency_sampling; default: none.")
     # machine
     batch_size: int = option(8, "Hand this many frames to the model at a time, from one clip or several.", low=1)
     decode_workers: int | Auto = option("auto", "Processes that decode clips; auto: one per core.", low=1)
@@ -146,8 +146,8 @@ class RunConfig:
             "model_id": self.model_id_column,
             "aggregator": self.aggregator_column,
             "ema_alpha": self.ema_alpha_column,
-            "error": self.error_column,
             "sampling": self.sampling_column,
+            "error": self.error_column,
         }
 
     @property

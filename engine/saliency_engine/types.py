@@ -105,11 +105,6 @@ class Head:
         return min(self.frame_samples, self.max_frames)
 
     @property
-    def tag(self) -> str:
-        """The value of the rows' sampling column."""
-        return f"head max_frames={self.max_frames} frame_samples={self.frame_samples}"
-
-    @property
     def identity(self) -> dict[str, Any]:
         """This sampling's part of the memo's key; JSON values."""
         return {"sampling": "head", **asdict(self)}
@@ -125,11 +120,6 @@ class Uniform:
     def frames_per_clip(self) -> int:
         """The most frames that a clip can yield (K)."""
         return self.frame_samples
-
-    @property
-    def tag(self) -> str:
-        """The value of the rows' sampling column."""
-        return f"uniform frame_samples={self.frame_samples}"
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -23,11 +23,12 @@ from saliency_engine.errors import SaliencyError
 from saliency_engine.models import install, registry
 from saliency_engine.tables import input
 from saliency_engine.tables.columns import columns_of
-from saliency_engine.tables.join import Joiner
+from saliency_engine.tables.join import Joiner, OutputColumns
 from saliency_engine.tables.jsonl_lines import LineReader
 from saliency_engine.tables.line_rows import LineRows
 from saliency_engine.tables.output import choose_format, open_output
 from saliency_engine.tables.rejects import Rejects
+from saliency_engine.tables.tags import tags_of
 from saliency_engine.types import ClipReference, ClipResult, Status
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -61,7 +62,7 @@ def _lines(data: bytes, config: RunConfig) -> None:
         assert number not in rejected
         rejected[number] = line + b"".join(rest or ())
 
-    columns, joiner = columns_of(config), Joiner(config, "m", None)
+    columns, joiner = columns_of(config), Joiner(OutputColumns(config, None), tags_of(config, "m", 320, 320))
     reader, line_rows = LineReader(io.BytesIO(data), columns.written, reject), LineRows(columns)
     kept, count = b"", 0
     for chunk in reader:
@@ -109,7 +110,7 @@ def _fields(result: ClipResult | None, config: RunConfig) -> Iterator[tuple[str,
         gained = {"status": "skipped-existing"}
     elif result.status is Status.OK:
         gained = {"mean": result.mean, "var": result.var, "status": "ok", "model_id": "m", "aggregator": "mean"}
-        gained |= {"ema_alpha": 0.6, "error": None}
+        gained |= {"ema_alpha": 0.6, "sampling": "head:8@320x320", "error": None}
     else:
         reason = (result.reason or "").encode("utf-8", "backslashreplace").decode()
         gained = dict.fromkeys(columns) | {"status": str(result.status), "error": reason}
@@ -206,8 +207,9 @@ def _table(data: bytes, suffix: str) -> str:
             input.open_table(path, columns_of(CONFIG), lines_as_arrow=True, reject=rejects.add, stdin=pipe) as table,
             rejects.opened(),
         ):
-            joiner, format = Joiner(CONFIG, "m", table.schema), choose_format("-", "arrow", table.format)
-            with open_output("-", format, joiner.schema, stdout) as output:
+            gained, format = OutputColumns(CONFIG, table.schema), choose_format("-", "arrow", table.format)
+            joiner = Joiner(gained, tags_of(CONFIG, "m", 320, 320))
+            with open_output("-", format, gained.schema, stdout) as output:
                 for batch in table:
                     output.write(joiner.join(batch, [result_of(clip) for clip in batch.clips]))
                 output.commit(table.count_rows() - rejects.count)

@@ -14,7 +14,7 @@ from saliency_engine.inference.session import Session, open_session
 from saliency_engine.models.load import load_model
 from saliency_engine.numerics.aggregate import combine, summarize
 from saliency_engine.pipeline.one_clip import compute_clip
-from saliency_engine.report.console import warn_of
+from saliency_engine.report.console import warn_of, warn_of_options
 from saliency_engine.report.contact_sheet import Tile, draw_contact_sheet, overlay
 from saliency_engine.storage.atomic import check_output, write_together
 from saliency_engine.storage.locate import Locator
@@ -45,6 +45,7 @@ def contact_sheet(inputs: Sequence[str], config: RunConfig, output: str, clips: 
     model = load_model(config)
     files.reads("--model", *model.files)
     warn_of(model)
+    warn_of_options(config)
     with closing(open_session(model, config)) as session:
         sheet = draw_contact_sheet([_make_tile(clip, config, session) for clip in first])
     write_together({Path(output): sheet})

@@ -12,13 +12,13 @@ from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.models.load import Model, load_model
 from saliency_engine.pipeline.engine import Engine
 from saliency_engine.report.audit import RunsOn, audit_of, provenance_of
-from saliency_engine.report.console import ProgressLine, note, print_summary, warn_of, warn_of_unused
+from saliency_engine.report.console import ProgressLine, note, print_summary, warn_of, warn_of_options
 from saliency_engine.storage.atomic import check_output, write_json
 from saliency_engine.storage.locate import Locator
 from saliency_engine.storage.overwrite import OF_SQLITE, Files
 from saliency_engine.tables.columns import columns_of
 from saliency_engine.tables.input import Table, open_table
-from saliency_engine.tables.join import Joiner
+from saliency_engine.tables.join import Joiner, OutputColumns
 from saliency_engine.tables.output import Output, choose_format, needs_batches, open_output
 from saliency_engine.tables.rejects import Rejects
 
@@ -36,16 +36,17 @@ def run_table(job: TableJob, config: RunConfig, config_file: str = "") -> dict[s
     rejects = Rejects(job.rejects_path)
     with _open_input(job, config, rejects) as table:
         files.reads("--input", *table.parts)
-        joiner = Joiner(config, model.model_id, table.schema)
+        columns = OutputColumns(config, table.schema)
         output_format = choose_format(job.output, job.output_format, table.format)
         check_output(job.audit_json)
         with (
-            open_output(job.output, output_format, joiner.schema) as output,
+            open_output(job.output, output_format, columns.schema) as output,
             rejects.opened(),
             Engine(config, model, Locator(config, files, note)) as engine,
         ):
             session = engine.session
             runs_on = RunsOn(model, session.provider, session.remark, engine.threads, engine.decode_workers)
+            joiner = Joiner(columns, engine.tags)
             with ProgressLine(runs_on, engine.counts, quiet=job.quiet) as progress:
                 _process(table, joiner, output, engine, lambda: progress.update(table, rejects.count))
             with engine.clock("write"):
@@ -65,7 +66,7 @@ def _load_model(config: RunConfig, files: Files) -> Model:
     model = load_model(config)
     files.reads("--model", *model.files)
     warn_of(model)
-    warn_of_unused(config)
+    warn_of_options(config)
     return model
 
 

@@ -24,7 +24,8 @@ from saliency_engine.pipeline.worker import claim_open_files, start_fork_server
 from saliency_engine.storage.locate import Locator
 from saliency_engine.tables import rows
 from saliency_engine.tables.columns import columns_of
-from saliency_engine.tables.join import Joiner
+from saliency_engine.tables.join import Joiner, OutputColumns
+from saliency_engine.tables.tags import Tags, tags_of
 from saliency_engine.types import ClipResult, PayloadT, RowBatch, decode_spec
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Engine:
         """
         joiner: Joiner | None = None
         for batch, results in self.results(rows.from_batches(batches, columns_of(self.config))):
-            joiner = joiner or Joiner(self.config, self.model.model_id, batch.payload.schema)
+            joiner = joiner or Joiner(OutputColumns(self.config, batch.payload.schema), self.tags)
             yield joiner.join(batch, results)
 
     def results(
@@ -107,6 +108,11 @@ class Engine:
         ``tick`` is called whenever something has happened, for those who show progress from ``counts``.
         """
         return self._pipeline.process(batches, tick)
+
+    @property
+    def tags(self) -> Tags:
+        """What rows are tagged with that get their numbers from this engine."""
+        return tags_of(self.config, self.model.model_id, self.session.width, self.session.height)
 
     @property
     def counts(self) -> Counts:

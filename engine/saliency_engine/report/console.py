@@ -20,6 +20,7 @@ from saliency_engine.pipeline.counts import Counts
 from saliency_engine.report.audit import RunsOn
 from saliency_engine.report.terminal import printable
 from saliency_engine.tables.input import Table
+from saliency_engine.types import sampling_of
 
 # Without a terminal (a log file, a batch system) one line in this many seconds.
 _LOG_SECONDS = 30.0
@@ -98,12 +99,20 @@ def warn_of(model: Model) -> None:
     _warn(lines)
 
 
-def warn_of_unused(config: RunConfig) -> None:
-    """Warn on stderr of options that scripts for other programs give and that do nothing here."""
+def warn_of_options(config: RunConfig) -> None:
+    """Warn on stderr of options that do nothing, or less than they seem to."""
+    lines = []
+    frames = sampling_of(config).frames_per_clip
+    if frames < config.frame_samples:
+        lines.append(
+            f"--frame-samples {config.frame_samples} with --max-frames {config.max_frames}: {frames} frames of each "
+            "clip are used. For more, raise --max-frames or give --sampling uniform"
+        )
     given = [flag_of(name) for name in ("ffmpeg_bin", "ffprobe_bin") if getattr(config, name)]
     if given:
         are = "is" if len(given) == 1 else "are"
-        _warn([f"{' and '.join(given)} {are} not used: PyAV's own FFmpeg decodes the clips"])
+        lines.append(f"{' and '.join(given)} {are} not used: PyAV's own FFmpeg decodes the clips")
+    _warn(lines)
 
 
 def note(sentence: str) -> None:

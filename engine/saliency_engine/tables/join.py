@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
@@ -19,29 +20,51 @@ from saliency_engine.tables.dictionaries import decode_dictionary, encode_dictio
 from saliency_engine.tables.jsonl_edit import Edit
 from saliency_engine.tables.jsonl_lines import Lines
 from saliency_engine.tables.schema_metadata import describe_columns
-from saliency_engine.types import SKIPPED, ClipResult, RowBatch, Status, sampling_of
+from saliency_engine.tables.tags import Tags
+from saliency_engine.types import SKIPPED, ClipResult, RowBatch, Status
 
 
-class Joiner:
-    """Joins results to rows, for a run of one configuration over one table.
+class OutputColumns:
+    """Where the columns of ours stand in the output of a run, and of which types they are.
 
     ``input_schema`` is the table's, as in ``Opened``; ``schema`` is the output's: the same with our columns, which
     stay where they are if they exist and otherwise come last. Raises ``InputError`` when two input columns have the
     name of one of ours.
     """
 
-    def __init__(self, config: RunConfig, model_id: str, input_schema: pa.Schema | CsvLayout | None) -> None:
-        self._columns = {role: name for role, name in config.output_columns.items() if name}
-        self._tags = {
-            "model_id": model_id,
-            "aggregator": config.temporal_aggregator,
-            "ema_alpha": config.ema_alpha,
-            "sampling": sampling_of(config).tag,
-        }
-        self._places: dict[str, int | None] = {}
-        self._kinds: dict[str, pa.DataType] = {}
-        self._before = input_schema
+    def __init__(self, config: RunConfig, input_schema: pa.Schema | CsvLayout | None) -> None:
+        self.names = {role: name for role, name in config.output_columns.items() if name}
+        self.places: dict[str, int | None] = {}
+        self.kinds: dict[str, pa.DataType] = {}
+        self.before = input_schema
         self.schema = self._extend(input_schema)
+
+    def _extend(self, before: pa.Schema | CsvLayout | None) -> pa.Schema | CsvLayout | None:
+        if isinstance(before, CsvLayout):
+            for name in self.names.values():
+                column_index(before.schema, name)  # raises where it is there twice
+            return before.extend(self.names.values())
+        return None if before is None else self._extend_schema(before)
+
+    def _extend_schema(self, schema: pa.Schema) -> pa.Schema:
+        added, changed = dict[str, pa.DataType](), dict[str, pa.DataType]()
+        for role, name in self.names.items():
+            place = column_index(schema, name)
+            old = pa.field(name, _plain_type(role)) if place is None else schema.field(place)
+            kind = old.type if _can_hold(role, old.type) else _plain_type(role)
+            new = old.with_type(kind).with_nullable(True)  # a failed row has nulls
+            schema = schema.append(new) if place is None else schema.set(place, new)
+            self.places[role], self.kinds[role] = place, kind
+            if place is None or kind != old.type:
+                (added if place is None else changed)[name] = kind
+        return schema.with_metadata(describe_columns(schema, added, changed))
+
+
+class Joiner:
+    """Joins results to rows, for a run whose numbers have the tags ``tags``, over one table."""
+
+    def __init__(self, columns: OutputColumns, tags: Tags) -> None:
+        self._columns, self._tags = columns, asdict(tags)
         # A clip's rows may lie in many small batches of lines: making its edit each time doubled their time.
         self._edit_of = lru_cache(4096)(lambda result: self._make_edit(self._values_of(result)))
         self._edit_of_skipped = self._make_edit({"status": str(Status.SKIPPED_EXISTING)})
@@ -49,10 +72,10 @@ class Joiner:
     def join(self, batch: RowBatch[Any], results: Sequence[ClipResult]) -> Any:
         """``batch.payload`` with what its rows gain; ``results[i]`` belongs to ``batch.clips[i]``.
 
-        Gives a ``pyarrow.RecordBatch`` of ``schema``, or ``Lines``. Raises ``InputError`` where a value that a
+        Gives a ``pyarrow.RecordBatch`` of the output's schema, or ``Lines``. Raises ``InputError`` where a value that a
         row must keep does not fit the type its column gets.
         """
-        if isinstance(self.schema, pa.Schema):
+        if isinstance(self._columns.schema, pa.Schema):
             return self._join_arrow(batch, [self._values_of(result) for result in results])
         return self._join_lines(batch, results)
 
@@ -61,9 +84,10 @@ class Joiner:
         # Latin-1 file names arrive as lone surrogates, which neither format can hold.
         reason = (result.reason or "").encode("utf-8", "backslashreplace").decode()
         if result.status == Status.OK:
-            numbers = {"mean": result.mean, "var": result.var}
-            return numbers | {"status": str(result.status), "error": reason or None} | self._tags
-        return {"mean": None, "var": None, "status": str(result.status), "error": reason} | dict.fromkeys(self._tags)
+            numbers = {"mean": result.mean, "var": result.var, "status": str(result.status)}
+            return numbers | self._tags | {"error": reason or None}
+        nothing = {"mean": None, "var": None, "status": str(result.status)}
+        return nothing | dict.fromkeys(self._tags) | {"error": reason}
 
     def _join_lines(self, batch: RowBatch[Lines], results: Sequence[ClipResult]) -> Lines:
         edits = {code: self._edit_of(result) for code, result in enumerate(results)}
@@ -74,37 +98,18 @@ class Joiner:
 
     def _make_edit(self, values: dict[str, Any]) -> Edit | CsvEdit:
         """In JSON a null mean or variance is written; any other null only replaces what a row has."""
-        if isinstance(self._before, CsvLayout) and isinstance(self.schema, CsvLayout):
-            fields = {self._columns[role]: value for role, value in values.items() if role in self._columns}
-            return CsvEdit(self._before, self.schema, fields)
-        named = {self._columns[role]: (role, value) for role, value in values.items() if role in self._columns}
-        nulls = [name for name, (role, value) in named.items() if value is None and role not in ("mean", "var")]
-        return Edit({name: value for name, (_, value) in named.items() if name not in nulls}, nulls)
-
-    def _extend(self, before: pa.Schema | CsvLayout | None) -> pa.Schema | CsvLayout | None:
-        if isinstance(before, CsvLayout):
-            for name in self._columns.values():
-                column_index(before.schema, name)  # raises where it is there twice
-            return before.extend(self._columns.values())
-        return None if before is None else self._extend_schema(before)
-
-    def _extend_schema(self, schema: pa.Schema) -> pa.Schema:
-        added, changed = dict[str, pa.DataType](), dict[str, pa.DataType]()
-        for role, name in self._columns.items():
-            place = column_index(schema, name)
-            old = pa.field(name, _plain_type(role)) if place is None else schema.field(place)
-            kind = old.type if _can_hold(role, old.type) else _plain_type(role)
-            new = old.with_type(kind).with_nullable(True)  # a failed row has nulls
-            schema = schema.append(new) if place is None else schema.set(place, new)
-            self._places[role], self._kinds[role] = place, kind
-            if place is None or kind != old.type:
-                (added if place is None else changed)[name] = kind
-        return schema.with_metadata(describe_columns(schema, added, changed))
+        names, before, after = self._columns.names, self._columns.before, self._columns.schema
+        named = {names[role]: value for role, value in values.items() if role in names}
+        if isinstance(before, CsvLayout) and isinstance(after, CsvLayout):
+            return CsvEdit(before, after, named)
+        always = {names.get("mean"), names.get("var")}
+        nulls = [name for name, value in named.items() if value is None and name not in always]
+        return Edit({name: value for name, value in named.items() if name not in nulls}, nulls)
 
     def _join_arrow(self, batch: RowBatch[pa.RecordBatch], values: Sequence[dict[str, Any]]) -> pa.RecordBatch:
         columns = list(batch.payload.columns)
-        for role, name in self._columns.items():
-            place, kind = self._places[role], self._kinds[role]
+        for role, name in self._columns.names.items():
+            place, kind = self._columns.places[role], self._columns.kinds[role]
             try:
                 if role == "status":
                     column = _take_statuses(batch.codes, [value[role] for value in values])
@@ -122,7 +127,7 @@ class Joiner:
                 columns.append(column)
             else:
                 columns[place] = column
-        return pa.RecordBatch.from_arrays(columns, schema=self.schema)
+        return pa.RecordBatch.from_arrays(columns, schema=self._columns.schema)
 
 
 def _take_statuses(codes: NDArray[np.int32], values: list[str]) -> pa.Array:

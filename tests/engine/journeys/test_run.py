@@ -110,7 +110,7 @@ def test_columns_can_be_renamed_and_left_out(tmp_path: Path, clips: dict[str, Pa
     )
     (row,) = read_rows(tmp_path / "out.jsonl")
     assert list(row) == ["clip", "m", "v", "s", "id", "how"]
-    assert (row["s"], row["id"], row["how"]) == ("ok", "mine", "head max_frames=8 frame_samples=8")
+    assert (row["s"], row["id"], row["how"]) == ("ok", "mine", "head:8@320x320")
 
 
 # Formats

@@ -12,17 +12,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.tables import CONFIG, clips_of, columns, read, run_without_clips
+from tests.tables import CONFIG, TAGS, clips_of, columns, read, run_without_clips
 
 from saliency_engine.errors import InputError
 from saliency_engine.tables.csv_edit import CsvLayout
 from saliency_engine.tables.input import open_table
-from saliency_engine.tables.join import Joiner
+from saliency_engine.tables.join import Joiner, OutputColumns
 from saliency_engine.types import ClipReference, ClipResult, Status
 
 ADDED = "saliency_mean,saliency_var,saliency_status,saliency_model_id,saliency_aggregator,saliency_ema_alpha,"
-ADDED += "saliency_error"
-GAINED = "0.5,0.25,ok,m1,mean,0.6,"
+ADDED += "saliency_sampling,saliency_error"
+GAINED = "0.5,0.25,ok,m1,mean,0.6,head:8@320x320,"
 
 
 def copied(tmp_path: Path, text: str | bytes, source: str = "in.csv", target: str = "out.csv") -> bytes:
@@ -54,14 +54,14 @@ def test_the_delimiter_is_that_of_the_first_line_and_stays(tmp_path: Path, delim
     assert out.startswith(f'\ufeff"src"{delimiter}"a,;"{delimiter}b{delimiter}saliency_mean{delimiter}'.encode())
     assert [clip.path for clip in clips_of(read(tmp_path / "in.csv")) if clip] == ["a.mp4"]
     rows = list(csv.reader(io.StringIO(out.decode()), delimiter=delimiter))
-    assert [len(row) for row in rows] == [10, 10]
+    assert [len(row) for row in rows] == [11, 11]
 
 
 def test_what_a_run_wrote_is_replaced_in_place_and_kept_rows_keep_their_numbers_spelling(tmp_path: Path) -> None:
     before = "saliency_var,src,saliency_mean,note,saliency_status\n.50,a.mp4,5e-1,x,old\n,b.mp4,,y,old\n"
-    rest = "saliency_model_id,saliency_aggregator,saliency_ema_alpha,saliency_error"
+    rest = "saliency_model_id,saliency_aggregator,saliency_ema_alpha,saliency_sampling,saliency_error"
     after = f"saliency_var,src,saliency_mean,note,saliency_status,{rest}\n"
-    after += ".50,a.mp4,5e-1,x,skipped-existing,,,,\n0.25,b.mp4,0.5,y,ok,m1,mean,0.6,\n"
+    after += ".50,a.mp4,5e-1,x,skipped-existing,,,,,\n0.25,b.mp4,0.5,y,ok,m1,mean,0.6,head:8@320x320,\n"
     once = copied(tmp_path, before)
     assert once.decode() == after
     again = copied(tmp_path, once)
@@ -71,11 +71,11 @@ def test_what_a_run_wrote_is_replaced_in_place_and_kept_rows_keep_their_numbers_
 def test_a_failure_leaves_no_old_number_and_its_reason_is_quoted(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("src,saliency_mean,saliency_error,saliency_var\na.mp4,0.5,,nan\n")
     with open_table(str(tmp_path / "in.csv"), columns()) as table:
-        joiner = Joiner(CONFIG, "m1", table.schema)
+        gained = OutputColumns(CONFIG, table.schema)
         (batch,) = [batch for batch in table if batch.rows]
-        lines = joiner.join(batch, [ClipResult(Status.DECODE_FAILED, reason='it says "no",\nand ends')])
-    assert isinstance(joiner.schema, CsvLayout)
-    assert lines.texts == [b'a.mp4,,"it says ""no"",\nand ends",,decode-failed,,,\n']
+        lines = Joiner(gained, TAGS).join(batch, [ClipResult(Status.DECODE_FAILED, reason='it says "no",\nand ends')])
+    assert isinstance(gained.schema, CsvLayout)
+    assert lines.texts == [b'a.mp4,,"it says ""no"",\nand ends",,decode-failed,,,,\n']
 
 
 def test_csv_becomes_columns_of_text_but_for_what_the_run_writes(tmp_path: Path) -> None:

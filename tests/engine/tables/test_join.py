@@ -14,9 +14,10 @@ from saliency_engine.config import RunConfig
 from saliency_engine.errors import InputError
 from saliency_engine.tables import rows
 from saliency_engine.tables.columns import columns_of
-from saliency_engine.tables.join import Joiner
+from saliency_engine.tables.join import Joiner, OutputColumns
 from saliency_engine.tables.jsonl_lines import LineReader
 from saliency_engine.tables.line_rows import LineRows
+from saliency_engine.tables.tags import tags_of
 from saliency_engine.types import ClipReference, ClipResult, Status
 
 GOOD = ClipResult(Status.OK, 0.25, 0.0625)
@@ -38,7 +39,8 @@ def refused(number: int, reason: str, line: bytes, rest: object = None) -> None:
 
 def join_lines(text: str, **options: Any) -> str:
     settings = config(**options)
-    joiner, columns, out = Joiner(settings, "m1", None), columns_of(settings), b""
+    joiner = Joiner(OutputColumns(settings, None), tags_of(settings, "m1", 64, 32))
+    columns, out = columns_of(settings), b""
     for chunk in LineReader(io.BytesIO(text.encode()), columns.written, refused):
         batch = LineRows(columns).find_clips(chunk, 0)
         out += b"".join(joiner.join(batch, results(batch.clips)).texts)
@@ -47,17 +49,19 @@ def join_lines(text: str, **options: Any) -> str:
 
 def join_arrow(table: pa.Table, **options: Any) -> pa.Table:
     settings = config(**options)
-    joiner = Joiner(settings, "m1", table.schema)
+    gained = OutputColumns(settings, table.schema)
+    joiner = Joiner(gained, tags_of(settings, "m1", 64, 32))
     batches = rows.from_batches(table.to_batches(max_chunksize=2), columns_of(settings))
     joined = [joiner.join(batch, results(batch.clips)) for batch in batches]
-    assert all(batch.schema.equals(joiner.schema, check_metadata=True) for batch in joined)
-    return pa.Table.from_batches(joined, joiner.schema)
+    assert all(batch.schema.equals(gained.schema, check_metadata=True) for batch in joined)
+    return pa.Table.from_batches(joined, gained.schema)
 
 
 def test_a_computed_line() -> None:
     assert join_lines('{"src": "a"}\n') == (
         '{"src": "a", "saliency_mean": 0.25, "saliency_var": 0.0625, "saliency_status": "ok", '
-        '"saliency_model_id": "m1", "saliency_aggregator": "mean", "saliency_ema_alpha": 0.6}\n'
+        '"saliency_model_id": "m1", "saliency_aggregator": "mean", "saliency_ema_alpha": 0.6, '
+        '"saliency_sampling": "head:8@64x32"}\n'
     )
 
 
@@ -88,7 +92,7 @@ def test_a_line_that_has_its_values_gains_only_the_status() -> None:
 def test_columns_take_the_names_they_are_given_and_empty_ones_are_left_out() -> None:
     options = {f"{role}_column": "" for role in ("var", "status", "model_id", "aggregator", "ema_alpha", "error")}
     options |= {"mean_column": "m", "sampling_column": "how"}
-    joined = {"src": "a", "m": 0.25, "how": "head max_frames=8 frame_samples=8"}
+    joined = {"src": "a", "m": 0.25, "how": "head:8@64x32"}
     assert json.loads(join_lines('{"src": "a"}', **options)) == joined
     assert join_arrow(pa.table({"src": ["a"]}), **options).to_pylist() == [joined]
 
@@ -106,7 +110,7 @@ def test_arrow_rows_of_every_fate() -> None:
     joined = join_arrow(table)
     assert joined.schema.names == [
         *table.schema.names,
-        *(f"saliency_{n}" for n in ("status", "aggregator", "ema_alpha")),
+        *(f"saliency_{n}" for n in ("status", "aggregator", "ema_alpha", "sampling")),
     ]
     assert joined.drop_columns(["src"]).to_pydict() == {
         "saliency_model_id": ["old", "m1", None, "m1"],
@@ -116,6 +120,7 @@ def test_arrow_rows_of_every_fate() -> None:
         "saliency_status": ["skipped-existing", "ok", "decode-failed", "ok"],
         "saliency_aggregator": [None, "mean", None, "mean"],
         "saliency_ema_alpha": [None, 0.6, None, 0.6],
+        "saliency_sampling": [None, "head:8@64x32", None, "head:8@64x32"],
     }
     assert joined.schema.field("saliency_mean").type == pa.float32()
     assert joined.schema.field("saliency_ema_alpha").type == pa.float64()

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from saliency_engine.config import RunConfig
-from saliency_engine.tables.join import Joiner
+from saliency_engine.tables.join import OutputColumns
 
 SPARK = b"org.apache.spark.sql.parquet.row.metadata"
 
@@ -24,7 +24,7 @@ TEXT, NUMBER, DATE = level("unicode", "object"), level("int64", "int64"), level(
 def joined(fields: dict[str, pa.DataType], metadata: dict[bytes, Any]) -> Any:
     """The metadata of a run's output, decoded."""
     schema = pa.schema(list(fields.items()), {key: json.dumps(value) for key, value in metadata.items()})
-    output = Joiner(RunConfig(model="frequency_tuned_v1"), "m1", schema).schema
+    output = OutputColumns(RunConfig(model="frequency_tuned_v1"), schema).schema
     assert isinstance(output, pa.Schema)
     return {key: json.loads(value) for key, value in output.metadata.items()}
 
@@ -44,7 +44,7 @@ def test_every_new_column_is_a_tuple_under_a_multiindex(inner: dict[str, Any]) -
     after = joined({"('src', '')": pa.string()}, {b"pandas": pandas([TEXT, inner, TEXT], "('src', '')")})[b"pandas"]
     names = {column["field_name"]: column["name"] for column in after["columns"]}
     assert names["saliency_mean"] == "('saliency_mean', '', '')"
-    assert len(names) == 1 + 7
+    assert len(names) == 1 + 8
     assert {entry["numpy_type"] for entry in after["column_indexes"]} == {"object"}  # '' is no number and no date
 
 
@@ -72,7 +72,9 @@ def test_spark_is_told_of_the_new_columns() -> None:
         "saliency_var": "double",
         "saliency_mean": "double",
         "saliency_ema_alpha": "double",
-        **dict.fromkeys((f"saliency_{name}" for name in ("status", "model_id", "aggregator", "error")), "string"),
+        **dict.fromkeys(
+            (f"saliency_{name}" for name in ("status", "model_id", "aggregator", "sampling", "error")), "string"
+        ),
     }
 
 
@@ -90,6 +92,6 @@ def test_pandas_loads_the_output() -> None:
         pandas.to_datetime(["2020", "2021"]),
     ):
         table = pa.Table.from_pandas(pandas.DataFrame([["a", 1]], columns=columns))
-        schema: Any = Joiner(RunConfig(model="frequency_tuned_v1"), "m1", table.schema).schema
+        schema: Any = OutputColumns(RunConfig(model="frequency_tuned_v1"), table.schema).schema
         frame = schema.empty_table().to_pandas()
-        assert len(frame.columns) == 2 + 7
+        assert len(frame.columns) == 2 + 8
