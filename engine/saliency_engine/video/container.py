@@ -87,6 +87,7 @@ def opened(request: ClipRequest, spec: DecodeSpec) -> Iterator[OpenClip]:
             stream.codec_context.thread_count = 1
             # Else decoders cut columns off at the left only in whole blocks, so that hidden ones stay in the picture.
             stream.codec_context.flags |= Flags.unaligned
+            stream.codec_context.flags |= Flags.copy_opaque  # else frames do not show which packets they came in
             stream.codec_context.options = _ffmpeg_limit(spec.max_pixels)
             header = read_header(fd, container.format.name)
             if spec.color == "auto":

@@ -80,7 +80,6 @@ def read_frames(clip: OpenClip, key: int | None = None) -> Iterator[Shown]:
     """
     count = 0
     started, damaged = key is None, False
-    corrupt: set[int | None] = set()  # times of packets that the demuxer flagged; the decoder drops the flag
     for packet in read_packets(clip, sought=key is not None):
         if not started:
             if packet.is_keyframe and packet.pts is not None and key is not None and packet.pts > key:
@@ -89,7 +88,10 @@ def read_frames(clip: OpenClip, key: int | None = None) -> Iterator[Shown]:
             if not started:
                 continue
         if packet.is_corrupt:
-            corrupt.add(packet.pts)
+            # The decoder drops the flag, but hands this on to the packet's own frame. By their times, frames of another
+            # recording that was joined to this one would be taken for it. PyAV forgets an object that two packets
+            # share as soon as one of them is gone.
+            packet.opaque = object()
         try:
             decoded = packet.decode()
         except (av.FFmpegError, ValueError) as error:
@@ -106,6 +108,6 @@ def read_frames(clip: OpenClip, key: int | None = None) -> Iterator[Shown]:
         for frame in decoded:
             clip.check_frame(frame)
             # Damage spreads from frame to frame up to the next one that is built on no other.
-            bad = frame.is_corrupt or frame.pts in corrupt
+            bad = frame.is_corrupt or frame.opaque is not None
             damaged = bad or (damaged and not frame.key_frame)
             yield Shown(frame, damaged, clip.crop)
