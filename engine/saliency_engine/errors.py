@@ -23,6 +23,8 @@
 ``BugError`` stands outside the tree: nobody raises it on purpose, and the CLI exits 70.
 """
 
+from typing import ClassVar
+
 
 class SaliencyError(Exception):
     """Base of every error raised on purpose."""
@@ -67,21 +69,32 @@ class WorkerError(SaliencyError):
 class ClipError(SaliencyError):
     """One clip failed; its rows get a status and the reason, and the run goes on."""
 
+    status: ClassVar[str]
+    """The value of ``types.Status`` that the clip's rows get."""
+
 
 class MissingSourceError(ClipError):
     """The path is empty or names no regular file."""
+
+    status = "missing-source"
 
 
 class MissingGeometryError(ClipError):
     """Neither the row nor the defaults give the size of a raw video."""
 
+    status = "missing-geometry"
+
 
 class DecodeError(ClipError):
     """The clip cannot be opened or decoded, or its frames cannot be used."""
 
+    status = "decode-failed"
+
 
 class InferenceError(ClipError):
     """The model failed, or what it gave is not a saliency map."""
+
+    status = "model-failed"
 
 
 class BugError(Exception):

@@ -13,7 +13,7 @@ PACKAGE = PROJECT / "engine" / "saliency_engine"
 LAYERS = (
     {"errors"},
     {"options", "path_template"},
-    {"config"},
+    {"config", "facts"},
     {"types"},
     {"machine", "numerics", "storage"},
     {"tables", "video", "models"},

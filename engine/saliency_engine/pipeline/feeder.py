@@ -16,7 +16,8 @@ from saliency_engine.numerics.aggregate import measure
 from saliency_engine.numerics.normalize import normalize
 from saliency_engine.pipeline.clock import Clock
 from saliency_engine.pipeline.frame_batch import ClipFrames, FrameBatch
-from saliency_engine.pipeline.pool import DecodedInRing, DecodePool
+from saliency_engine.pipeline.outcomes import DecodedInRing
+from saliency_engine.pipeline.pool import DecodePool
 from saliency_engine.types import ClipRequest, ClipStatistics
 
 Measured = tuple[ClipRequest, ClipStatistics | ClipError]

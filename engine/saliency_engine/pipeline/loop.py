@@ -18,20 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from saliency_engine.errors import (
-    ClipError,
-    DecodeError,
-    InferenceError,
-    MissingGeometryError,
-    MissingSourceError,
-    WorkerError,
-)
+from saliency_engine.errors import ClipError, InferenceError, WorkerError
 from saliency_engine.numerics.aggregate import summarize
 from saliency_engine.pipeline.clock import Clock
 from saliency_engine.pipeline.counts import Counts
 from saliency_engine.pipeline.feeder import Feeder
 from saliency_engine.pipeline.memo import Memo
-from saliency_engine.pipeline.pool import DecodedInRing, DecodePool, NotDecoded
+from saliency_engine.pipeline.outcomes import DecodedInRing, NotDecoded
+from saliency_engine.pipeline.pool import DecodePool
 from saliency_engine.storage.locate import Locator
 from saliency_engine.types import (
     SKIPPED,
@@ -46,12 +40,6 @@ from saliency_engine.types import (
 
 # Row batches under way, each of which holds its rows. More than one, because rows behind a slow clip wait for it here.
 _OPEN_BATCHES = 4
-_STATUS_OF = {
-    MissingSourceError: Status.MISSING_SOURCE,
-    MissingGeometryError: Status.MISSING_GEOMETRY,
-    DecodeError: Status.DECODE_FAILED,
-    InferenceError: Status.MODEL_FAILED,
-}
 
 
 @dataclass
@@ -236,7 +224,7 @@ class Pipeline:
         self._settle(self._waiting.pop(key), result)
 
     def _fail(self, error: ClipError, path: str) -> ClipResult:
-        return ClipResult(_STATUS_OF[type(error)], reason=self._locator.mention(str(error), path))
+        return ClipResult(Status(error.status), reason=self._locator.mention(str(error), path))
 
     def _summarize(self, statistics: ClipStatistics, path: str) -> ClipResult:
         mean, var = summarize(statistics, self._aggregator, self._alpha)

@@ -21,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saliency_engine.errors import BugError, ClipError, DecodeError, WorkerError
+from saliency_engine.facts import ClipFacts, ProbeSpec
 from saliency_engine.pipeline.interpreters import starting
+from saliency_engine.pipeline.outcomes import DecodedInRing, NotDecoded, Probed
 from saliency_engine.pipeline.ring import Ring
 from saliency_engine.pipeline.worker import START_METHOD, describe_end, is_stopped, serve
 from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec
@@ -36,23 +38,6 @@ _CLIPS_PER_WORKER = 10_000
 # a time-out comes later than it might; nothing waits for the clip then. A busy machine is seldom late by a tenth.
 _LOOK_EVERY = 0.1
 _LOOK_COUNTS = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class DecodedInRing:
-    """A decoded clip whose frames lie in a ring slot, until ``DecodePool.release`` gives the slot to another."""
-
-    request: ClipRequest
-    decoded: DecodedClip
-    ring_slot: int
-
-
-@dataclass(frozen=True, slots=True)
-class NotDecoded:
-    """A clip that could not be decoded, and why. It holds no ring slot."""
-
-    request: ClipRequest
-    error: ClipError
 
 
 @dataclass
@@ -72,12 +57,13 @@ class _Worker:
 class DecodePool:
     """``workers`` processes that decode one clip each at a time into one of ``ring_slots`` places in shared memory.
 
-    ``frames`` is the ring: uint16 ``[ring_slots, K, 3, H, W]``. ``timeout`` is in seconds a clip, without pauses of
-    the run. A worker that dies, or that somebody has stopped for that long, is replaced, and its clip tried once more.
-    Raises ``WorkerError`` when the processes cannot be started.
+    ``frames`` is the ring: uint16 ``[ring_slots, K, 3, H, W]``. With a ``ProbeSpec`` clips are probed instead, and
+    leave nothing in their ring slots. ``timeout`` is in seconds a clip, without pauses of the run. A worker that dies,
+    or that somebody has stopped for that long, is replaced, and its clip tried once more. Raises ``WorkerError`` when
+    the processes cannot be started.
     """
 
-    def __init__(self, spec: DecodeSpec, workers: int, ring_slots: int, timeout: float) -> None:
+    def __init__(self, spec: DecodeSpec | ProbeSpec, workers: int, ring_slots: int, timeout: float) -> None:
         self._spec, self._timeout = spec, timeout
         self._context: Any = multiprocessing.get_context(START_METHOD)
         self._ring = Ring((ring_slots, *spec.shape))
@@ -118,21 +104,24 @@ class DecodePool:
         index = next(index for index, worker in enumerate(self._workers) if worker.job is None)
         self._give(index, (request, self._free.pop()))
 
-    def collect(self) -> list[DecodedInRing | NotDecoded]:
-        """The clips that are done with: decoded, failed, timed out, or two workers died at them.
+    def collect(self) -> list[DecodedInRing | Probed | NotDecoded]:
+        """The clips that are done with: decoded or probed, failed, timed out, or two workers died at them.
 
         Raises ``BugError`` where a worker met an error that is no clip's fault.
         """
-        finished: list[DecodedInRing | NotDecoded] = []
+        finished: list[DecodedInRing | Probed | NotDecoded] = []
         self._count_seconds()
         for index, worker in enumerate(self._workers):
             if worker.job is not None and (outcome := self._outcome(index)) is not None:
                 request, ring_slot = worker.job
                 if isinstance(outcome, DecodedClip):
                     finished.append(DecodedInRing(request, outcome, ring_slot))
+                elif isinstance(outcome, ClipFacts):
+                    finished.append(Probed(request, outcome))
                 else:
-                    self.release(ring_slot)
                     finished.append(NotDecoded(request, outcome))
+                if not isinstance(outcome, DecodedClip):
+                    self.release(ring_slot)
                 self._workers[index].job = None
                 if self._workers[index].clips >= _CLIPS_PER_WORKER:
                     self._replace(index)
@@ -172,7 +161,7 @@ class DecodePool:
             return
         raise WorkerError("the decoding processes end before they are given a clip")
 
-    def _outcome(self, index: int) -> DecodedClip | ClipError | None:
+    def _outcome(self, index: int) -> DecodedClip | ClipFacts | ClipError | None:
         """What became of a worker's clip; ``None`` while it is being decoded, perhaps by another worker."""
         worker = self._workers[index]
         if worker.connection.poll():
@@ -232,9 +221,9 @@ class DecodePool:
         worker.connection.close()
 
 
-def _receive(worker: _Worker) -> DecodedClip | ClipError | None:
+def _receive(worker: _Worker) -> DecodedClip | ClipFacts | ClipError | None:
     """A worker's next message; ``None`` when it is ready. Raises ``EOFError`` or ``OSError`` when it has died."""
-    message: DecodedClip | ClipError | BugError | None = worker.connection.recv()
+    message: DecodedClip | ClipFacts | ClipError | BugError | None = worker.connection.recv()
     if isinstance(message, BugError):
         raise message from None  # the pipe that broke meanwhile explains nothing
     return message

@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from saliency_engine.errors import BugError, ClipError, DecodeError, WorkerError
+from saliency_engine.facts import ClipFacts, ProbeSpec
 from saliency_engine.pipeline.interpreters import starting
 from saliency_engine.pipeline.ring import Ring
 from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec
 
 START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-PRELOADED = ["saliency_engine.video.decode", "saliency_engine.pipeline.worker"]
+PRELOADED = ["saliency_engine.video.decode", "saliency_engine.video.probe", "saliency_engine.pipeline.worker"]
 """Modules that the fork server imports once for all workers."""
 OUT_OF_MEMORY = 75
 """Exit status of a worker that could not get memory: a fresh process may."""
@@ -118,8 +119,8 @@ def _short_lived_folder() -> Iterator[None]:
             os.close(handle)
 
 
-def serve(connection: Connection, ring: Ring, spec: DecodeSpec) -> None:
-    """What a worker does: send ``None`` when ready, then decode what comes through the pipe until that closes.
+def serve(connection: Connection, ring: Ring, spec: DecodeSpec | ProbeSpec) -> None:
+    """What a worker does: send ``None`` when ready, then decode or probe what comes through the pipe until that closes.
 
     An error that is no clip's fault is sent as a ``BugError``, and ends the process.
     """
@@ -154,12 +155,15 @@ def _describe_bug(error: Exception, path: str | None) -> BugError:
     return bug
 
 
-def _decode(request: ClipRequest, spec: DecodeSpec, frames: Any) -> DecodedClip | ClipError:
-    from saliency_engine.video import decode  # noqa: PLC0415
+def _decode(request: ClipRequest, spec: DecodeSpec | ProbeSpec, frames: Any) -> DecodedClip | ClipFacts | ClipError:
+    from saliency_engine.video import decode, probe  # noqa: PLC0415
 
-    outcome: DecodedClip | ClipError
+    outcome: DecodedClip | ClipFacts | ClipError
     try:
-        outcome = decode.decode_clip(request, spec, frames)
+        if isinstance(spec, ProbeSpec):
+            outcome = probe.probe_clip(request, spec)
+        else:
+            outcome = decode.decode_clip(request, spec, frames)
     except MemoryError:
         sys.exit(OUT_OF_MEMORY)
     except ClipError as error:

@@ -30,10 +30,11 @@ _REDRAW_SECONDS = 0.1
 class ProgressLine:
     """First says what runs the model, then how far the run is: a bar on a terminal, elsewhere a line now and then.
 
-    ``counts`` are the engine's, which change while it runs. ``quiet``: nothing is printed.
+    ``counts`` are the engine's, which change while it runs. ``runs_on`` is ``None`` where no model runs. ``quiet``:
+    nothing is printed.
     """
 
-    def __init__(self, runs_on: RunsOn, counts: Counts, *, quiet: bool) -> None:
+    def __init__(self, runs_on: RunsOn | None, counts: Counts, *, quiet: bool) -> None:
         self._runs_on, self._counts, self._quiet = runs_on, counts, quiet
         self._console = Console(stderr=True)
         self._started = self._shown = time.monotonic()
@@ -48,7 +49,7 @@ class ProgressLine:
             console=self._console,
             disable=quiet or not self._console.is_terminal,
         )
-        self._task = self._bar.add_task("saliency", total=None, clips="")
+        self._task = self._bar.add_task("saliency" if runs_on else "index", total=None, clips="")
 
     def update(self, table: Table, rejected: int) -> None:
         """Show how far the run is, at most ten times a second; ``rejected`` lines of ``table`` were no rows."""
@@ -67,7 +68,7 @@ class ProgressLine:
             self._console.print(f"{counts.rows}/{total or '?'} rows, {clips}{left}", soft_wrap=True)
 
     def __enter__(self) -> Self:
-        if not self._quiet:
+        if self._runs_on and not self._quiet:
             remark = f" ({self._runs_on.remark})" if self._runs_on.remark else ""
             first_line = f"{self._runs_on.model.model_id} on {self._runs_on.provider}{remark}"
             self._console.out(printable(first_line), highlight=False)
@@ -150,6 +151,13 @@ def print_summary(audit: dict[str, Any]) -> None:
     for line in lines:
         table.add_row(*map(_as_text, line))
     Console(stderr=True).print(table)
+
+
+def print_index_summary(counts: Counts, rejects: str, rejected: int) -> None:
+    """Print on stderr what came of an index: rows by outcome, the clips; ``rejected`` lines are in ``rejects``."""
+    rows = f"{counts.rows + rejected} rows: {counts.ok} ok, {counts.failed + rejected} failed"
+    lines = f" ({rejected} lines that are no rows: {rejects})" if rejected else ""
+    print(printable(f"{rows}{lines}; {counts.clips_computed + counts.clips_failed} clips probed"), file=sys.stderr)
 
 
 def _as_text(text: str) -> Text:

@@ -19,7 +19,7 @@ from saliency_engine.tables.csv_edit import CsvEdit, CsvLayout
 from saliency_engine.tables.dictionaries import decode_dictionary, encode_dictionary
 from saliency_engine.tables.jsonl_edit import Edit
 from saliency_engine.tables.jsonl_lines import Lines
-from saliency_engine.tables.schema_metadata import describe_columns
+from saliency_engine.tables.schema_metadata import place_columns
 from saliency_engine.tables.tags import Tags
 from saliency_engine.types import SKIPPED, ClipResult, RowBatch, Status
 
@@ -47,17 +47,12 @@ class OutputColumns:
         return None if before is None else self._extend_schema(before)
 
     def _extend_schema(self, schema: pa.Schema) -> pa.Schema:
-        added, changed = dict[str, pa.DataType](), dict[str, pa.DataType]()
         for role, name in self.names.items():
             place = column_index(schema, name)
-            old = pa.field(name, _plain_type(role)) if place is None else schema.field(place)
-            kind = old.type if _can_hold(role, old.type) else _plain_type(role)
-            new = old.with_type(kind).with_nullable(True)  # a failed row has nulls
-            schema = schema.append(new) if place is None else schema.set(place, new)
-            self.places[role], self.kinds[role] = place, kind
-            if place is None or kind != old.type:
-                (added if place is None else changed)[name] = kind
-        return schema.with_metadata(describe_columns(schema, added, changed))
+            old = None if place is None else schema.field(place).type
+            self.places[role] = place
+            self.kinds[role] = old if old is not None and _can_hold(role, old) else _plain_type(role)
+        return place_columns(schema, {name: self.kinds[role] for role, name in self.names.items()})
 
 
 class Joiner:

@@ -12,7 +12,25 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
+from saliency_engine.tables.columns import column_index
+
 _PANDAS, _SPARK = b"pandas", b"org.apache.spark.sql.parquet.row.metadata"
+
+
+def place_columns(schema: pa.Schema, kinds: Mapping[str, pa.DataType]) -> pa.Schema:
+    """``schema`` with a nullable column of each of ``kinds``: where it is if it is there already, else at the end.
+
+    Raises ``InputError`` where several columns have the name of one.
+    """
+    added, changed = dict[str, pa.DataType](), dict[str, pa.DataType]()
+    for name, kind in kinds.items():
+        place = column_index(schema, name)
+        old = pa.field(name, kind) if place is None else schema.field(place)
+        new = old.with_type(kind).with_nullable(True)  # a failed row has nulls
+        schema = schema.append(new) if place is None else schema.set(place, new)
+        if place is None or kind != old.type:
+            (added if place is None else changed)[name] = kind
+    return schema.with_metadata(describe_columns(schema, added, changed))
 
 
 def describe_columns(schema: pa.Schema, added: Mapping[str, pa.DataType], changed: Mapping[str, pa.DataType]) -> Any:
@@ -52,7 +70,8 @@ def _update_pandas(document: Any, added: Mapping[str, pa.DataType], changed: Map
 
 
 def _pandas_type(kind: pa.DataType) -> dict[str, Any]:
-    names = ("float64", "float64") if pa.types.is_floating(kind) else ("unicode", "object")
+    name = "float64" if pa.types.is_floating(kind) else "int64" if pa.types.is_integer(kind) else ""
+    names = (name, name) if name else ("unicode", "object")
     return dict(zip(("pandas_type", "numpy_type", "metadata"), (*names, None), strict=True))
 
 
@@ -69,4 +88,4 @@ def _update_spark(document: Any, added: Mapping[str, pa.DataType], changed: Mapp
 
 
 def _spark_type(kind: pa.DataType) -> str:
-    return "double" if pa.types.is_floating(kind) else "string"
+    return "double" if pa.types.is_floating(kind) else "long" if pa.types.is_integer(kind) else "string"

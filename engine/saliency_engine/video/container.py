@@ -18,6 +18,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from saliency_engine.errors import DecodeError
+from saliency_engine.facts import ProbeSpec
 from saliency_engine.storage.regular_file import open_regular
 from saliency_engine.types import ClipRequest, DecodeSpec, RawFormat
 from saliency_engine.video.cropping import Crop, find_crop
@@ -66,7 +67,7 @@ class OpenClip:
 
 
 @contextmanager
-def opened(request: ClipRequest, spec: DecodeSpec) -> Iterator[OpenClip]:
+def opened(request: ClipRequest, spec: DecodeSpec | ProbeSpec) -> Iterator[OpenClip]:
     """Open a clip's video stream for decoding on one thread; closed again whatever happens.
 
     Raises ``DecodeError`` where the path is no regular file, no admitted container, holds no video or one whose

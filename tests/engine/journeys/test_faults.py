@@ -24,7 +24,8 @@ from tests.clips import Encode
 from tests.processes import finished_clips, session_members, shared_memory, start, until
 
 from saliency_engine.errors import DecodeError
-from saliency_engine.pipeline.pool import DecodedInRing, DecodePool, NotDecoded
+from saliency_engine.pipeline.outcomes import DecodedInRing, NotDecoded, Probed
+from saliency_engine.pipeline.pool import DecodePool
 from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec, Head, RawFormat
 
 SPEC = DecodeSpec(width=64, height=64, sampling=Head(4, 4), color="auto")
@@ -110,7 +111,7 @@ def _request(path: Path) -> ClipRequest:
     return ClipRequest(str(path), file.st_size, file.st_mtime_ns)
 
 
-_kept: WeakKeyDictionary[DecodePool, list[DecodedInRing | NotDecoded]] = WeakKeyDictionary()
+_kept: WeakKeyDictionary[DecodePool, list[DecodedInRing | Probed | NotDecoded]] = WeakKeyDictionary()
 
 
 def _outcome(pool: DecodePool) -> DecodedClip | Exception:
@@ -128,6 +129,8 @@ def _outcome(pool: DecodePool) -> DecodedClip | Exception:
         case DecodedInRing(decoded=decoded, ring_slot=ring_slot):
             pool.release(ring_slot)
             return decoded
+        case other:
+            pytest.fail(f"{other} where clips are decoded")
 
 
 def _worker(pool: DecodePool, index: int = 0) -> int:

@@ -1,0 +1,55 @@
+"""One table of clips with what probing tells of each."""
+
+from __future__ import annotations
+
+from saliency_engine.config import RunConfig, TableJob
+from saliency_engine.pipeline.prober import Prober
+from saliency_engine.report.console import ProgressLine, note, print_index_summary
+from saliency_engine.storage.locate import Locator
+from saliency_engine.storage.overwrite import Files
+from saliency_engine.tables.facts_join import FactsJoiner, columns_to_index
+from saliency_engine.tables.input import open_table
+from saliency_engine.tables.output import choose_format, needs_batches, open_output
+from saliency_engine.tables.rejects import Rejects
+
+
+def index_table(job: TableJob, config: RunConfig, *, count_frames: bool) -> int:
+    """Write the rows of ``job.inputs`` with the columns of ``fact_columns``; returns how many failed.
+
+    Lines that are no rows are among these. The output appears whole or not at all. Raises
+    ``SaliencyError``; a clip that fails is no error but a row with its status.
+    """
+    files = Files()
+    files.reads("--input", *job.inputs)
+    files.writes("--output", job.output, may_replace="--input")
+    files.writes("--rejects", job.rejects_path)
+    rejects = Rejects(job.rejects_path)
+    with open_table(
+        job.inputs,
+        columns_to_index(config),
+        root=config.root,
+        output=job.output,
+        lines_as_arrow=needs_batches(job.inputs, job.output, job.output_format),
+        header=not job.no_header,
+        reject=rejects.add if job.rejects_path else None,
+    ) as table:
+        files.reads("--input", *table.parts)
+        joiner = FactsJoiner(config, table.schema)
+        if joiner.replaced and not job.quiet:
+            names = ", ".join(map(repr, joiner.replaced))
+            note(f"the input has {names} already; the output has what probing tells there instead")
+        with (
+            open_output(
+                job.output, choose_format(job.output, job.output_format, table.format), joiner.schema
+            ) as output,
+            rejects.opened(),
+            Prober(config, Locator(config, files, note), count_frames=count_frames) as prober,
+        ):
+            with ProgressLine(None, prober.counts, quiet=job.quiet) as progress:
+                for batch, outcomes in prober.results(table, lambda: progress.update(table, rejects.count)):
+                    output.write(joiner.join(batch, outcomes))
+            rejects.commit()
+            output.commit(table.count_rows() - rejects.count)
+    if not job.quiet:
+        print_index_summary(prober.counts, rejects.path, rejects.count)
+    return prober.counts.failed + rejects.count
