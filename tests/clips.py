@@ -44,6 +44,10 @@ class Settings(TypedDict, total=False):
     """H.273's number (1: BT.709); by default there is no tag."""
     color_range: int
     """FFmpeg's number (1: limited, 2: full); by default there is no tag."""
+    color_trc: int
+    """H.273's number (16: PQ, 18: HLG); by default there is no tag."""
+    color_primaries: int
+    """H.273's number (1: BT.709, 9: BT.2020); by default there is no tag."""
     rotation: int
     """Degrees, counter-clockwise, a multiple of 90, by which a player is told to turn the picture."""
     hflip: bool
@@ -94,10 +98,9 @@ def _encode(path: Path, frames: Sequence[av.VideoFrame], settings: Settings) -> 
         stream.time_base = stream.codec_context.time_base = Fraction(1, rate)
         if "gop" in settings:
             stream.codec_context.gop_size = settings["gop"]
-        if "colorspace" in settings:
-            stream.codec_context.colorspace = settings["colorspace"]
-        if "color_range" in settings:
-            stream.codec_context.color_range = settings["color_range"]
+        for tag in ("colorspace", "color_range", "color_trc", "color_primaries"):
+            if tag in settings:
+                setattr(stream.codec_context, tag, settings[tag])
         if settings.get("rotation") or settings.get("hflip"):
             stream.set_display_rotation(settings.get("rotation", 0), hflip=settings.get("hflip", False))
         for frame, pts in zip(frames, settings.get("pts", range(len(frames))), strict=True):

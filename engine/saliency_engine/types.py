@@ -189,6 +189,16 @@ def decode_spec(config: RunConfig, width: int, height: int) -> DecodeSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Signal:
+    """What the code values of a clip are."""
+
+    transfer: str
+    """``sdr``, ``pq`` or ``hlg``, as the first sampled frame is tagged."""
+    depth: int
+    """Bits of a sample."""
+
+
+@dataclass(frozen=True, slots=True)
 class DecodedClip:
     """What is known of a clip's decoded frames; the frames themselves lie elsewhere."""
 
@@ -197,6 +207,7 @@ class DecodedClip:
     size), in [0, 1]; ``motion[0]`` is 0. There is one entry for each frame."""
     seconds: float
     """How long decoding took."""
+    signal: Signal
 
     @property
     def frames(self) -> int:
@@ -216,6 +227,8 @@ class ClipStatistics:
     """``[K, K]``: mean(s_i · s_j) over the pixels."""
     maximum: tuple[float, float]
     """Mean and variance of the pixelwise maximum."""
+    signal: Signal | None = None
+    """``None`` where nothing is known of it, as in entries of older memos. No number follows from it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
+
+from saliency_engine.types import Signal
 
 
 @dataclass
@@ -24,3 +27,15 @@ class Counts:
     """Distinct clips that were decoded or modelled without success; not those that could not be located."""
     frames: int = 0
     """Frames that went through the model."""
+    signals: Counter[Signal | None] = field(default_factory=Counter)
+    """The clips that were computed or reused, by what their code values are; ``None``: the memo does not say."""
+
+    def add_computed(self, signal: Signal | None) -> None:
+        """Count one more clip that went through decoder and model."""
+        self.clips_computed += 1
+        self.signals[signal] += 1
+
+    def add_reused(self, signal: Signal | None) -> None:
+        """Count one more clip whose numbers the memo had."""
+        self.clips_reused += 1
+        self.signals[signal] += 1

@@ -6,6 +6,7 @@ import multiprocessing.connection
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,6 +131,7 @@ def _measure(clip: ClipFrames) -> ClipStatistics | ClipError:
     if clip.failure is not None:
         return InferenceError(clip.failure)
     try:
-        return measure(clip.maps[: clip.decoded.frames], np.array(clip.decoded.motion))
+        statistics = measure(clip.maps[: clip.decoded.frames], np.array(clip.decoded.motion))
+        return replace(statistics, signal=clip.decoded.signal)
     except InferenceError as error:
         return error

@@ -187,7 +187,8 @@ class Pipeline:
                 self._pool.submit(request)
                 self._feeder.warm()
             case ClipStatistics() as statistics:
-                self.counts.clips_reused += self._memo.first_seen(key)
+                if self._memo.first_seen(key):
+                    self.counts.add_reused(statistics.signal)
                 self._settle([place], self._summarize(statistics, request.path))
             case ClipResult() as failure:
                 self._settle([place], failure)
@@ -215,7 +216,8 @@ class Pipeline:
         match outcome:
             case ClipStatistics():
                 result = self._summarize(outcome, request.path)
-                self.counts.clips_computed += self._memo.first_seen(key)
+                if self._memo.first_seen(key):
+                    self.counts.add_computed(outcome.signal)
                 self._memo.put(key, request.path, outcome)
             case ClipError():
                 result = self._fail(outcome, request.path)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
@@ -23,10 +24,11 @@ import numpy as np
 import orjson
 
 from saliency_engine.errors import MemoError
-from saliency_engine.types import ClipRequest, ClipResult, ClipStatistics, DecodeSpec, Status
+from saliency_engine.types import ClipRequest, ClipResult, ClipStatistics, DecodeSpec, Signal, Status
 
 APPLICATION_ID = 0x53424D31  # "SBM1", in the file's header: never write into somebody else's database
-VERSION = 2
+VERSION = 3
+_OLDER_VERSION = 2  # its entries do not say what the clips' signals are; used as it is, it becomes one of this version
 # Raised whenever a change of this code moves a number: no old entry is used from then on.
 NUMERICS_VERSION = 2
 _CHECKSUM = 8  # bytes
@@ -75,7 +77,7 @@ class Memo:
         self._db.execute("COMMIT")
         if tables and application != APPLICATION_ID:
             raise MemoError(f"{self._name} is a database, but not a memo of this program; choose another --memo")
-        if tables and version != VERSION:
+        if tables and version not in {_OLDER_VERSION, VERSION}:
             raise MemoError(
                 f"{self._name} is a memo of version {version}, but this program needs version {VERSION}; "
                 "delete it or choose another --memo"
@@ -91,6 +93,8 @@ class Memo:
                 "CREATE TABLE IF NOT EXISTS clips (key BLOB PRIMARY KEY, path BLOB, statistics BLOB) WITHOUT ROWID"
             )
             self._db.execute("COMMIT")
+        elif version != VERSION:
+            self._db.execute(f"PRAGMA user_version = {VERSION}")
         self._db.execute("CREATE TEMP TABLE failures (key BLOB PRIMARY KEY, status TEXT, reason TEXT) WITHOUT ROWID")
         self._db.execute("CREATE TEMP TABLE seen (key BLOB PRIMARY KEY) WITHOUT ROWID")
 
@@ -201,18 +205,26 @@ def _checksum(key: bytes, entry: bytes) -> bytes:
 
 
 def _encode(statistics: ClipStatistics) -> bytes:
-    """float64, little-endian: means [K], motion [K], maximum [2], the Gram matrix's lower triangle."""
+    """float64, little-endian: means [K], motion [K], maximum [2], the Gram matrix's lower triangle.
+
+    Behind them a text such as ``hlg10``, the signal: shorter than a float64, which shows where it begins.
+    """
     triangle = statistics.gram[np.tril_indices(len(statistics.means))]
     parts = (statistics.means, statistics.motion, np.array(statistics.maximum), triangle)
-    return np.concatenate(parts).astype("<f8").tobytes()
+    signal = statistics.signal
+    text = f"{signal.transfer}{signal.depth}" if signal else ""
+    return np.concatenate(parts).astype("<f8").tobytes() + text.encode()
 
 
 def _decode(entry: bytes) -> ClipStatistics:
-    values = np.frombuffer(entry, "<f8").astype(np.float64)
+    end = len(entry) // 8 * 8
+    text = re.fullmatch(r"([a-z]+)(\d+)", entry[end:].decode())
+    values = np.frombuffer(entry[:end], "<f8").astype(np.float64)
     frames = round((np.sqrt(25 + 8 * (len(values) - 2)) - 5) / 2)  # length = 2K + 2 + K(K + 1)/2
     gram = np.empty((frames, frames))
     lower = np.tril_indices(frames)
     gram[lower] = values[2 * frames + 2 :]
     gram.T[lower] = values[2 * frames + 2 :]
     maximum = (float(values[2 * frames]), float(values[2 * frames + 1]))
-    return ClipStatistics(values[:frames], values[frames : 2 * frames], gram, maximum)
+    signal = Signal(text[1], int(text[2])) if text else None
+    return ClipStatistics(values[:frames], values[frames : 2 * frames], gram, maximum, signal)

@@ -54,6 +54,7 @@ def audit_of(
             "reused": counts.clips_reused,
             "failed": counts.clips_failed,
             "frames": counts.frames,
+            **_signals_of(counts),
         },
         "model": runs_on.model.as_json(),
         "machine": {
@@ -78,6 +79,18 @@ def provenance_of(job: TableJob, config: RunConfig, model: Model, rejects: str |
     # The hash is that of the bytes that ran: by now the path may hold others.
     provenance["inputs"]["model"] = {"path": model.source, "exists": True, "kind": "file", "sha256": model.sha256}
     return provenance
+
+
+def _signals_of(counts: Counts) -> dict[str, dict[str, int]]:
+    """How many clips there are of every transfer and bit depth; ``unknown`` where an older memo does not say."""
+    transfers = {"sdr": 0, "pq": 0, "hlg": 0}
+    depths: dict[str, int] = {}
+    for signal, count in counts.signals.items():
+        transfer, depth = (signal.transfer, str(signal.depth)) if signal else ("unknown", "unknown")
+        transfers[transfer] = transfers.get(transfer, 0) + count
+        depths[depth] = depths.get(depth, 0) + count
+    order = sorted(depths, key=lambda depth: int(depth) if depth.isdigit() else 99)
+    return {"transfer": transfers, "bit_depth": {depth: depths[depth] for depth in order}}
 
 
 def _stages_of(clock: Clock, decode_workers: int) -> dict[str, dict[str, float]]:

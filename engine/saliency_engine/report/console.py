@@ -140,6 +140,7 @@ def print_summary(audit: dict[str, Any]) -> None:
     lines = [
         ("rows", f"{rows['total']}: {rows['ok']} ok, {rows['skipped_existing']} skipped, {rows['failed']} failed"),
         ("clips", f"{clips['computed']} computed, {clips['reused']} reused, {clips['failed']} failed"),
+        *_describe_signals(clips),
         (
             "time",
             f"{seconds:.1f} s, {clips['computed'] / seconds:.1f} clips/s, {clips['frames'] / seconds:.1f} frames/s",
@@ -158,6 +159,14 @@ def print_index_summary(counts: Counts, rejects: str, rejected: int) -> None:
     rows = f"{counts.rows + rejected} rows: {counts.ok} ok, {counts.failed + rejected} failed"
     lines = f" ({rejected} lines that are no rows: {rejects})" if rejected else ""
     print(printable(f"{rows}{lines}; {counts.clips_computed + counts.clips_failed} clips probed"), file=sys.stderr)
+
+
+def _describe_signals(clips: dict[str, Any]) -> list[tuple[str, str]]:
+    """Two lines on the clips whose numbers are in the table; none where there is no such clip."""
+    transfers = [f"{count} {name.upper()}" for name, count in clips["transfer"].items() if count]
+    depths = [f"{count} of {depth} bits" for depth, count in clips["bit_depth"].items() if depth.isdigit()]
+    lines = [("  transfer", ", ".join(transfers)), ("  bit depth", ", ".join(depths))]
+    return [(name, text) for name, text in lines if text]
 
 
 def _as_text(text: str) -> Text:

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saliency_engine.errors import DecodeError
-from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec
+from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec, Signal
 from saliency_engine.video import color, sampling
 from saliency_engine.video.container import explain, opened
 from saliency_engine.video.picture import Picture, Scaler
+from saliency_engine.video.transfer import signal_of
 
 
 def silence() -> None:
@@ -37,12 +38,12 @@ def decode_clip(request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint16])
     """
     started = time.perf_counter()
     try:
-        motion = _decode(request, spec, out)
+        motion, signal = _decode(request, spec, out)
     except (av.FFmpegError, ValueError, OSError, MemoryError, OverflowError) as error:
         raise DecodeError(f"the clip cannot be decoded: {explain(error)}") from error
-    if not motion:
+    if signal is None:
         raise DecodeError("the file holds no frame that can be decoded")
-    return DecodedClip(tuple(motion), time.perf_counter() - started)
+    return DecodedClip(tuple(motion), time.perf_counter() - started, signal)
 
 
 def decode_frames(request: ClipRequest, spec: DecodeSpec) -> tuple[NDArray[np.uint16], DecodedClip]:
@@ -52,16 +53,17 @@ def decode_frames(request: ClipRequest, spec: DecodeSpec) -> tuple[NDArray[np.ui
     return out[: decoded.frames], decoded
 
 
-def _decode(request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint16]) -> list[float]:
+def _decode(request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint16]) -> tuple[list[float], Signal | None]:
     scaler = Scaler()
     motion: list[float] = []
     damaged: list[int] = []
+    signal: Signal | None = None
     previous: Picture | None = None
     for place, shown in sampling.select(lambda: opened(request, spec), spec):
         picture = Picture.of(shown.frame, spec.color, shown.crop)
         picture.paint(scaler, out[place])
         if place == 0 or previous is None:
-            motion, damaged = [0.0], []
+            motion, damaged, signal = [0.0], [], signal_of(shown.frame)
         else:
             motion.append(_measure_motion(previous, picture, out[place - 1], out[place]))
         if shown.damaged:
@@ -70,7 +72,7 @@ def _decode(request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint16]) -> 
     if damaged:
         which = ", ".join(map(str, damaged))
         raise DecodeError(f"{len(damaged)} of the {len(motion)} sampled frames are damaged: number {which}")
-    return motion
+    return motion, signal
 
 
 def _measure_motion(

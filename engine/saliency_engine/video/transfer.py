@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from av import VideoFrame
 from av.video.format import VideoFormat
 
+from saliency_engine.types import Signal
 from saliency_engine.video import bayer
 
 # H.273 TransferCharacteristics (FFmpeg's AVCOL_TRC_*): SMPTE ST 2084 and ARIB STD-B67.
@@ -31,3 +33,8 @@ def depth_of_format(pixel: VideoFormat) -> int:
     if pixel.is_bayer:
         return 8 * bayer.bytes_of(pixel.name)  # FFmpeg counts the colours' share of a pixel
     return max(part.bits for part in pixel.components)
+
+
+def signal_of(frame: VideoFrame) -> Signal:
+    """What the code values of ``frame`` are."""
+    return Signal(transfer_of(frame), depth_of_format(frame.format))

@@ -65,7 +65,10 @@ def test_konvid_1k(tmp_path: Path, clips: dict[str, Path]) -> None:
     done, _ = follow("KoNViD-1k", tmp_path)
     assert statuses(done) == ["ok"] * 480
     audit = json.loads((tmp_path / "konvid_1k.audit.json").read_text())
-    assert audit["clips"] == {"computed": 2, "reused": 0, "failed": 0, "frames": 16}
+    assert audit["clips"] == {
+        **{"computed": 2, "reused": 0, "failed": 0, "frames": 16},
+        **{"transfer": {"sdr": 2, "pq": 0, "hlg": 0}, "bit_depth": {"8": 2}},
+    }
 
 
 def test_chug_hdr(tmp_path: Path, encode: Encode) -> None:

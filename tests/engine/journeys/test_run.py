@@ -296,7 +296,10 @@ def test_rows_of_one_clip_share_one_computation(tmp_path: Path, clips: dict[str,
         *("--input", source, "--output", tmp_path / "out.jsonl", "--root", tmp_path, "--model", "frequency_tuned_v1"),
         *("--audit-json", tmp_path / "audit.json"),
     )
-    assert _audit(tmp_path)["clips"] == {"computed": 1, "reused": 0, "failed": 0, "frames": 8}
+    assert _audit(tmp_path)["clips"] == {
+        **{"computed": 1, "reused": 0, "failed": 0, "frames": 8},
+        **{"transfer": {"sdr": 1, "pq": 0, "hlg": 0}, "bit_depth": {"8": 1}},
+    }
     written = read_rows(tmp_path / "out.jsonl")
     assert [row["frame"] for row in written] == list(range(501))
     assert len({row["saliency_mean"] for row in written}) == 1

@@ -15,7 +15,7 @@ from tests.memos import ENTRIES, Files, cuts, flipped, memo_of_a_killed_run, sur
 
 from saliency_engine.errors import MemoError
 from saliency_engine.pipeline.memo import Memo, _encode
-from saliency_engine.types import ClipRequest, ClipResult, ClipStatistics, RawFormat, Status
+from saliency_engine.types import ClipRequest, ClipResult, ClipStatistics, RawFormat, Signal, Status
 
 REQUEST = ClipRequest("/clips/a.yuv", 1000, 123456789, RawFormat(64, 48, "yuv420p"))
 CONTEXT = {"model": "ab" * 32, "size": [320, 320], "provider": "CPU", "sampling": ["head", 8, 8], "color": "auto"}
@@ -42,6 +42,34 @@ def test_statistics_come_back_exactly(tmp_path: Path, frames: int) -> None:
     np.testing.assert_array_equal(read.motion, statistics.motion)
     np.testing.assert_allclose(read.gram, statistics.gram, rtol=1e-15)
     assert read.maximum == statistics.maximum
+
+
+@pytest.mark.parametrize("frames", [1, 2, 8])
+@pytest.mark.parametrize("signal", [Signal("sdr", 8), Signal("pq", 10), Signal("hlg", 12), Signal("sdr", 32), None])
+def test_the_signal_of_a_clip_comes_back(tmp_path: Path, frames: int, signal: Signal | None) -> None:
+    memo = Memo(tmp_path / "memo.sqlite", CONTEXT)
+    memo.put(memo.key(REQUEST), REQUEST.path, replace(_statistics(frames), signal=signal))
+    read = memo.get(memo.key(REQUEST))
+    memo.close()
+    assert isinstance(read, ClipStatistics)
+    assert read.signal == signal
+    np.testing.assert_array_equal(read.means, _statistics(frames).means)
+
+
+def test_a_memo_of_version_2_is_used_and_becomes_one_of_this_version(tmp_path: Path) -> None:
+    """Its entries are those of clips whose signal is not known."""
+    memo = Memo(tmp_path / "memo.sqlite", CONTEXT)
+    memo.put(memo.key(REQUEST), REQUEST.path, _statistics())
+    memo.close()
+    with sqlite3.connect(tmp_path / "memo.sqlite") as db:
+        db.execute("PRAGMA user_version = 2")
+    db.close()
+    again = Memo(tmp_path / "memo.sqlite", CONTEXT)
+    assert isinstance(again.get(again.key(REQUEST)), ClipStatistics)
+    again.close()
+    with sqlite3.connect(tmp_path / "memo.sqlite") as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (3,)
+    db.close()
 
 
 @pytest.mark.parametrize(
