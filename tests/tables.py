@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from saliency_engine.config import RunConfig
 from saliency_engine.tables.columns import Columns, columns_of
+from saliency_engine.tables.formats import Format
 from saliency_engine.tables.input import open_table
 from saliency_engine.tables.join import Joiner, OutputColumns
 from saliency_engine.tables.output import choose_format, needs_batches, open_output
@@ -43,8 +44,11 @@ def clips_of(batches: list[RowBatch[Any]]) -> list[ClipReference | None]:
 def run_without_clips(source: str | Path, target: str | Path, stdin: bytes = b"") -> bytes:
     """A run in which every clip is ``OK``. Gives what went to stdout."""
     rejects, stdout = Rejects("" if target == "-" else f"{target}.rejects.jsonl"), io.BytesIO()
-    as_arrow = needs_batches([str(source)], str(target), "auto")
     reject, pipe = rejects.add if rejects.path else None, io.BytesIO(stdin)
+
+    def as_arrow(before: Format) -> bool:
+        return needs_batches(before, str(target), "auto")
+
     with open_table(str(source), columns(), lines_as_arrow=as_arrow, reject=reject, stdin=pipe) as table:
         gained, format = OutputColumns(CONFIG, table.schema), choose_format(str(target), "auto", table.format)
         joiner = Joiner(gained, TAGS)

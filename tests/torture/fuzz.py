@@ -140,11 +140,12 @@ def lines_to_arrow(data: bytes) -> str:
     """Every line becomes a row of the same values, or is rejected; or the table is refused, as two lines disagree."""
     originals = io.BytesIO(data).readlines()
     with tempfile.TemporaryDirectory(dir=scratch()) as folder:
-        kept = Path(folder) / "rejects.jsonl"
-        rejects, pipe = Rejects(str(kept)), io.BytesIO(data)
+        source, kept = Path(folder) / "in.jsonl", Path(folder) / "rejects.jsonl"
+        source.write_bytes(data)
+        rejects = Rejects(str(kept))
         after: list[dict[str, Any]] = []
         with (
-            input.open_table("-", columns_of(CONFIG), lines_as_arrow=True, reject=rejects.add, stdin=pipe) as table,
+            input.open_table(str(source), columns_of(CONFIG), lines_as_arrow=True, reject=rejects.add) as table,
             rejects.opened(),
         ):
             for batch in table:

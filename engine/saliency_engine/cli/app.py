@@ -43,8 +43,8 @@ def run(config_file: str | None, inputs: tuple[str, ...], **given: Any) -> None:
     """Read a table of clips, compute their saliency, and write the table with it.
 
     INPUTS is a table, a folder of Parquet parts, or clips: folders, patterns, files, text files of paths (.txt .lst).
-    The suffix decides the format of a table: .jsonl .ndjson (.gz .zst) .csv .tsv .parquet .pq .arrow .feather; - is
-    stdin or stdout.
+    The suffix decides the format of a table: .jsonl .ndjson .csv .tsv (each also .gz .zst), .parquet .pq .arrow
+    .feather; - is stdin or stdout.
 
     After a crash, run the same command again: finished clips are in the memo and are not computed twice.
 

@@ -29,7 +29,7 @@ def index_table(job: TableJob, config: RunConfig, *, count_frames: bool) -> int:
         columns_to_index(config),
         root=config.root,
         output=job.output,
-        lines_as_arrow=needs_batches(job.inputs, job.output, job.output_format),
+        lines_as_arrow=lambda format: needs_batches(format, job.output, job.output_format),
         header=not job.no_header,
         reject=rejects.add if job.rejects_path else None,
     ) as table:

@@ -76,7 +76,7 @@ def _open_input(job: TableJob, config: RunConfig, rejects: Rejects) -> AbstractC
         columns_of(config),
         root=config.root,
         output=job.output,
-        lines_as_arrow=needs_batches(job.inputs, job.output, job.output_format),
+        lines_as_arrow=lambda format: needs_batches(format, job.output, job.output_format),
         header=not job.no_header,
         reject=rejects.add if job.rejects_path else None,
     )

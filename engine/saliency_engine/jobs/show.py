@@ -14,7 +14,6 @@ from rich.text import Text
 
 from saliency_engine.report.terminal import printable
 from saliency_engine.tables.columns import Columns
-from saliency_engine.tables.formats import is_csv
 from saliency_engine.tables.input import open_table
 from saliency_engine.tables.jsonl_arrow import to_lines
 from saliency_engine.tables.jsonl_lines import Lines
@@ -41,7 +40,7 @@ def show_table(inputs: Sequence[str], rows: int, path_column: str) -> None:
 
 def _read_rows(inputs: Sequence[str], path_column: str, most: int) -> Iterator[dict[str, Any]]:
     """The table's rows, with what is shown of them alone, the path first; of a record batch the first ``most``."""
-    with open_table(inputs, Columns(path=path_column), lines_as_arrow=is_csv(inputs[0])) as table:
+    with open_table(inputs, Columns(path=path_column), lines_as_arrow=lambda format: format.kind == "csv") as table:
         for batch in table:
             if isinstance(batch.payload, Lines):
                 rows: Iterable[dict[str, Any]] = (

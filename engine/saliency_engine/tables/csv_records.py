@@ -82,19 +82,22 @@ def choose_delimiter(line: bytes) -> str:
 
 def check_encoding(stream: BinaryIO) -> None:
     """Raise ``InputError`` for a file that is not UTF-8: now, rather than after the rows before that place."""
-    if not stream.seekable():
-        return
     decoder, lines = codecs.getincrementaldecoder("utf-8")(), 0
     for block in iter(lambda: stream.read(1 << 20), b""):
-        if not lines and (block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in block[:64]):
-            raise _refuse_encoding("it is UTF-16 or UTF-32", "UTF-16")
+        if not lines:
+            check_width(block)
         try:
             decoder.decode(block)
         except UnicodeDecodeError as error:
             lines += block[: error.start].count(b"\n")
             raise _refuse_encoding(f"line {lines + 1} is not UTF-8") from None
         lines += block.count(b"\n")
-    stream.seek(0)
+
+
+def check_width(head: bytes) -> None:
+    """Raise ``InputError`` where the first bytes of a file are those of characters of two or four bytes."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in head[:64]:
+        raise _refuse_encoding("it is UTF-16 or UTF-32", "UTF-16")
 
 
 def _refuse_encoding(where: str, encoding: str = "WINDOWS-1252") -> InputError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -15,8 +16,15 @@ from saliency_engine.tables import jsonl_arrow
 from saliency_engine.tables.batches import BATCH_BYTES, with_position
 from saliency_engine.tables.columns import Columns
 from saliency_engine.tables.csv_edit import CsvLayout, write_rows
-from saliency_engine.tables.csv_records import Record, check_encoding, choose_delimiter, prepend, read_records
-from saliency_engine.tables.formats import Format, Opened, RawTable
+from saliency_engine.tables.csv_records import (
+    Record,
+    check_encoding,
+    check_width,
+    choose_delimiter,
+    prepend,
+    read_records,
+)
+from saliency_engine.tables.formats import Format, Opened, RawTable, pack, unpack
 from saliency_engine.tables.jsonl_lines import CHUNK_BYTES, CHUNK_ROWS, LINE_BYTES, Lines, refuse_line
 from saliency_engine.tables.rows import ArrowRows
 from saliency_engine.types import RowBatch
@@ -49,14 +57,22 @@ def open_rows(raw: RawTable) -> Opened:
 
     The columns that the run writes numbers to are numbers. Raises ``InputError``, here and while reading.
     """
-    check_encoding(raw.stream)
-    reader = _CsvReader(raw)
+    if raw.stream.seekable():
+        check_encoding(_unpack(raw))
+        raw.stream.seek(0)
+    reader = _CsvReader(raw, _unpack(raw))
     pieces: Iterator[Any] = iter(reader)
     if raw.lines_as_arrow:
         pieces = (chunk.batch for chunk in reader if chunk.batch.num_rows)
     schema = reader.layout.schema if raw.lines_as_arrow else reader.layout
-    format = Format("csv", delimiter=reader.layout.delimiter)
+    format = Format("csv", raw.format.codec, reader.layout.delimiter)
     return Opened(format, with_position(pieces, raw.stream), lambda: reader.rows, schema)
+
+
+def _unpack(raw: RawTable) -> BinaryIO:
+    stream = unpack(raw.stream, raw.format.codec)
+    raw.files.callback(stream.close)  # not before: closing it closes ``raw.stream``, too, which may be read again
+    return stream
 
 
 class _CsvReader:
@@ -66,16 +82,17 @@ class _CsvReader:
     are rejected.
     """
 
-    def __init__(self, raw: RawTable) -> None:
+    def __init__(self, raw: RawTable, stream: BinaryIO) -> None:
         self.rows = 0
         """Rows so far, given out or rejected."""
         self._reject = raw.reject or refuse_line
         self._chunk_bytes = BATCH_BYTES if raw.lines_as_arrow else CHUNK_BYTES
-        first = raw.stream.readline(LINE_BYTES + 1)
+        first = stream.readline(LINE_BYTES + 1)
+        check_width(first)
         before = codecs.BOM_UTF8 if first.startswith(codecs.BOM_UTF8) else b""
         first = first.removeprefix(codecs.BOM_UTF8)
         delimiter = raw.format.delimiter or choose_delimiter(first)
-        self._records = read_records(raw.stream, first, delimiter)
+        self._records = read_records(stream, first, delimiter)
         names, header = self._read_header(raw.header, delimiter)
         written = [name for name, role in raw.columns.roles.items() if role in NUMBER_ROLES]
         read = set(raw.columns.of_clips)
@@ -158,13 +175,15 @@ class CsvSink:
     """See ``Sink``. Writes ``Lines`` as they are, and record batches as rows below a line with the columns' names."""
 
     def __init__(self, file: BinaryIO, format: Format, schema: pa.Schema | CsvLayout) -> None:
-        self._file, self._delimiter = file, format.delimiter or ","
+        self._codec, self._delimiter = format.codec, format.delimiter or ","
         if isinstance(schema, CsvLayout):
-            file.write(schema.header)
-            return
-        nulls = [pa.nulls(1, kind) for kind in schema.types]
-        list(jsonl_arrow.list_columns(pa.RecordBatch.from_arrays(nulls, schema.names)))  # refuses what has no text
-        file.write(write_rows([[name] for name in schema.names], self._delimiter))
+            header = schema.header
+        else:
+            nulls = [pa.nulls(1, kind) for kind in schema.types]
+            list(jsonl_arrow.list_columns(pa.RecordBatch.from_arrays(nulls, schema.names)))  # refuses what has no text
+            header = write_rows([[name] for name in schema.names], self._delimiter)
+        self._file = pack(file, format.codec)
+        self._file.write(header)
 
     def write(self, payload: Any) -> None:
         if isinstance(payload, Lines):
@@ -175,10 +194,12 @@ class CsvSink:
             self._file.write(write_rows([_as_plain(column) for column in columns], self._delimiter))
 
     def close(self) -> None:
-        """Nothing is left to write."""
+        if self._codec:
+            self._file.close()
 
     def abandon(self) -> None:
-        """Nothing is held."""
+        with suppress(OSError, ValueError):
+            self.close()
 
 
 def _as_plain(column: list[Any]) -> list[Any]:

@@ -81,7 +81,7 @@ def open_table(
     *,
     root: str = "",
     output: str = "",
-    lines_as_arrow: bool = False,
+    lines_as_arrow: bool | Callable[[Format], bool] = False,
     header: bool = True,
     reject: Reject | None = None,
     stdin: BinaryIO | None = None,
@@ -92,18 +92,19 @@ def open_table(
     files of paths; then the table has one column, in which paths are relative to ``root`` where one is given. In
     folders the file ``output`` is passed over.
 
-    JSON lines and CSV rows keep their bytes, or become record batches with ``lines_as_arrow``. For that JSON lines are
-    read twice, first for their schema; a pipe is kept in a temporary file on disk meanwhile. Without ``header`` the
-    columns of CSV are called ``column_1``, ``column_2`` and so on. Lines that are no rows go to ``reject``; without it
-    the first one is an ``InputError``. Raises ``ConfigError`` for an unknown suffix and ``InputError`` for
-    everything else.
+    JSON lines and CSV rows keep their bytes, or become record batches where ``lines_as_arrow`` says so, perhaps by the
+    table's format. For that JSON lines are read twice, first for their schema; a pipe is kept in a temporary file on
+    disk meanwhile. Without ``header`` the columns of CSV are called ``column_1``, ``column_2`` and so on. Lines that
+    are no rows go to ``reject``; without it the first one is an ``InputError``. Raises ``ConfigError`` for an unknown
+    suffix and ``InputError`` for everything else.
     """
     with ExitStack() as files:
         inputs = Inputs([paths] if isinstance(paths, str) else paths, output)
         with _reading(inputs.name):
             if inputs.table:
                 format, stream = _open_stream(inputs.table, stdin, files)
-                raw = RawTable(inputs.table, stream, format, columns, lines_as_arrow, header, reject, files)
+                as_arrow = lines_as_arrow(format) if callable(lines_as_arrow) else lines_as_arrow
+                raw = RawTable(inputs.table, stream, format, columns, as_arrow, header, reject, files)
                 opened = _READERS[format.kind](raw)
             elif inputs.parts:
                 opened = parquet_parts.open_parts(inputs.parts, inputs.former)

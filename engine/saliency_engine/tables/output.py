@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, BinaryIO
 
@@ -15,7 +15,7 @@ from saliency_engine.storage.atomic import PartialFile, forget_buffered
 from saliency_engine.tables.arrow_ipc import ArrowSink
 from saliency_engine.tables.csv_edit import CsvLayout
 from saliency_engine.tables.csv_table import CsvSink
-from saliency_engine.tables.formats import Format, Sink, is_table, of_path
+from saliency_engine.tables.formats import Format, Sink, of_path
 from saliency_engine.tables.jsonl import LineSink
 from saliency_engine.tables.parquet import ParquetSink
 
@@ -46,16 +46,12 @@ def choose_format(path: str, pipe_format: str, input_format: Format) -> Format:
     return Format("jsonl") if pipe_format == "jsonl" else Format("csv") if pipe_format == "csv" else Format("stream")
 
 
-def needs_batches(input_paths: Sequence[str], path: str, pipe_format: str) -> bool:
-    """Whether the rows of the input become record batches on their way to the output ``path``.
+def needs_batches(before: Format, path: str, pipe_format: str) -> bool:
+    """Whether rows in the format ``before`` become record batches on their way to the output ``path``.
 
     They do not where both are JSON lines, or both CSV by the same suffix: then they keep their bytes. Raises
     ``ConfigError`` for an unknown suffix.
     """
-    before = Format("clips")
-    if len(input_paths) == 1:
-        (name,) = input_paths
-        before = Format("jsonl") if name == "-" else of_path(name, "input") if is_table(name) else before
     after = choose_format(path, pipe_format, before)
     return before.kind not in _TEXT or (before.kind, before.delimiter) != (after.kind, after.delimiter)
 

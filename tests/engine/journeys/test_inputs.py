@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -62,6 +63,20 @@ def test_scores_without_a_header_keep_their_bytes(corpus: Path) -> None:
     assert rows[0].startswith(b'"b.mp4";62,50;007;0.')
     assert rows[1].startswith(b'b.mp4;1;"x\ny";0.')
     assert all(row.endswith(b";ok;frequency_tuned_v1;mean;0.6") for row in rows)
+
+
+def test_scores_come_through_a_pipe_and_leave_by_one(corpus: Path) -> None:
+    scores = b'name\tmos\n"b.mp4"\t007\n'
+    options = [*MODEL, "--path-column", "name", "--root", "clips", "--error-column", ""]
+    done = run("-", "-o", "-", *options, cwd=corpus, input=scores)
+    header, row, end = done.stdout.split(b"\n")
+    assert header.startswith(b"name\tmos\tsaliency_mean\t")
+    assert row.startswith(b'"b.mp4"\t007\t0.')
+    assert end == b""
+    shown = saliency_batch("show", "-", cwd=corpus, input=done.stdout).stdout
+    assert b"b.mp4" in shown
+    run("-", "-o", "out.csv.gz", *options, cwd=corpus, input=scores)
+    assert gzip.decompress((corpus / "out.csv.gz").read_bytes()) == done.stdout
 
 
 def test_the_other_commands_take_the_same(corpus: Path) -> None:

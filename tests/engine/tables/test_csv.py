@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import random
@@ -31,6 +32,15 @@ def copied(tmp_path: Path, text: str | bytes, source: str = "in.csv", target: st
     return (tmp_path / target).read_bytes()
 
 
+def packed_by(codec: str, data: bytes) -> bytes:
+    return gzip.compress(data) if codec == "gz" else bytes(pa.compress(data, "zstd", asbytes=True))
+
+
+def unpacked_by(codec: str, data: bytes) -> bytes:
+    with pa.CompressedInputStream(pa.BufferReader(data), "gzip" if codec == "gz" else "zstd") as stream:
+        return bytes(stream.read())
+
+
 @pytest.mark.parametrize(
     "row",
     [
@@ -55,6 +65,50 @@ def test_the_delimiter_is_that_of_the_first_line_and_stays(tmp_path: Path, delim
     assert [clip.path for clip in clips_of(read(tmp_path / "in.csv")) if clip] == ["a.mp4"]
     rows = list(csv.reader(io.StringIO(out.decode()), delimiter=delimiter))
     assert [len(row) for row in rows] == [11, 11]
+
+
+@pytest.mark.parametrize("codec", ["gz", "zst"])
+@pytest.mark.parametrize("kind", ["csv", "tsv"])
+def test_packed_rows_keep_their_bytes(tmp_path: Path, kind: str, codec: str) -> None:
+    delimiter = "," if kind == "csv" else "\t"
+    text = f'\ufeffsrc{delimiter}mos\r\n"a.mp4"{delimiter}007\r\n\r\nb.mp4{delimiter}1e5'.encode()
+    plain = copied(tmp_path, text, f"in.{kind}", f"out.{kind}")
+    packed = packed_by(codec, text)
+    once, again = (copied(tmp_path, packed, f"in.{kind}.{codec}", f"{n}.{kind}.{codec}") for n in (1, 2))
+    assert unpacked_by(codec, once) == plain
+    assert once == again
+    after = copied(tmp_path, once, f"in.{kind}.{codec}", f"out.{kind}")
+    assert after == plain.replace(b"ok", b"skipped-existing")
+
+
+def test_packed_rows_that_cannot_be_read_stop_the_run_before_its_first_row(tmp_path: Path) -> None:
+    rows = "src,mos\n" + "a.mp4,1\n" * 9
+    for codec in ("gz", "zst"):
+        with pytest.raises(InputError, match=rf"in\.csv\.{codec}, line 11 is not UTF-8: .* iconv"):
+            copied(tmp_path, packed_by(codec, (rows + "é,1").encode("latin-1")), f"in.csv.{codec}", "out.csv")
+        with pytest.raises(InputError, match=rf"in\.csv\.{codec}: "):
+            copied(tmp_path, packed_by(codec, rows.encode())[:-9], f"in.csv.{codec}", "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("before", "delimiter"), [("", ","), ("", ";"), ("", "\t"), ("\ufeff", ";"), ("\n\r\n\n\n\n\n\n", ",")]
+)
+def test_rows_come_through_a_pipe(tmp_path: Path, before: str, delimiter: str) -> None:
+    text = f'{before}src{delimiter}"mos"\na.mp4{delimiter}007\n'.encode()
+    plain = copied(tmp_path, text)
+    assert run_without_clips("-", "-", text) == plain
+    assert plain.startswith(text.partition(b"\na.mp4")[0])
+    run_without_clips("-", tmp_path / "out.parquet", text)
+    table = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    assert [(row["src"], row["mos"], row["saliency_mean"]) for row in table] == [("a.mp4", "007", 0.5)]
+
+
+def test_what_a_pipe_holds_that_is_neither_rows_nor_lines_is_told_by_its_columns() -> None:
+    with pytest.raises(InputError, match=r"stdin: no column 'src' .* the input's columns: 'no JSON at all'"):
+        read("-", b'no JSON at all\n{"src": "a.mp4"}\n')
+    with pytest.raises(InputError, match=r"stdin: it is UTF-16 or UTF-32"):
+        read("-", "src,mos\na.mp4,1".encode("utf-16"))
 
 
 def test_what_a_run_wrote_is_replaced_in_place_and_kept_rows_keep_their_numbers_spelling(tmp_path: Path) -> None:
