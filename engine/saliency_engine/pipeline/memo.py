@@ -30,7 +30,7 @@ APPLICATION_ID = 0x53424D31  # "SBM1", in the file's header: never write into so
 VERSION = 3
 _OLDER_VERSION = 2  # its entries do not say what the clips' signals are; used as it is, it becomes one of this version
 # Raised whenever a change of this code moves a number: no old entry is used from then on.
-NUMERICS_VERSION = 2
+NUMERICS_VERSION = 3
 _CHECKSUM = 8  # bytes
 _PATIENCE = 60.0  # seconds to wait for another run that is writing
 _WAIT = 0.01

@@ -6,6 +6,7 @@ be another one than was assumed (or a seek proves nothing), it starts again at p
 
 from __future__ import annotations
 
+import itertools
 from array import array
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
@@ -98,7 +99,8 @@ def _by_seeking(clip: OpenClip, timeline: Timeline, indices: list[int]) -> Gener
     """Yield the frames at ``indices`` of the timeline. False at the first whose way there proves nothing.
 
     From the start, or from a keyframe that was sought, up to the frame that is wanted, every frame must come out whole
-    and at the time that the timeline gives it.
+    and at the time that the timeline gives it. So must the one after a frame that is shown unusually long: in files
+    whose times are wrong, that frame is the one for all samples.
     """
     frames, following = read_frames(clip), 0  # ``following``: the index of the frame that must come next
     for place, index in enumerate(indices):
@@ -120,6 +122,11 @@ def _by_seeking(clip: OpenClip, timeline: Timeline, indices: list[int]) -> Gener
                     break
             else:
                 return False
+            if timeline.is_held(index):
+                after = next(frames, None)
+                if (None if after is None else after.pts) != timeline.following(index):
+                    return False
+                frames = itertools.chain(() if after is None else (after,), frames)
         except (DecodeError, av.FFmpegError):
             return False
         yield place, frame
@@ -167,7 +174,7 @@ def _in_order(open_clip: Open, timeline: Timeline, frames_per_clip: int) -> Gene
                 count += 1
             seconds = float(clip.stream.time_base or 0)
         shown = np.frombuffer(pts, np.int64) if pts else timeline.pts[:0]
-        if len(timeline.pts) and len(shown) == count and not leaps(shown, seconds):
+        if count and len(timeline.pts) and len(shown) == count and not leaps(shown, seconds):
             end = int(shown[-1]) + timeline.end - int(timeline.pts[-1])
             seen = indices_by_time(shown, end, frames_per_clip)
         else:

@@ -23,6 +23,7 @@ MOST_FRAMES = 4 * 3600 * 30
 # A clock that was set, or recordings that were joined, leave a gap that no frame is meant to fill. Screen recordings
 # have frames of many seconds, slide shows only such: a leap is longer than a minute and than a hundred usual frames.
 _LEAP_SECONDS, _LEAP_STEPS = 60, 100
+_LONG = 2  # usual frames
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Timeline:
 
     pts: Times
     """When frames are shown: sorted, each once."""
+    decoded: Times
+    """The same in the order of decoding."""
     end: int
     """When the last frame's display ends."""
     keys: Times
@@ -42,6 +45,8 @@ class Timeline:
     """Where to seek for each of ``keys``."""
     packets: int
     """How many packets are shown, those without a time among them."""
+    usual: int
+    """How long a frame is usually shown: the median."""
     starts_at_key: bool
     """Whether the first packet is a keyframe and the first to be shown, so that the first frame is certain."""
 
@@ -49,11 +54,26 @@ class Timeline:
         """Of ``pts``, the frames that are shown at ``count`` times; see ``indices_by_time``."""
         return indices_by_time(self.pts, self.end, count)
 
+    def following(self, index: int) -> int | None:
+        """When the frame after the one at ``index`` is shown; ``None`` where there is none."""
+        return int(self.pts[index + 1]) if index + 1 < len(self.pts) else None
+
+    def is_held(self, index: int) -> bool:
+        """Whether the frame at ``index`` is shown unusually long."""
+        after = self.following(index)
+        return (self.end if after is None else after) - int(self.pts[index]) > _LONG * self.usual
+
     def beginning_at(self, first: int) -> Timeline:
-        """This timeline from the frame on that is shown at ``first``; without times where there is none."""
-        at = int(np.searchsorted(self.pts, first))
-        known = at < len(self.pts) and int(self.pts[at]) == first
-        return replace(self, pts=self.pts[at:] if known else _NONE)
+        """This timeline from the frame on that is shown at ``first``; without times where none is known to follow it.
+
+        What is shown before the first frame that comes out never does: it was decoded before that one, or right after
+        it, where that is a keyframe. Else the times are wrong.
+        """
+        (places,) = np.nonzero(self.decoded == first)
+        early = self.decoded[places[0] + 1 :] < first if len(places) else np.ones(1, bool)
+        leading = first in self.keys and not np.any(early[1:] > early[:-1])
+        known = leading or not early.any()
+        return replace(self, pts=self.pts[int(np.searchsorted(self.pts, first)) :] if known else _NONE)
 
 
 def indices_by_time(pts: Times, end: int, count: int) -> list[int]:
@@ -128,15 +148,17 @@ class _Packets:
     def timeline(self, seconds_per_unit: float) -> Timeline:
         """What all packets together say; no times where they contradict each other."""
         count = len(self._shown) + self._untimed
-        pts = np.unique(np.frombuffer(self._shown, np.int64)) if self._shown else _NONE
-        repeats = len(pts) < len(self._shown)
+        decoded = np.array(self._shown, np.int64)
+        pts = np.unique(decoded)
+        repeats = len(pts) < len(decoded)
         if not len(pts) or self._untimed or self._runs_backwards or repeats or leaps(pts, seconds_per_unit):
-            return Timeline(_NONE, 0, _NONE, _NONE, count, self._starts_at_key)
+            return Timeline(_NONE, _NONE, 0, _NONE, _NONE, count, 0, self._starts_at_key)
         steps = np.sort(np.diff(pts)) if len(pts) > 1 else np.ones(1, np.int64)
-        end = int(pts[-1]) + (self._last_duration or int(steps[len(steps) // 2]))
+        usual = int(steps[len(steps) // 2])
+        end = int(pts[-1]) + (self._last_duration or usual)
         keys, seek_to = (np.array(times, np.int64) for times in (self._keys, self._seek_to))
         starts_at_key = self._starts_at_key and self._shown[0] == int(pts[0])
-        return Timeline(pts, end, keys, seek_to, count, starts_at_key)
+        return Timeline(pts, decoded, end, keys, seek_to, count, usual, starts_at_key)
 
 
 def _refuse_more(frames: int) -> None:
