@@ -51,6 +51,7 @@ class RunConfig:
     frame_samples: int = option(8, "Give the model this many frames of each clip.", low=1)
     accept_short: bool = option(False, "Use the frames there are of clips that are cut off or too short.")
     color: str = option("auto", "auto: follow the stream's colour tags; bt709: ignore them.", ("auto", "bt709"))
+    hdr: str = option("plain", "plain: take PQ and HLG as they are; tonemap: map them to SDR.", ("plain", "tonemap"))
     temporal_aggregator: str = option("mean", "How the frames' maps become one map.", AGGREGATORS)
     ema_alpha: float = option(0.6, "For ema: weight of the newest frame, above 0 and at most 1.")
     # what rows say
@@ -104,6 +105,8 @@ class RunConfig:
             raise ConfigError(f"--model-sha256 is {self.model_sha256!r}: give all 64 hex digits")
         if not re.fullmatch(r"[1-9]\d{0,4}x[1-9]\d{0,4}", self.model_size):
             raise ConfigError(f"--model-size is {self.model_size!r}: write it as WIDTHxHEIGHT, such as 320x320")
+        if self.hdr == "tonemap" and self.color == "bt709":
+            raise ConfigError("--hdr tonemap goes by the tags that --color bt709 ignores: give one of the two")
         self._check_columns()
 
     def _check_columns(self) -> None:

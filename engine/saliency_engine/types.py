@@ -149,6 +149,8 @@ class DecodeSpec:
     sampling: Sampling
     color: str
     """``auto``: honour the stream's tags; ``bt709``: ignore them."""
+    hdr: str = "plain"
+    """``plain``: take PQ and HLG as they are; ``tonemap``: map them to SDR."""
     max_pixels: int = MAX_PIXELS
     """Larger frames are refused."""
     accept_short: bool = False
@@ -182,6 +184,7 @@ def decode_spec(config: RunConfig, width: int, height: int) -> DecodeSpec:
         height=height,
         sampling=sampling_of(config),
         color=config.color,
+        hdr=config.hdr,
         max_pixels=config.max_pixels,
         accept_short=config.accept_short,
         confine=config.confined_to,

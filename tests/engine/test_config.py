@@ -71,6 +71,8 @@ def test_the_forks_defaults_are_ours() -> None:
         ({"ema_alpha": 1.5}, "--ema-alpha"),
         ({"ema_alpha": float("nan")}, "--ema-alpha"),
         ({"temporal_aggregator": "median"}, "give one of mean, ema, max"),
+        ({"hdr": "hable"}, "--hdr is 'hable': give one of plain, tonemap"),
+        ({"hdr": "tonemap", "color": "bt709"}, "--hdr tonemap goes by the tags that --color bt709 ignores"),
         ({"model_size": "320"}, "WIDTHxHEIGHT"),
         ({"model_size": "0x320"}, "WIDTHxHEIGHT"),
         ({"path_column": ""}, "--path-column is empty"),

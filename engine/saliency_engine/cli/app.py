@@ -99,6 +99,7 @@ _PREVIEW_OPTIONS = (
     "max_frames",
     "frame_samples",
     "color",
+    "hdr",
     "temporal_aggregator",
     "ema_alpha",
     "default_width",

@@ -23,6 +23,7 @@ _SHARED = (
     "max_frames",
     "frame_samples",
     "color",
+    "hdr",
     "root",
     "path_column",
     "path_template",

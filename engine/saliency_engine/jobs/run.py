@@ -12,7 +12,7 @@ from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.models.load import Model, load_model
 from saliency_engine.pipeline.engine import Engine
 from saliency_engine.report.audit import RunsOn, audit_of, provenance_of
-from saliency_engine.report.console import ProgressLine, note, print_summary, warn_of, warn_of_options
+from saliency_engine.report.console import ProgressLine, note, print_summary, warn_of, warn_of_hdr, warn_of_options
 from saliency_engine.storage.atomic import check_output, write_json
 from saliency_engine.storage.locate import Locator
 from saliency_engine.storage.overwrite import OF_SQLITE, Files
@@ -57,6 +57,7 @@ def run_table(job: TableJob, config: RunConfig, config_file: str = "") -> dict[s
         # Only where it is wanted: hashing input and output took a quarter of the time of rows that need nothing.
         audit["run_provenance"] = provenance_of(job, config, model, audit["rejects"])
         write_json(job.audit_json, audit)
+    warn_of_hdr(config, engine.counts)
     if not job.quiet:
         print_summary(audit)
     return audit

@@ -40,6 +40,8 @@ def memo_context(model_sha256: str, provider: str, spec: DecodeSpec) -> dict[str
     """Everything besides the clip that can change a number. A new field of ``DecodeSpec`` is in it without a change."""
     sampled = asdict(spec)
     del sampled["max_pixels"], sampled["confine"]  # they only make clips fail, and failures are not kept
+    if spec.hdr == "plain":
+        del sampled["hdr"]  # as keys were when there was no choice
     return {"model": model_sha256, "provider": provider, **sampled, **spec.sampling.identity}
 
 

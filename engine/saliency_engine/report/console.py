@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
@@ -114,6 +115,22 @@ def warn_of_options(config: RunConfig) -> None:
         are = "is" if len(given) == 1 else "are"
         lines.append(f"{' and '.join(given)} {are} not used: PyAV's own FFmpeg decodes the clips")
     _warn(lines)
+
+
+def warn_of_hdr(config: RunConfig, counts: Counts) -> None:
+    """Warn on stderr of clips in PQ or HLG whose code values were taken as they are."""
+    transfers = Counter[str]()
+    for signal, count in counts.signals.items():
+        transfers[signal.transfer if signal else "unknown"] += count
+    kinds = [f"{transfers[name]} {name.upper()}" for name in ("pq", "hlg") if transfers[name]]
+    if kinds and config.hdr == "plain":
+        clips = transfers["pq"] + transfers["hlg"]
+        _warn(
+            [
+                f"{clips} {'clip is' if clips == 1 else 'clips are'} HDR ({', '.join(kinds)}) and read as if SDR: "
+                "flat, dark or pale. --hdr tonemap maps such clips to SDR"
+            ]
+        )
 
 
 def note(sentence: str) -> None:

@@ -11,7 +11,7 @@ from saliency_engine.config import OPTIONS, RunConfig
 from saliency_engine.errors import ConfigError, InputError
 from saliency_engine.types import Head, sampling_of
 
-_SETTINGS = ("color", "precision")
+_SETTINGS = ("color", "hdr", "precision")
 """Options that move numbers and stand in a sampling tag where they are not the default, in this order."""
 _TAG = re.compile(r"(head|uniform):(\d{1,10})(?:/(\d{1,10}))?@(\d{1,5}x\d{1,5})((?:;\w+=[\w-]+)*)", re.ASCII)
 

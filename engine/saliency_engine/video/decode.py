@@ -60,7 +60,7 @@ def _decode(request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint16]) -> 
     signal: Signal | None = None
     previous: Picture | None = None
     for place, shown in sampling.select(lambda: opened(request, spec), spec):
-        picture = Picture.of(shown.frame, spec.color, shown.crop)
+        picture = Picture.of(shown.frame, spec.color, shown.crop, spec.hdr)
         picture.paint(scaler, out[place])
         if place == 0 or previous is None:
             motion, damaged, signal = [0.0], [], signal_of(shown.frame)

@@ -19,6 +19,7 @@ from saliency_engine.errors import DecodeError
 from saliency_engine.video import color, dolby_vision
 from saliency_engine.video.cropping import WHOLE, Crop
 from saliency_engine.video.samples import Layout, format_name, layout_of, planes_of, unpack
+from saliency_engine.video.tone_map import ToneMap
 
 # Triangle filter, widened when shrinking: antialiased linear interpolation. Its mean distance from Pillow's in float
 # is the rounding alone (docs/decoding.md). Without the two flags the mean drifts by up to 0.06 of a level.
@@ -92,14 +93,16 @@ class Picture:
     """From the planes' code values to R'G'B'."""
     orientation: tuple[bool, bool, bool]
     """How to turn it upright, as ``orientation_of`` has it."""
+    tone_map: ToneMap | None
+    """What makes SDR of it; ``None`` where that is not wanted, or it is SDR."""
 
     @staticmethod
-    def of(frame: VideoFrame, mode: str, crop: Crop = WHOLE) -> Picture:
+    def of(frame: VideoFrame, mode: str, crop: Crop = WHOLE, hdr: str = "plain") -> Picture:
         """Take ``frame`` apart, without the edges that ``crop`` hides.
 
-        ``mode`` is ``auto`` (honour its tags) or ``bt709`` (ignore them).
+        ``mode`` is ``auto`` (honour its tags) or ``bt709`` (ignore them), ``hdr`` is ``plain`` or ``tonemap``.
 
-        Raises ``DecodeError`` for a pixel format, a colour matrix, or a Dolby Vision that cannot be read.
+        Raises ``DecodeError`` for a pixel format, colours, or a Dolby Vision that cannot be read.
         """
         if mode == "auto":
             dolby_vision.check_frame(frame)
@@ -110,7 +113,8 @@ class Picture:
             raise DecodeError(f"pixel format {frame.format.name} is not supported") from error
         if crop.leaves(planar.width, planar.height) != (planar.width, planar.height):
             planar = _copy(planar, layout, crop)
-        return Picture(planar, layout, _find_affine(frame, layout, mode), orientation_of(frame))
+        tone_map = ToneMap.of(frame) if hdr == "tonemap" else None
+        return Picture(planar, layout, _find_affine(frame, layout, mode), orientation_of(frame), tone_map)
 
     def luma(self) -> color.Plane:
         """Luma at the clip's own size, in code values: the Y plane, or BT.709 luma of RGB (full range)."""
@@ -140,6 +144,8 @@ class Picture:
         upright = not any(self.orientation)
         target = out if upright else np.empty((3, height, width), np.uint16)
         color.paint((planes[0], planes[1], planes[2]), shifts, affine, target)
+        if self.tone_map is not None:
+            self.tone_map.apply(target)
         if not upright:
             turned = target.transpose(0, 2, 1) if swap else target
             out[...] = turned[:, :: -1 if flip_rows else 1, :: -1 if flip_columns else 1]

@@ -8,10 +8,12 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from tests.clips import Encode
-from tests.processes import run
-from tests.rows import write_clips
+from tests.processes import run, saliency_batch
+from tests.rows import read_rows, write_clips
 
 PQ, HLG = 16, 18
 
@@ -57,6 +59,46 @@ def test_what_an_older_memo_does_not_say_is_unknown(source: Path) -> None:
     assert counted["bit_depth"] == {"unknown": 5}
     assert "5 UNKNOWN" in shown
     assert "bits" not in shown
+
+
+def test_hdr_read_as_it_is_is_told_with_the_way_out(source: Path) -> None:
+    words = (
+        "warning: 2 clips are HDR (1 PQ, 1 HLG) and read as if SDR: flat, dark or pale. --hdr tonemap maps such clips "
+        "to SDR\n"
+    )
+    for option in ((), (), ("--quiet",), ("--overwrite",)):  # computed, then from the memo
+        assert run_once(source, *option)[1].count(words) == 1
+    assert "HDR" not in run_once(source, "--hdr", "tonemap")[1]
+    write_clips(source, ["gone.mp4"])
+    assert "HDR" not in run_once(source)[1]
+
+
+def test_mapped_clips_are_others_for_the_memo_and_have_another_tag(source: Path) -> None:
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for mode, computed in (("plain", 5), ("tonemap", 5), ("plain", 0), ("tonemap", 0)):
+        counted, _ = run_once(source, "--hdr", mode)
+        assert (counted["computed"], counted["reused"]) == (computed, 5 - computed)
+        assert counted["transfer"] == {"sdr": 3, "pq": 1, "hlg": 1}
+        before = rows.setdefault(mode, read_rows(source.with_name("out.jsonl")))
+        assert before == read_rows(source.with_name("out.jsonl"))
+    assert [row.get("saliency_sampling") for row in rows["plain"]] == 6 * ["head:8@320x320"] + [None]
+    assert [row.get("saliency_sampling") for row in rows["tonemap"]] == 6 * ["head:8@320x320;hdr=tonemap"] + [None]
+    moved = [one["saliency_mean"] != other["saliency_mean"] for one, other in zip(*rows.values(), strict=True)]
+    assert moved == [False, False, False, True, True, False, False]
+
+
+def test_preview_and_bench_map_too(source: Path, tmp_path: Path) -> None:
+    pq = json.loads(source.read_text().splitlines()[3])["src"]
+    sheets = []
+    for mode in ("plain", "tonemap"):
+        sheet = tmp_path / f"{mode}.png"
+        saliency_batch("preview", pq, "-o", sheet, "--model", "frequency_tuned_v1", "--hdr", mode)
+        with Image.open(sheet) as picture:
+            sheets.append(np.asarray(picture).astype(int)[8:328, 8:328])
+    assert np.abs(sheets[0] - sheets[1]).mean() > 10
+    setting = ("--provider", "cpu", "--precision", "float32", "--threads", "1", "--batch-size", "8", "--rounds", "1")
+    command = saliency_batch("bench", pq, "--hdr", "tonemap", *setting, text=True).stdout.splitlines()[-1]
+    assert "--hdr tonemap" in command
 
 
 def strip_signals(path: Path) -> None:

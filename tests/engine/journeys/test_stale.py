@@ -186,6 +186,7 @@ CHANGE_NUMBERS = {
     "max_frames": 4,
     "frame_samples": 4,
     "color": "bt709",
+    "hdr": "tonemap",
     "root": "elsewhere",
     "default_width": 48,
     "default_height": 16,
