@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
@@ -41,6 +41,8 @@ class ClipReference:
     """FFmpeg's name of it."""
     problem: str = ""
     """Why no path could be made from the row."""
+    whole: bool = field(default=False, compare=False)
+    """``path`` is that of a file as it is: ``--path-suffix`` is not appended."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from saliency_engine.config import RunConfig
@@ -52,7 +52,7 @@ class Locator:
             raise MissingSourceError(
                 clip.problem or f"column {self._path_column!r} has no path in this row: write the clip's path there"
             )
-        path, status = self._find_file(clip.path)
+        path, status = self._find_file(clip.path, ("",) if clip.whole else self._suffixes)
         if not stat.S_ISREG(status.st_mode):
             raise MissingSourceError(f"not a regular file: {path}")
         self._files.reads_clip(path, status)
@@ -68,9 +68,9 @@ class Locator:
         """``reason`` with ``path``, where the row has it not as it is, and the reason does not say it already."""
         return f"{reason} ({path})" if self._is_made and path not in reason else reason
 
-    def _find_file(self, path: str) -> tuple[str, os.stat_result]:
+    def _find_file(self, path: str, suffixes: Sequence[str]) -> tuple[str, os.stat_result]:
         tried: list[str] = []
-        for suffix in self._suffixes:
+        for suffix in suffixes:
             real = ""
             try:
                 real = os.path.realpath(self._root / (path + suffix))

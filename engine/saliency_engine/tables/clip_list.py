@@ -56,6 +56,11 @@ class Inputs:
             for path in paths:
                 self._check(path)
 
+    @property
+    def are_files(self) -> bool:
+        """Whether the clips are files that are there, and no lines of text files."""
+        return not any(path.lower().endswith(_LIST_SUFFIXES) and not _is_group(path) for path in self._paths)
+
     def list_clips(self, root: str) -> Iterator[str]:
         """The path of every clip, folder by folder and there in the order of names; as the user would write it.
 

@@ -24,7 +24,7 @@ def make_clip(columns: Columns, *values: Any) -> ClipReference:
     else:
         path, problem = parts[0] if parts and isinstance(parts[0], str) else "", ""
     named = pixel_format if isinstance(pixel_format, str) and pixel_format else None
-    return ClipReference(path, _read_size(width), _read_size(height), named, problem)
+    return ClipReference(path, _read_size(width), _read_size(height), named, problem, columns.whole)
 
 
 def _as_text(value: Any) -> str | None:

@@ -20,6 +20,8 @@ class Columns:
     """Holds the clip's path. A table must have it, Parquet or Arrow as text."""
     template: PathTemplate | None = None
     """Makes the clip's path from other columns, in place of ``path``."""
+    whole: bool = False
+    """The paths are those of files as they are, of which nothing is made."""
     width: str = "width"
     height: str = "height"
     pix_fmt: str = "pix_fmt"

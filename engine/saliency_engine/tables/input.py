@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -109,7 +110,10 @@ def open_table(
             elif inputs.parts:
                 opened = parquet_parts.open_parts(inputs.parts, inputs.former)
             else:
-                opened = inputs.open_clips(columns.path or "src", root)
+                columns = dataclasses.replace(columns, path=columns.path or "src")
+                if inputs.are_files:
+                    columns = dataclasses.replace(columns, template=None, whole=True)
+                opened = inputs.open_clips(columns.path, root)
         yield Table(inputs.name, opened, columns, inputs.parts)
 
 

@@ -54,10 +54,17 @@ def test_several_clips_and_patterns_become_rows(corpus: Path) -> None:
     assert set(audit["run_provenance"]["inputs"]) == {"input", "input_1", "model"}
 
 
+def test_nothing_is_appended_to_clips_that_are_named(corpus: Path) -> None:
+    ids = ("--path-suffix", ".mp4", "--path-template", "no/{src}")
+    done = run("clips/b.mp4", "clips/deep/", "-o", "-", *MODEL, *ids, cwd=corpus)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(row["src"], row["saliency_status"]) for row in rows] == [("clips/b.mp4", "ok"), ("clips/deep/c.mp4", "ok")]
+
+
 def test_scores_without_a_header_keep_their_bytes(corpus: Path) -> None:
     (corpus / "scores.csv").write_bytes(b'"b.mp4";62,50;007\r\nb.mp4;1;"x\ny"')
     options = ["--no-header", "--path-column", "column_1", "--root", "clips"]
-    run("scores.csv", "-o", "out.csv", *MODEL, *options, "--error-column", "", cwd=corpus)
+    run("scores.csv", "-o", "out.csv", *MODEL, *options, "--error-column", "", "--sampling-column", "", cwd=corpus)
     header, *rows = (corpus / "out.csv").read_bytes().split(b"\r\n")
     assert header.startswith(b"column_1;column_2;column_3;saliency_mean;")
     assert rows[0].startswith(b'"b.mp4";62,50;007;0.')

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from saliency_engine.jobs.bench.recommend import advise
 from saliency_engine.jobs.bench.settings import Choices, Setting, list_settings
 from saliency_engine.jobs.bench.trial_process import run_trial
 from saliency_engine.numerics.fidelity import EIGHT_BITS, HALF, compare
+from saliency_engine.storage.locate import Locator
 from saliency_engine.types import ClipReference
 
 no_gpu = pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="this machine has a GPU: CUDA may well start")
@@ -159,6 +161,20 @@ def test_clips_come_from_files_folders_and_tables_once_each(tmp_path: Path, enco
         bench_clips.find([str(tmp_path / "none.jsonl")], config)
     with pytest.raises(InputError, match=r"empty: there are no files here"):
         bench_clips.find([str(tmp_path / "empty")], config)
+
+
+def test_a_clip_that_is_named_keeps_its_path_beside_rows_that_are_ids(tmp_path: Path, encode: Encode) -> None:
+    clip, folder = encode("a.mp4", size=(96, 64)), tmp_path / "clips"
+    folder.mkdir()
+    shutil.copyfile(clip, folder / "b.mp4")
+    write_rows(tmp_path / "t.jsonl", [{"id": "b"}])
+    (tmp_path / "ids.txt").write_text("b\n")
+    options: dict[str, Any] = {"path_column": "id", "path_suffix": (".mp4",), "path_template": "{id}"}
+    config = RunConfig(model="frequency_tuned_v1", root=str(folder), **options)
+    for name in (str(clip), str(folder), str(tmp_path / "t.jsonl"), str(tmp_path / "ids.txt")):
+        (reference,) = bench_clips.find([name], config)
+        expected = clip if name == str(clip) else folder / "b.mp4"
+        assert Locator(config).locate(reference).path == str(expected)
 
 
 def test_of_many_clips_some_are_taken_all_over_the_list() -> None:
