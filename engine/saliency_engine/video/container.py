@@ -21,6 +21,7 @@ from saliency_engine.errors import DecodeError
 from saliency_engine.facts import ProbeSpec
 from saliency_engine.storage.regular_file import open_regular
 from saliency_engine.types import ClipRequest, DecodeSpec, RawFormat
+from saliency_engine.video import encryption
 from saliency_engine.video.cropping import Crop, find_crop
 from saliency_engine.video.dolby_vision import check_header
 from saliency_engine.video.headers import read_header
@@ -54,6 +55,8 @@ class OpenClip:
     accept_short: bool
     crop: Crop
     """What the container hides of each frame."""
+    encrypted: bool
+    """Whether the header says that packets are encrypted; some may still be plain."""
     codec: Codec
     """The stream's. Where its decoder cannot be started, the context has none left: PyAV 19 ends the process then."""
 
@@ -77,27 +80,38 @@ def opened(request: ClipRequest, spec: DecodeSpec | ProbeSpec) -> Iterator[OpenC
     fd = open_regular(request.path, spec.confine)
     try:
         with _open_container(fd, request.raw, spec.max_pixels) as container:
-            container.flags &= ~_GENERATE_PTS
-            stream = _choose_stream(container)
-            if not stream.codec_context.width:  # FFmpeg may have refused the size, and does not say which it was
-                position = os.lseek(fd, 0, os.SEEK_CUR)  # the container's position, too
-                _look_through(fd, spec.max_pixels)
-                os.lseek(fd, position, os.SEEK_SET)
-            _check_size(stream.codec_context.width, stream.codec_context.height, spec.max_pixels)
-            stream.thread_type = "NONE"
-            stream.codec_context.thread_count = 1
-            # Else decoders cut columns off at the left only in whole blocks, so that hidden ones stay in the picture.
-            stream.codec_context.flags |= Flags.unaligned
-            stream.codec_context.flags |= Flags.copy_opaque  # else frames do not show which packets they came in
-            stream.codec_context.options = _ffmpeg_limit(spec.max_pixels)
             header = read_header(fd, container.format.name)
-            if spec.color == "auto":
-                check_header(header, container.format.name, stream)
-            crop = find_crop(header, container.format.name, stream)
-            codec = stream.codec_context.codec
-            yield OpenClip(container, stream, fd, spec.max_pixels, spec.accept_short, crop, codec)
+            encrypted = encryption.is_encrypted(header, container)
+            try:
+                yield _prepare(container, header, fd, spec, encrypted=encrypted)
+            except DecodeError as error:
+                if encrypted:
+                    raise encryption.refusal() from error
+                raise
     finally:
         os.close(fd)
+
+
+def _prepare(
+    container: InputContainer, header: bytes, fd: int, spec: DecodeSpec | ProbeSpec, *, encrypted: bool
+) -> OpenClip:
+    container.flags &= ~_GENERATE_PTS
+    stream = _choose_stream(container)
+    if not stream.codec_context.width:  # FFmpeg may have refused the size, and does not say which it was
+        position = os.lseek(fd, 0, os.SEEK_CUR)  # the container's position, too
+        _look_through(fd, spec.max_pixels)
+        os.lseek(fd, position, os.SEEK_SET)
+    _check_size(stream.codec_context.width, stream.codec_context.height, spec.max_pixels)
+    stream.thread_type = "NONE"
+    stream.codec_context.thread_count = 1
+    # Else decoders cut columns off at the left only in whole blocks, so that hidden ones stay in the picture.
+    stream.codec_context.flags |= Flags.unaligned
+    stream.codec_context.flags |= Flags.copy_opaque  # else frames do not show which packets they came in
+    stream.codec_context.options = _ffmpeg_limit(spec.max_pixels)
+    if spec.color == "auto":
+        check_header(header, container.format.name, stream)
+    crop, codec = find_crop(header, container.format.name, stream), stream.codec_context.codec
+    return OpenClip(container, stream, fd, spec.max_pixels, spec.accept_short, crop, encrypted, codec)
 
 
 def _choose_stream(container: InputContainer) -> VideoStream:

@@ -10,6 +10,7 @@ from av import Packet, VideoFrame
 from av.video.stream import VideoStream
 
 from saliency_engine.errors import DecodeError
+from saliency_engine.video import encryption
 from saliency_engine.video.container import OpenClip, explain
 from saliency_engine.video.cropping import WHOLE, Crop
 from saliency_engine.video.truncation import Packets, find_cut
@@ -48,6 +49,8 @@ def read_packets(clip: OpenClip, sought: bool = False) -> Iterator[Packet[VideoS
                 continue
             if torn and last is not None:
                 yield last
+            if clip.encrypted:
+                encryption.check_packet(packet)
             last, torn = packet, packet.is_corrupt
             count += 1
             if not torn:
@@ -76,7 +79,7 @@ def _check_end(clip: OpenClip, read: Packets) -> None:
 def read_frames(clip: OpenClip, key: int | None = None) -> Iterator[Shown]:
     """Frames from here on, or from the keyframe packet with pts ``key`` on; none if that packet does not come.
 
-    Raises ``DecodeError`` saying how many frames came before the decoder gave up.
+    Raises ``DecodeError`` saying how many frames came before the decoder gave up, or that there are none.
     """
     count = 0
     started, damaged = key is None, False
@@ -95,15 +98,11 @@ def read_frames(clip: OpenClip, key: int | None = None) -> Iterator[Shown]:
         try:
             decoded = packet.decode()
         except (av.FFmpegError, ValueError) as error:
-            clip.check_packet(packet)
             # A decoder that does not start does not start later either, and PyAV 19 then says another reason.
-            is_started = clip.stream.codec_context.is_open
-            if count == 0 and not packet.is_keyframe and packet.size and is_started:
+            if count == 0 and not packet.is_keyframe and packet.size and clip.stream.codec_context.is_open:
+                clip.check_packet(packet)
                 continue  # a recording cut in the middle of a group of pictures: nothing to decode it from
-            # FFmpeg forgets the size that it refuses.
-            unsized = f"a frame has no valid size, or more pixels than --max-pixels {clip.max_pixels} allows"
-            reason = explain(error) if clip.stream.codec_context.width else unsized
-            raise DecodeError(f"the decoder failed after {count} frames: {reason}") from error
+            raise _failure(clip, packet, count, error) from error
         count += len(decoded)
         for frame in decoded:
             clip.check_frame(frame)
@@ -111,3 +110,15 @@ def read_frames(clip: OpenClip, key: int | None = None) -> Iterator[Shown]:
             bad = frame.is_corrupt or frame.opaque is not None
             damaged = bad or (damaged and not frame.key_frame)
             yield Shown(frame, damaged, clip.crop)
+    if not count and key is None:
+        encryption.check_transport(clip.fd, clip.container.format.name)
+        raise DecodeError("the file holds no frame that can be decoded")
+
+
+def _failure(clip: OpenClip, packet: Packet[VideoStream], count: int, error: Exception) -> DecodeError:
+    """What is said of a decoder that gave up at ``packet``, after ``count`` frames."""
+    clip.check_packet(packet)
+    # FFmpeg forgets the size that it refuses.
+    unsized = f"a frame has no valid size, or more pixels than --max-pixels {clip.max_pixels} allows"
+    reason = explain(error) if clip.stream.codec_context.width else unsized
+    return DecodeError(f"the decoder failed after {count} frames: {reason}")

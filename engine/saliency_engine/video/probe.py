@@ -24,9 +24,7 @@ def probe_clip(request: ClipRequest, spec: ProbeSpec) -> ClipFacts:
     """
     try:
         with opened(request, spec) as clip:
-            shown = next(read_frames(clip), None)
-            if shown is None:
-                raise DecodeError("the file holds no frame that can be decoded")
+            shown = next(read_frames(clip))
             if spec.color == "auto":
                 check_frame(shown.frame)
             frame, stated, duration, rate = shown.frame, clip.stream.frames, _stated_seconds(clip), _stated_rate(clip)
