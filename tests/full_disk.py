@@ -24,7 +24,8 @@ import pyarrow as pa
 from tests.memos import request, statistics_of
 
 from saliency_engine.errors import MemoError, OutputError
-from saliency_engine.pipeline.memo import Memo, _encode
+from saliency_engine.pipeline.memo import Memo
+from saliency_engine.pipeline.memo_entry import encode
 from saliency_engine.storage.atomic import write_together
 from saliency_engine.tables import formats
 from saliency_engine.tables.output import open_output
@@ -121,7 +122,7 @@ def spoil_memo(folder: Path) -> Counter[str]:
                 memo = Memo(folder / "memo", {})
                 try:
                     for number in range(6):
-                        memo.put(memo.key(request(number)), "/clip", statistics_of(number))
+                        memo.put(memo.key(request(number)), request(number), statistics_of(number))
                         memo.commit()
                         committed = number + 1
                 finally:
@@ -140,7 +141,7 @@ def spoil_memo(folder: Path) -> Counter[str]:
             assert statistics is not None or number >= committed, (fault, number, committed)
             if statistics is not None:
                 assert isinstance(statistics, ClipStatistics), fault
-                assert _encode(statistics) == _encode(statistics_of(number)), (fault, number)
+                assert encode(statistics) == encode(statistics_of(number)), (fault, number)
         memo.close()
         for left in folder.iterdir():
             left.unlink()

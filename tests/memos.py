@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from saliency_engine.errors import MemoError
-from saliency_engine.pipeline.memo import Memo, _encode
+from saliency_engine.pipeline.memo import Memo
+from saliency_engine.pipeline.memo_entry import encode
 from saliency_engine.types import ClipRequest, ClipStatistics
 
 ENTRIES = 60
@@ -20,7 +21,7 @@ def whole_memo(folder: Path) -> Files:
     """The one file that a run leaves when it ends."""
     memo = Memo(folder / "memo", {})
     for number in range(ENTRIES):
-        memo.put(memo.key(request(number)), "/clip", statistics_of(number))
+        memo.put(memo.key(request(number)), request(number), statistics_of(number))
     memo.close()
     return _read(folder)
 
@@ -29,7 +30,7 @@ def memo_of_a_killed_run(folder: Path) -> Files:
     """A file with half of the entries, its log with the others, a transaction for each, and the log's index."""
     memo = Memo(folder / "memo", {})
     for number in range(ENTRIES):
-        memo.put(memo.key(request(number)), "/clip", statistics_of(number))
+        memo.put(memo.key(request(number)), request(number), statistics_of(number))
         memo.commit()
         if number == ENTRIES // 2 - 1:
             memo.close()
@@ -74,7 +75,7 @@ def survey(folder: Path, files: Files) -> tuple[int, str]:
             key = memo.key(request(number))
             statistics = memo.get(key)
             if statistics is None:
-                memo.put(key, "/clip", statistics_of(number))
+                memo.put(key, request(number), statistics_of(number))
                 memo.commit()
                 statistics = memo.get(key)
                 if statistics is None:
@@ -82,7 +83,7 @@ def survey(folder: Path, files: Files) -> tuple[int, str]:
             else:
                 count += 1
             assert isinstance(statistics, ClipStatistics)
-            assert _encode(statistics) == _encode(statistics_of(number))
+            assert encode(statistics) == encode(statistics_of(number))
         memo.close()
     except MemoError as error:
         with suppress(MemoError):

@@ -102,7 +102,7 @@ def test_memo(benchmark: Any, way: str, tmp_path: Path) -> None:
     database.execute("CREATE TABLE clips (path TEXT PRIMARY KEY, mean REAL, var REAL) WITHOUT ROWID")
     known = {}
     for request in requests:
-        memo.put(memo.key(request), request.path, statistics)
+        memo.put(memo.key(request), request, statistics)
         known[request.path] = summarize(statistics, "ema", 0.6)
         database.execute("INSERT INTO clips VALUES (?, ?, ?)", (request.path, *known[request.path]))
     memo.commit()

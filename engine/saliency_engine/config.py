@@ -23,6 +23,8 @@ from saliency_engine.path_template import PathTemplate
 Auto = Literal["auto"]
 AGGREGATORS = ("mean", "ema", "max", "motion-weighted", "motion-balanced")
 BUILT_IN_MODEL = "frequency_tuned_v1"
+MEMO_NAME = "saliency.memo.sqlite"
+"""Of the memo, in the folder of the output."""
 NUMBER_ROLES = ("mean", "var", "ema_alpha")
 """Roles of the output columns that hold numbers; the others hold text."""
 MAX_PIXELS = 8192 * 8192  # an 8K frame has half as many
@@ -90,7 +92,7 @@ class RunConfig:
         60.0, "Give a clip up after so many seconds of decoding; pauses do not count.", low=0.1
     )
     verify_clips: bool = option(False, "Recognise clips by contents (read whole), not by size and time of change.")
-    memo: str = option("", "File that remembers finished clips; default: OUTPUT.memo.sqlite; off: none.")
+    memo: str = option("", f"File that remembers finished clips; default: {MEMO_NAME} beside the output; off: none.")
     # of other materializers
     ffmpeg_bin: str = option("", "Not used: no program is needed to decode. Taken because scripts may give it.")
     ffprobe_bin: str = option("", "Not used, as --ffmpeg-bin.")

@@ -12,6 +12,8 @@ from typing import Any
 from tests.processes import finished_clips, session_members, start, until
 from tests.rows import write_rows
 
+from saliency_engine.config import MEMO_NAME
+
 
 @dataclass
 class Campaign:
@@ -61,7 +63,7 @@ class Trial:
 
     @property
     def memo(self) -> Path:
-        return self.folder / "out.jsonl.memo.sqlite"
+        return self.folder / MEMO_NAME
 
     def start(self, **env: str) -> subprocess.Popen[bytes]:
         """Begin the command. It is the same each time but for the environment, to which ``env`` is added."""

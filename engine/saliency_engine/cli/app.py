@@ -16,6 +16,7 @@ from saliency_engine.cli import signals
 from saliency_engine.cli.bench import bench
 from saliency_engine.cli.endings import report_end
 from saliency_engine.cli.index import index
+from saliency_engine.cli.memo import memo
 from saliency_engine.cli.models import models
 from saliency_engine.cli.options import config_options, given_only, take_inputs
 from saliency_engine.config import OPTIONS, RunConfig, load_options, split_options
@@ -155,6 +156,7 @@ def doctor(as_json: bool) -> None:
 
 main_group.add_command(bench)
 main_group.add_command(index)
+main_group.add_command(memo)
 main_group.add_command(models)
 
 

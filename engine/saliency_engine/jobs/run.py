@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from saliency_engine.config import RunConfig, TableJob
+from saliency_engine.config import MEMO_NAME, RunConfig, TableJob
 from saliency_engine.models.load import Model, load_model
 from saliency_engine.pipeline.engine import Engine
 from saliency_engine.report.audit import RunsOn, audit_of, provenance_of
@@ -106,7 +106,13 @@ def _list_files(job: TableJob, config: RunConfig, config_file: str) -> Files:
 
 
 def _memo_path(job: TableJob, config: RunConfig) -> str:
-    """The memo in force: the file that ``--memo`` names, else one beside the output; a pipe has none."""
+    """The memo in force: the file that ``--memo`` names, else the one of the output's folder; a pipe has none.
+
+    Where an output has one of its own, as earlier versions made, that goes on being used.
+    """
     if config.memo:
         return config.memo
-    return "off" if job.output == "-" else str(Path(f"{job.output}.memo.sqlite"))
+    if job.output == "-":
+        return "off"
+    own = Path(f"{job.output}.memo.sqlite")
+    return str(own if own.is_file() else Path(job.output).parent / MEMO_NAME)

@@ -71,7 +71,9 @@ class Engine:
             opened.callback(self.session.close)
             self._spec = decode_spec(config, self.session.width, self.session.height)
             path = None if config.memo in {"", "off"} else Path(config.memo)
-            self._memo = Memo(path, memo_context(self.model.sha256, self.session.provider, self._spec))
+            self._memo = Memo(
+                path, memo_context(self.model.sha256, self.session.provider, self._spec), self.model.model_id
+            )
             opened.callback(self._memo.close)
             ring_slots = ring_slots_for(self._spec, self.decode_workers, config.batch_size)
             self._pool = DecodePool(self._spec, self.decode_workers, ring_slots, config.clip_timeout)

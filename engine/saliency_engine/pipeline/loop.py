@@ -218,7 +218,7 @@ class Pipeline:
                 result = self._summarize(outcome, request.path)
                 if self._memo.first_seen(key):
                     self.counts.add_computed(outcome.signal)
-                self._memo.put(key, request.path, outcome)
+                self._memo.put(key, request, outcome)
             case ClipError():
                 result = self._fail(outcome, request.path)
                 self.counts.clips_failed += 1

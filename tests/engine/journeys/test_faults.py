@@ -23,6 +23,7 @@ import pytest
 from tests.clips import Encode
 from tests.processes import finished_clips, session_members, shared_memory, start, until
 
+from saliency_engine.config import MEMO_NAME
 from saliency_engine.errors import DecodeError
 from saliency_engine.pipeline.outcomes import DecodedInRing, NotDecoded, Probed
 from saliency_engine.pipeline.pool import DecodePool
@@ -65,11 +66,11 @@ def test_twenty_kills_lose_nothing_and_repeat_nothing(tmp_path: Path, table: Pat
             if (folder / "out.jsonl").exists():  # ended, or killed between its last rename and its end
                 assert (folder / "out.jsonl").read_bytes() == expected
                 break
-            now = finished_clips(folder / "out.jsonl.memo.sqlite")
+            now = finished_clips(folder / MEMO_NAME)
             assert finished <= now
             finished = now
         (folder / "audit.json").unlink(missing_ok=True)
-        finished = finished_clips(folder / "out.jsonl.memo.sqlite")
+        finished = finished_clips(folder / MEMO_NAME)
         process = start(*arguments(folder))
         assert process.wait(120) == 0
         process.communicate()

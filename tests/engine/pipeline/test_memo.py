@@ -14,7 +14,8 @@ import pytest
 from tests.memos import ENTRIES, Files, cuts, flipped, memo_of_a_killed_run, survey, whole_memo
 
 from saliency_engine.errors import MemoError
-from saliency_engine.pipeline.memo import Memo, _encode
+from saliency_engine.pipeline.memo import Memo
+from saliency_engine.pipeline.memo_entry import encode
 from saliency_engine.types import ClipRequest, ClipResult, ClipStatistics, RawFormat, Signal, Status
 
 REQUEST = ClipRequest("/clips/a.yuv", 1000, 123456789, RawFormat(64, 48, "yuv420p"))
@@ -31,7 +32,7 @@ def _statistics(frames: int = 8) -> ClipStatistics:
 def test_statistics_come_back_exactly(tmp_path: Path, frames: int) -> None:
     statistics = _statistics(frames)
     memo = Memo(tmp_path / "memo.sqlite", CONTEXT)
-    memo.put(memo.key(REQUEST), REQUEST.path, statistics)
+    memo.put(memo.key(REQUEST), REQUEST, statistics)
     memo.close()
 
     again = Memo(tmp_path / "memo.sqlite", CONTEXT)
@@ -48,7 +49,7 @@ def test_statistics_come_back_exactly(tmp_path: Path, frames: int) -> None:
 @pytest.mark.parametrize("signal", [Signal("sdr", 8), Signal("pq", 10), Signal("hlg", 12), Signal("sdr", 32), None])
 def test_the_signal_of_a_clip_comes_back(tmp_path: Path, frames: int, signal: Signal | None) -> None:
     memo = Memo(tmp_path / "memo.sqlite", CONTEXT)
-    memo.put(memo.key(REQUEST), REQUEST.path, replace(_statistics(frames), signal=signal))
+    memo.put(memo.key(REQUEST), REQUEST, replace(_statistics(frames), signal=signal))
     read = memo.get(memo.key(REQUEST))
     memo.close()
     assert isinstance(read, ClipStatistics)
@@ -59,7 +60,7 @@ def test_the_signal_of_a_clip_comes_back(tmp_path: Path, frames: int, signal: Si
 def test_a_memo_of_version_2_is_used_and_becomes_one_of_this_version(tmp_path: Path) -> None:
     """Its entries are those of clips whose signal is not known."""
     memo = Memo(tmp_path / "memo.sqlite", CONTEXT)
-    memo.put(memo.key(REQUEST), REQUEST.path, _statistics())
+    memo.put(memo.key(REQUEST), REQUEST, _statistics())
     memo.close()
     with sqlite3.connect(tmp_path / "memo.sqlite") as db:
         db.execute("PRAGMA user_version = 2")
@@ -85,7 +86,7 @@ def test_a_memo_of_version_2_is_used_and_becomes_one_of_this_version(tmp_path: P
 )
 def test_a_changed_clip_is_not_found(tmp_path: Path, changed: ClipRequest) -> None:
     memo = Memo(tmp_path / "memo.sqlite", CONTEXT)
-    memo.put(memo.key(REQUEST), REQUEST.path, _statistics())
+    memo.put(memo.key(REQUEST), REQUEST, _statistics())
     assert memo.get(memo.key(changed)) is None
     memo.close()
 
@@ -93,7 +94,7 @@ def test_a_changed_clip_is_not_found(tmp_path: Path, changed: ClipRequest) -> No
 @pytest.mark.parametrize("name", list(CONTEXT))
 def test_a_changed_option_is_not_found(tmp_path: Path, name: str) -> None:
     memo = Memo(tmp_path / "memo.sqlite", CONTEXT)
-    memo.put(memo.key(REQUEST), REQUEST.path, _statistics())
+    memo.put(memo.key(REQUEST), REQUEST, _statistics())
     memo.close()
     other = Memo(tmp_path / "memo.sqlite", {**CONTEXT, name: "other"})
     assert other.get(other.key(REQUEST)) is None
@@ -113,7 +114,7 @@ def test_failures_last_for_one_run(tmp_path: Path) -> None:
 
 def test_eight_frames_take_about_700_bytes(tmp_path: Path) -> None:
     memo = Memo(tmp_path / "memo.sqlite", CONTEXT)
-    memo.put(memo.key(REQUEST), REQUEST.path, _statistics(8))
+    memo.put(memo.key(REQUEST), REQUEST, _statistics(8))
     memo.close()
     with sqlite3.connect(tmp_path / "memo.sqlite") as db:
         (size,) = db.execute("SELECT length(statistics) FROM clips").fetchone()
@@ -127,7 +128,7 @@ def test_a_name_that_means_something_to_sqlite_is_a_file_like_any_other(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     memo = Memo(Path(name), CONTEXT)
-    memo.put(memo.key(REQUEST), REQUEST.path, _statistics())
+    memo.put(memo.key(REQUEST), REQUEST, _statistics())
     memo.close()
     assert [path.name for path in tmp_path.iterdir()] == [name]
     again = Memo(Path(name), CONTEXT)
@@ -137,10 +138,10 @@ def test_a_name_that_means_something_to_sqlite_is_a_file_like_any_other(
 
 def test_two_runs_share_one_memo(tmp_path: Path) -> None:
     first, second = (Memo(tmp_path / "memo.sqlite", CONTEXT) for _ in range(2))
-    first.put(first.key(REQUEST), REQUEST.path, _statistics())
+    first.put(first.key(REQUEST), REQUEST, _statistics())
     first.commit()
     assert isinstance(second.get(second.key(REQUEST)), ClipStatistics)
-    second.put(second.key(replace(REQUEST, size=5)), REQUEST.path, _statistics())
+    second.put(second.key(replace(REQUEST, size=5)), REQUEST, _statistics())
     second.close()
     first.close()
 
@@ -148,13 +149,13 @@ def test_two_runs_share_one_memo(tmp_path: Path) -> None:
 def test_a_reader_may_write_after_another_run_has_written(tmp_path: Path) -> None:
     first, second = (Memo(tmp_path / "memo.sqlite", CONTEXT) for _ in range(2))
     known, other, third = (first.key(replace(REQUEST, size=size)) for size in range(3))
-    first.put(known, REQUEST.path, _statistics())
+    first.put(known, REQUEST, _statistics())
     first.commit()
     assert first.first_seen(known)
     assert isinstance(first.get(known), ClipStatistics)
-    second.put(other, REQUEST.path, _statistics())
+    second.put(other, REQUEST, _statistics())
     second.commit()
-    first.put(third, REQUEST.path, _statistics())
+    first.put(third, REQUEST, _statistics())
     first.commit()
     assert isinstance(second.get(third), ClipStatistics)
     assert isinstance(first.get(other), ClipStatistics)
@@ -166,7 +167,7 @@ def test_many_runs_may_make_it_at_once(tmp_path: Path) -> None:
     def use(number: int, path: Path) -> None:
         barrier.wait()
         memo = Memo(path, CONTEXT)
-        memo.put(memo.key(replace(REQUEST, size=number)), REQUEST.path, _statistics())
+        memo.put(memo.key(replace(REQUEST, size=number)), REQUEST, _statistics())
         memo.close()
 
     barrier = threading.Barrier(8)
@@ -182,7 +183,7 @@ def test_many_runs_may_make_it_at_once(tmp_path: Path) -> None:
 def test_the_temporary_memo_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     memo = Memo(None, CONTEXT)
-    memo.put(memo.key(REQUEST), REQUEST.path, _statistics())
+    memo.put(memo.key(REQUEST), REQUEST, _statistics())
     assert isinstance(memo.get(memo.key(REQUEST)), ClipStatistics)
     memo.close()
     assert list(tmp_path.iterdir()) == []
@@ -231,7 +232,7 @@ def test_a_damaged_schema_that_is_no_text_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damaged", ["substr(statistics, 1, 100)", "7", "NULL"])
 def test_a_damaged_entry_is_refused(tmp_path: Path, damaged: str) -> None:
     memo = Memo(tmp_path / "memo.sqlite", CONTEXT)
-    memo.put(memo.key(REQUEST), REQUEST.path, _statistics())
+    memo.put(memo.key(REQUEST), REQUEST, _statistics())
     memo.close()
     with sqlite3.connect(tmp_path / "memo.sqlite") as db:
         db.execute(f"UPDATE clips SET statistics = {damaged}")
@@ -300,10 +301,10 @@ def test_flipped_bits_give_no_wrong_numbers(tmp_path: Path, closed: Files, kille
 def test_a_flipped_bit_in_the_numbers_is_told(tmp_path: Path) -> None:
     path = tmp_path / "memo"
     memo = Memo(path, CONTEXT)
-    memo.put(memo.key(REQUEST), REQUEST.path, _statistics())
+    memo.put(memo.key(REQUEST), REQUEST, _statistics())
     memo.close()
     content = bytearray(path.read_bytes())
-    at = content.index(_encode(_statistics()))
+    at = content.index(encode(_statistics()))
     content[at + 7] ^= 1
     path.write_bytes(content)
     memo = Memo(path, CONTEXT)

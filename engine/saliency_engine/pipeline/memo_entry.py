@@ -1,0 +1,58 @@
+"""A clip's numbers as bytes: what a memo keeps of it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+import numpy as np
+
+from saliency_engine.types import ClipStatistics, Signal
+
+_CHECKSUM = 8  # bytes
+
+
+def pack(key: bytes, statistics: ClipStatistics) -> bytes:
+    """``statistics`` for the entry of ``key``, with a checksum of both."""
+    entry = encode(statistics)
+    return _checksum(key, entry) + entry
+
+
+def unpack(key: bytes, stored: Any) -> ClipStatistics | None:
+    """What ``pack`` was given; ``None`` where ``stored`` is damaged, or belongs to another key."""
+    # Where the bits that give its type are damaged, it may be of any SQLite type.
+    if not isinstance(stored, bytes) or not isinstance(key, bytes):
+        return None
+    checksum, entry = stored[:_CHECKSUM], stored[_CHECKSUM:]
+    return _decode(entry) if checksum == _checksum(key, entry) else None
+
+
+def _checksum(key: bytes, entry: bytes) -> bytes:
+    return hashlib.blake2b(key + entry, digest_size=_CHECKSUM).digest()
+
+
+def encode(statistics: ClipStatistics) -> bytes:
+    """float64, little-endian: means [K], motion [K], maximum [2], the Gram matrix's lower triangle.
+
+    Behind them a text such as ``hlg10``, the signal: shorter than a float64, which shows where it begins.
+    """
+    triangle = statistics.gram[np.tril_indices(len(statistics.means))]
+    parts = (statistics.means, statistics.motion, np.array(statistics.maximum), triangle)
+    signal = statistics.signal
+    text = f"{signal.transfer}{signal.depth}" if signal else ""
+    return np.concatenate(parts).astype("<f8").tobytes() + text.encode()
+
+
+def _decode(entry: bytes) -> ClipStatistics:
+    end = len(entry) // 8 * 8
+    text = re.fullmatch(r"([a-z]+)(\d+)", entry[end:].decode())
+    values = np.frombuffer(entry[:end], "<f8").astype(np.float64)
+    frames = round((np.sqrt(25 + 8 * (len(values) - 2)) - 5) / 2)  # length = 2K + 2 + K(K + 1)/2
+    gram = np.empty((frames, frames))
+    lower = np.tril_indices(frames)
+    gram[lower] = values[2 * frames + 2 :]
+    gram.T[lower] = values[2 * frames + 2 :]
+    maximum = (float(values[2 * frames]), float(values[2 * frames + 1]))
+    signal = Signal(text[1], int(text[2])) if text else None
+    return ClipStatistics(values[:frames], values[frames : 2 * frames], gram, maximum, signal)
