@@ -15,6 +15,8 @@ from tests.clips import Encode
 from tests.processes import run, saliency_batch
 from tests.rows import read_rows, write_clips
 
+from saliency_engine.config import MEMO_NAME
+
 PQ, HLG = 16, 18
 
 
@@ -53,7 +55,7 @@ def test_clips_are_counted_by_transfer_and_bit_depth(source: Path) -> None:
 
 def test_what_an_older_memo_does_not_say_is_unknown(source: Path) -> None:
     run_once(source)
-    strip_signals(Path(f"{source.with_name('out.jsonl')}.memo.sqlite"))
+    strip_signals(source.with_name(MEMO_NAME))
     counted, shown = run_once(source)
     assert (counted["reused"], counted["transfer"]) == (5, {"sdr": 0, "pq": 0, "hlg": 0, "unknown": 5})
     assert counted["bit_depth"] == {"unknown": 5}
