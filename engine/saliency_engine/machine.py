@@ -45,6 +45,15 @@ def has_nvidia_driver() -> bool:
     return Path("/proc/driver/nvidia/version").exists() or Path("/dev/dxg").exists()
 
 
+def onnxruntime_package() -> str:
+    """The package with ONNX Runtime that this program needs here, as in pyproject.toml.
+
+    ``onnxruntime-gpu`` is made for x86-64 alone, and its files are those of ``onnxruntime``: only one can be there.
+    """
+    has_gpu_build = platform.system() == "Linux" and platform.machine() == "x86_64"
+    return "onnxruntime-gpu" if has_gpu_build else "onnxruntime"
+
+
 def versions() -> dict[str, str]:
     """Versions of Python and of the installed packages that make the numbers."""
     installed = {"python": platform.python_version()}

@@ -21,6 +21,8 @@ from saliency_engine.models.graph.operators import ADMITTED
 
 NEWEST_IR = 10
 """The newest IR version that files are written with; ONNX Runtime reads it since 1.18."""
+_WEIGHTS_ALONE = 4
+"""The IR version from which on weights need not be inputs."""
 MODEL_ID_KEY = "lusoris.model_id"
 _STANDARD_DOMAINS = frozenset({"", "ai.onnx"})
 
@@ -51,8 +53,20 @@ class Parent:
         return height, width
 
     def load(self) -> ModelProto:
-        """A fresh copy of the graph."""
-        return onnx.load_from_string(self.data)
+        """A fresh copy of the graph, whose only input are the frames."""
+        model = onnx.load_from_string(self.data)
+        _keep_frames(model)
+        return model
+
+
+def _keep_frames(model: ModelProto) -> None:
+    """Take the weights out of the graph's inputs, among which older files have them, in any order."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    frames = [value for value in model.graph.input if value.name not in weights]
+    if len(frames) < len(model.graph.input):
+        del model.graph.input[:]
+        model.graph.input.extend(frames)
+        model.ir_version = max(model.ir_version, _WEIGHTS_ALONE)
 
 
 def open_parent(path: Path) -> Parent:

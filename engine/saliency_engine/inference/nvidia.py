@@ -11,6 +11,7 @@ import contextlib
 import importlib
 import io
 import os
+import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from saliency_engine.inference.backend import check_ports, shorten_message
 from saliency_engine.inference.cuda_memory import CudaMemory
 from saliency_engine.inference.io_binding import BoundSession, MainMemory, Memory
 from saliency_engine.inference.onnx_runtime import CPU, count_operators, create_session, read_ports, refuse_precision
+from saliency_engine.machine import onnxruntime_package
 from saliency_engine.models.graph import edit
 from saliency_engine.models.load import Model
 
@@ -152,9 +154,13 @@ def _preload(provider: str) -> str:
     """Load the provider's libraries. Returns what ONNX Runtime missed, for the error if the provider cannot start."""
     available = onnxruntime.get_available_providers()
     if provider not in available:
+        package = onnxruntime_package()
+        cure = f"pip uninstall onnxruntime, then pip install {package}"
+        if package == "onnxruntime":
+            cure = f"there is no other for {platform.system()} on {platform.machine()}; give --provider cpu or openvino"
+        there = ", ".join(available)
         raise ProviderError(
-            f"this build of ONNX Runtime {onnxruntime.__version__} has no {provider}, only {', '.join(available)}: "
-            "pip uninstall onnxruntime, then pip install onnxruntime-gpu"
+            f"this build of ONNX Runtime {onnxruntime.__version__} has no {provider}, only {there}: {cure}"
         )
     if provider == TENSORRT:
         # TensorRT computes float32 in TF32 unless NVIDIA's libraries are told so when they load: it has no option here.

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import InferenceError, ModelError, ProviderError
 from saliency_engine.inference.backend import Backend
+from saliency_engine.inference.trial import check_maps, try_graph
 from saliency_engine.machine import cores, has_nvidia_driver
 from saliency_engine.models.load import Model
 
@@ -24,8 +25,8 @@ GPU_CALLS_AT_ONCE = 2
 class Session:
     """A saliency model ready to run on frames of one fixed shape.
 
-    Raises ``ModelError`` when the graph is not one NCHW float32 input and one single-channel map output, and
-    ``ProviderError`` when the provider cannot run here.
+    Raises ``ModelError`` when the graph is not one NCHW float32 input and one single-channel map output, mixes the
+    frames of a call, or gives no finite numbers for pictures, and ``ProviderError`` when the provider cannot run here.
     """
 
     provider: str
@@ -72,18 +73,23 @@ class Session:
             calls_at_once = threads if self.frames_per_call == 1 else 1
             self.batches_at_once = 2  # so that the model's threads never wait for the end of a batch
         self._threads = ThreadPoolExecutor(calls_at_once, thread_name_prefix="infer")
-        shape = (self.frames_per_call, 3, self.height, self.width)
         try:
-            self._graph = backend.compile(shape, calls_at_once)
+            self._graph = backend.compile(self._shape, calls_at_once)
             del backend  # frees the graph as it was loaded, before the first run takes memory of its own
-            # What file and library say of shapes may be wrong. A black frame shows, before any clip is read, that the
+            # What file and library say of shapes may be wrong. A picture shows, before any clip is read, that the
             # graph runs, and what it gives.
-            map_shape = self._threads.submit(self._graph, np.zeros(shape, np.uint16)).result().shape
+            maps = self._threads.submit(try_graph, self._graph, self._shape).result()
         # It loaded before, so the size is to blame. NumPy's ValueError is for a size that no array can have.
         except (ModelError, InferenceError, MemoryError, ValueError) as error:
             raise self._does_not_run(model, error) from error
         self.remark = "; ".join(filter(None, [*others, self._graph.remark]))
-        self.map_height, self.map_width = self._check_map(map_shape, model)
+        self.map_height, self.map_width = self._check_map(maps.shape, model)
+        if not self.fault:
+            self._threads.submit(check_maps, self._graph, self._shape, maps, model.source).result()
+
+    @property
+    def _shape(self) -> tuple[int, int, int, int]:
+        return self.frames_per_call, 3, self.height, self.width
 
     def run(self, frames: NDArray[np.uint16], maps: NDArray[np.float32]) -> None:
         """Write the saliency maps of 16-bit R'G'B' ``frames`` ``[n, 3, H, W]`` into ``maps`` ``[n, map_H, map_W]``.

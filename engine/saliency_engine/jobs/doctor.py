@@ -19,7 +19,7 @@ from rich.text import Text
 
 from saliency_engine.config import BUILT_IN_MODEL, RunConfig
 from saliency_engine.errors import SaliencyError
-from saliency_engine.machine import cores, has_nvidia_driver, versions
+from saliency_engine.machine import cores, has_nvidia_driver, onnxruntime_package, versions
 from saliency_engine.models import registry
 from saliency_engine.numerics import kernels
 from saliency_engine.pipeline.engine import Engine
@@ -147,13 +147,11 @@ def _check_onnxruntime_packages() -> Iterator[Finding]:
     owners = sorted(set(importlib.metadata.packages_distributions().get("onnxruntime", [])))
     name, names = "onnxruntime packages", ", ".join(owners)
     if not owners:
-        yield Finding(
-            name, BROKEN, "none is installed; run pip install onnxruntime-gpu (onnxruntime on macOS and on ARM)"
-        )
+        yield Finding(name, BROKEN, f"none is installed; run pip install {onnxruntime_package()}")
     elif len(owners) == 1:
         yield Finding(name, OK, f"one: {names}")
     else:
-        cure = f"run pip uninstall {' '.join(owners)}, then install one of them again"
+        cure = f"run pip uninstall {' '.join(owners)}, then pip install {onnxruntime_package()}"
         yield Finding(name, BROKEN, f"{names} are installed, and each overwrites files of the others; {cure}")
 
 

@@ -102,7 +102,7 @@ def _prepare(parent: Parent, folder: Path) -> ModelProto:
     """The parent with its constants folded and its shapes inferred, every node with a name of its own."""
     folded = folder / "folded.onnx"
     open_session(
-        parent.data,
+        parent.load().SerializeToString(),
         graph_optimization_level=onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
         optimized_model_filepath=str(folded),
     )

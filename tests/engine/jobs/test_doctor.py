@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import onnxruntime
 import pytest
 from tests.processes import MAIN
 
+from saliency_engine.errors import ProviderError
+from saliency_engine.inference import nvidia
+from saliency_engine.jobs import doctor
 from saliency_engine.jobs.doctor import BROKEN, NOTE, known_holes
+from saliency_engine.machine import onnxruntime_package
 
 
 def _doctor(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -50,7 +57,33 @@ def test_two_onnxruntime_packages_are_a_clash(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert state == BROKEN
     assert "onnxruntime, onnxruntime-gpu" in message
-    assert "pip uninstall onnxruntime onnxruntime-gpu" in message
+    assert f"pip uninstall onnxruntime onnxruntime-gpu, then pip install {onnxruntime_package()}" in message
+
+
+@pytest.mark.parametrize(
+    ("system", "processor", "package"),
+    [
+        ("Linux", "x86_64", "onnxruntime-gpu"),
+        ("Linux", "aarch64", "onnxruntime"),
+        ("Darwin", "arm64", "onnxruntime"),
+        ("Darwin", "x86_64", "onnxruntime"),
+    ],
+)
+def test_the_package_that_is_named_is_there_for_the_machine(
+    monkeypatch: pytest.MonkeyPatch, system: str, processor: str, package: str
+) -> None:
+    monkeypatch.setattr(platform, "system", lambda: system)
+    monkeypatch.setattr(platform, "machine", lambda: processor)
+    for owners in ([], ["onnxruntime", "onnxruntime-openvino"]):
+        monkeypatch.setattr(importlib.metadata, "packages_distributions", lambda owners=owners: {"onnxruntime": owners})
+        (finding,) = doctor._check_onnxruntime_packages()
+        assert finding.state == BROKEN
+        assert finding.message.endswith(f"pip install {package}")
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(ProviderError) as error:
+        nvidia._preload(nvidia.CUDA)
+    assert ("pip install onnxruntime-gpu" in str(error.value)) == (package == "onnxruntime-gpu")
+    assert package == "onnxruntime-gpu" or f"there is no other for {system} on {processor}" in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from saliency_engine.models.graph.inspect import read_graph
 
 EVERY_LIBRARY = pytest.mark.parametrize("provider", ["cpu", "openvino"])
 Model = onnx.ModelProto
+NEARLY_WHITE = np.float32(2.3)  # of 2.64, in the frames as the model gets them
 
 
 def _with_weight(value: float, at: int = 4) -> Model:
@@ -47,12 +48,36 @@ def _infinite_at_run_time() -> Model:
     return saliency_model(*nodes, w=WEIGHTS, zero=np.zeros(1, np.float32))
 
 
+def _nan_for_all() -> Model:
+    """0 / 0, from sound weights."""
+    nodes = (
+        convolution("input", "c"),
+        helper.make_node("Mul", ["c", "zero"], ["z"]),
+        helper.make_node("Div", ["z", "z"], ["saliency_map"]),
+    )
+    return saliency_model(*nodes, w=WEIGHTS, zero=np.zeros(1, np.float32))
+
+
+def _nan_where_it_is_white() -> Model:
+    """Sound for the pictures at the start, not for the real clips."""
+    nodes = (
+        convolution("input", "c"),
+        helper.make_node("ReduceMax", ["input"], ["peak"], keepdims=1),
+        helper.make_node("Sub", ["nearly_white", "peak"], ["under"]),
+        helper.make_node("Sqrt", ["under"], ["root"]),
+        helper.make_node("Add", ["c", "root"], ["sum"]),
+        helper.make_node("Sigmoid", ["sum"], ["saliency_map"]),
+    )
+    return saliency_model(*nodes, w=WEIGHTS, nearly_white=NEARLY_WHITE)
+
+
 def _shape_by_content() -> Model:
-    """A map of 48 columns for a black frame, as at the start, and of 32 for any real one."""
+    """A map of 48 columns for pictures without white, as at the start, and of 32 for the real clips."""
     return saliency_model(
         convolution("input", "c"),
         helper.make_node("Sigmoid", ["c"], ["whole"]),
-        helper.make_node("Relu", ["input"], ["bright"]),
+        helper.make_node("Sub", ["input", "nearly_white"], ["over"]),
+        helper.make_node("Relu", ["over"], ["bright"]),
         helper.make_node("ReduceMax", ["bright"], ["peak"], keepdims=0),
         helper.make_node("Mul", ["peak", "big"], ["large"]),
         helper.make_node("Min", ["large", "sixteen"], ["cut"]),
@@ -62,6 +87,7 @@ def _shape_by_content() -> Model:
         helper.make_node("Slice", ["whole", "starts", "ends", "axes"], ["saliency_map"]),
         maps=("N", 1, 32, "W"),
         w=WEIGHTS,
+        nearly_white=NEARLY_WHITE,
         big=np.float32(1e6),
         sixteen=np.float32(16),
         width=np.float32(48),
@@ -74,8 +100,7 @@ def _shape_by_content() -> Model:
 POISONED: dict[str, tuple[Callable[[], Model], str]] = {
     "a NaN weight": (lambda: _with_weight(np.nan), "weight 'w' holds NaN"),
     "an infinite weight": (lambda: _with_weight(-np.inf), "weight 'w' holds infinity"),
-    "NaN at run time": (_nan_at_run_time, "NaN or infinite"),
-    "infinity at run time": (_infinite_at_run_time, "NaN or infinite"),
+    "NaN for some frames": (_nan_where_it_is_white, "NaN or infinite"),
     "no sigmoid": (_no_sigmoid, "outside [0, 1]"),
     "a shape that goes by content": (_shape_by_content, "a map of shape [1, 1, 32, 32]"),
 }
@@ -102,6 +127,23 @@ def test_a_poisoned_model_puts_no_number_into_a_table(
     for row in _compute(tmp_path, clips, build(), provider, code=1):
         assert (row["saliency_status"], row["saliency_mean"], row["saliency_var"]) == ("model-failed", None, None)
         assert reason in row["saliency_error"]
+
+
+@EVERY_LIBRARY
+@pytest.mark.parametrize("build", [_nan_at_run_time, _infinite_at_run_time, _nan_for_all])
+def test_numbers_that_are_never_finite_are_one_error(
+    tmp_path: Path, clips: dict[str, Path], build: Callable[[], Model], provider: str
+) -> None:
+    (tmp_path / "model.onnx").write_bytes(build().SerializeToString())
+    source, output = write_clips(tmp_path / "in.jsonl", clips.values()), tmp_path / "out.jsonl"
+    done = run(
+        "--input", source, "--output", output, "--model-path", tmp_path / "model.onnx", "--provider", provider, code=2
+    )
+    assert (
+        b"gives maps with NaN or infinite values for any picture: give another model, or another --precision"
+        in done.stderr
+    )
+    assert not output.exists()
 
 
 @EVERY_LIBRARY
