@@ -58,12 +58,13 @@ def run(config_file: str | None, inputs: tuple[str, ...], **given: Any) -> None:
     options = load_options(config_file) if config_file else {}
     options.update(given_only({**given, "input": take_inputs(inputs, given["input"] or "") or None}))
     job, config = split_options(options)
-    from saliency_engine.pipeline.worker import start_fork_server
+    from saliency_engine.pipeline.worker import fork_server
 
-    start_fork_server()  # it imports its libraries while the next line imports ours: a quarter of a second less
-    from saliency_engine.jobs.run import run_table
+    with fork_server():  # it imports its libraries while the next line imports ours: a quarter of a second less
+        from saliency_engine.jobs.run import run_table
 
-    sys.exit(1 if run_table(job, config, config_file or "")["summary"]["failed"] else 0)
+        audit = run_table(job, config, config_file or "")
+    sys.exit(1 if audit["summary"]["failed"] else 0)
 
 
 @main_group.command(short_help="Print a table's first rows.")
@@ -163,8 +164,8 @@ main_group.add_command(models)
 def main() -> None:
     """Entry point of ``saliency-batch``."""
     _prepare_standard_streams()
-    signals.listen()
     try:
+        signals.listen()
         main_group.main(prog_name="saliency-batch", standalone_mode=False)
         status: int | str | None = 0
     except BaseException as error:  # noqa: BLE001  signals and failures alike become an exit status

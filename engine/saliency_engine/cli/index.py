@@ -58,9 +58,10 @@ def index(inputs: tuple[str, ...], count_frames: bool, **given: Any) -> None:
     """
     options = given_only({**given, "input": take_inputs(inputs, given["input"] or "") or None})
     job, config = split_options(options)
-    from saliency_engine.pipeline.worker import start_fork_server  # noqa: PLC0415  heavy imports live here
+    from saliency_engine.pipeline.worker import fork_server  # noqa: PLC0415  heavy imports live here
 
-    start_fork_server()  # it imports its libraries while the next line imports ours
-    from saliency_engine.jobs.index import index_table  # noqa: PLC0415
+    with fork_server():  # it imports its libraries while the next line imports ours
+        from saliency_engine.jobs.index import index_table  # noqa: PLC0415
 
-    sys.exit(1 if index_table(job, config, count_frames=count_frames) else 0)
+        failed = index_table(job, config, count_frames=count_frames)
+    sys.exit(1 if failed else 0)

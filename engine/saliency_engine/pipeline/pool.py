@@ -148,9 +148,7 @@ class DecodePool:
         self._count_seconds()  # of the other jobs: this one begins now
         for _ in range(_TRIES):
             worker = self._workers[index]
-            try:
-                worker.connection.send(job)
-            except OSError:  # it died while idle
+            if not _send(worker, job):
                 with contextlib.suppress(EOFError, OSError):
                     while True:
                         _receive(worker)  # raises a last message of its that says why
@@ -221,9 +219,22 @@ class DecodePool:
         worker.connection.close()
 
 
+def _send(worker: _Worker, job: tuple[ClipRequest, int]) -> bool:
+    """Give a worker its job; false where it has died while idle.
+
+    The error ends here. As the context of a later one it would keep what was to be sent in a circle of objects, which
+    Python since 3.13 complains of on stderr at its end (BufferError).
+    """
+    try:
+        worker.connection.send(job)
+    except OSError:
+        return False
+    return True
+
+
 def _receive(worker: _Worker) -> DecodedClip | ClipFacts | ClipError | None:
     """A worker's next message; ``None`` when it is ready. Raises ``EOFError`` or ``OSError`` when it has died."""
     message: DecodedClip | ClipFacts | ClipError | BugError | None = worker.connection.recv()
     if isinstance(message, BugError):
-        raise message from None  # the pipe that broke meanwhile explains nothing
+        raise message
     return message

@@ -84,8 +84,27 @@ def start_fork_server() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextlib.contextmanager
+def fork_server() -> Iterator[None]:
+    """``start_fork_server`` for what follows. Where that fails, the server is ended before anybody says so.
+
+    Else it goes on importing, and where memory is lacking its libraries tell that on stderr after the last line.
+    """
+    start_fork_server()
+    try:
+        yield
+    except BaseException:
+        server: Any = multiprocessing.forkserver._forkserver
+        if server._forkserver_pid is not None:
+            with contextlib.suppress(OSError):
+                os.kill(server._forkserver_pid, signal.SIGKILL)
+                os.waitpid(server._forkserver_pid, 0)
+            _forget_server()
+        raise
+
+
 def _forget_server() -> None:
-    """Let go of a fork server that is no child of this process, because this process was forked from its parent."""
+    """Let go of a fork server that has ended, or is no child of this process, which was forked from its parent."""
     server: Any = multiprocessing.forkserver._forkserver
     os.close(server._forkserver_alive_fd)
     server.__init__()

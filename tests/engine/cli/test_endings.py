@@ -58,14 +58,16 @@ def test_other_errors_keep_their_words(capsys: pytest.CaptureFixture[str]) -> No
     assert report_end(caught(kernels, RuntimeError("a bug"))) == 70
 
 
-def test_a_limit_of_memory_is_told(tmp_path: Path, clips: dict[str, Path]) -> None:
+@pytest.mark.parametrize("mebibytes", [8, 32, 64, 96, 128])
+def test_a_limit_of_memory_is_told_at_the_end(tmp_path: Path, clips: dict[str, Path], mebibytes: int) -> None:
+    """Whatever its libraries say, and those of the fork server, which imports them at the same time."""
     table = write_clips(tmp_path / "in.jsonl", [clips["bikes"]])
-    code = """
+    code = f"""
 import numpy, resource
 from pathlib import Path
 from saliency_engine.cli.app import main
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + (32 << 20), used + (32 << 20)))
+resource.setrlimit(resource.RLIMIT_AS, 2 * (used + ({mebibytes} << 20),))
 main()
 """
     words = [sys.executable, "-c", code, "run", "--input", str(table), "--output", str(tmp_path / "out.jsonl")]
