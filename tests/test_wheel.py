@@ -1,0 +1,48 @@
+"""The wheel as a package index shows it: its README needs no file beside it, and what builds it is pinned."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+from tests.conftest import PROJECT
+
+_HOME = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["urls"]["Homepage"]
+_LINK = re.compile(r"(!?)\[[^\]]*\]\(([^)\s]+)\)")
+
+
+@pytest.fixture(scope="module")
+def description(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What stands in the METADATA of a wheel that is built here."""
+    folder = tmp_path_factory.mktemp("dist")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=PROJECT, check=True, capture_output=True, timeout=120)
+    (wheel,) = folder.iterdir()
+    with zipfile.ZipFile(wheel) as files:
+        (name,) = (name for name in files.namelist() if name.endswith(".dist-info/METADATA"))
+        head, _, body = files.read(name).decode().partition("\n\n")
+    assert "Description-Content-Type: text/markdown" in head.splitlines()
+    return body
+
+
+def test_the_wheel_has_the_readme_with_absolute_links(description: str) -> None:
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    before, after = _LINK.findall(readme), _LINK.findall(description)
+    assert {mark for mark, _ in before} == {"", "!"}  # there are links and pictures
+    kinds = {"": "blob", "!": "raw"}
+    assert after == [
+        (mark, target if "://" in target else f"{_HOME}/{kinds[mark]}/HEAD/{target}") for mark, target in before
+    ]
+    assert _LINK.sub("", description).split() == _LINK.sub("", readme).split()
+
+
+def test_the_lock_has_what_builds_the_wheel() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    pinned = re.findall(r"^([\w-]+)==", Path(PROJECT / "constraints.txt").read_text(), re.MULTILINE)
+    needed = {re.split(r"[>=<]", requirement)[0] for requirement in project["build-system"]["requires"]}
+    assert needed <= set(pinned)
