@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -17,6 +19,7 @@ APPLICATION_ID = 0x53424D31  # "SBM1", in the file's header: never write into so
 VERSION = 3
 _OLDER_VERSION = 2  # its entries do not say what the clips' signals are; used as it is, it becomes one of this version
 _MAGIC = b"SQLite format 3\0"
+_LARGEST_PAGE = 65536  # bytes
 _PATIENCE = 60.0  # seconds to wait for another run that is writing
 _WAIT = 0.01
 _TABLES = (
@@ -81,39 +84,52 @@ def read_memo(path: Path) -> sqlite3.Connection:
 
 def _connect_for_reading(path: Path) -> sqlite3.Connection:
     name = f"file:{quote(os.fsencode(path.absolute()))}"
-    # Where nothing may be written, SQLite reads a memo without a log only when it is assured that nobody else writes.
-    for mode in ("mode=ro", "mode=ro&immutable=1"):
-        db = sqlite3.connect(f"{name}?{mode}", uri=True, timeout=_PATIENCE, isolation_level=None)
+    # As a writer it takes the log away again that reading needs. Where nothing may be written, SQLite reads a memo
+    # without a log only when it is assured that nobody else writes.
+    for mode in ("rw", "ro", "ro&immutable=1"):
+        db = sqlite3.connect(f"{name}?mode={mode}", uri=True, timeout=_PATIENCE, isolation_level=None)
         try:
             db.execute("SELECT count(*) FROM sqlite_master")
             return db
         except sqlite3.OperationalError as error:
             db.close()
-            has_log = Path(f"{path}-wal").exists()
-            if primary_code(error) not in _SHUT or has_log or mode.endswith("1"):
+            is_last = mode == "ro" and Path(f"{path}-wal").exists()
+            if primary_code(error) not in _SHUT or is_last or mode.endswith("1"):
                 raise
     raise AssertionError
 
 
 def _identify(path: Path) -> Literal["memo", "empty", "other"]:
-    """What the file at ``path`` is. Nothing is written to it, whatever it is."""
-    head, application, tables = b"", 0, 0
+    """What the file at ``path`` is. Nothing is written to it or beside it, whatever it is."""
+    head, size = b"", 0
     try:
         if path.is_file():  # whether one can be made where there is none, SQLite says
             with path.open("rb") as file:
-                head = file.read(100)
+                head, size = file.read(100), os.fstat(file.fileno()).st_size
+        if not _MAGIC.startswith(head[: len(_MAGIC)]):
+            return "other"
         application = int.from_bytes(head[68:72], "big")
-        if head and not application and _MAGIC.startswith(head[: len(_MAGIC)]):
-            # A run that was killed early on leaves the mark in the log; a database without tables is nobody's.
-            with closing(_connect_for_reading(path)) as db:
-                application = read_pragma(db, "application_id")
-                tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        # A run that was killed early on leaves one page, and its mark in the log.
+        if head and not application and size <= _LARGEST_PAGE:
+            return _identify_copy(path)
     except OSError:
         return "empty"
-    except (sqlite3.Error, UnicodeDecodeError):
-        return "other"
-    if not _MAGIC.startswith(head[: len(_MAGIC)]):
-        return "other"
+    return "memo" if application == APPLICATION_ID else "other" if head else "empty"
+
+
+def _identify_copy(path: Path) -> Literal["memo", "empty", "other"]:
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "copy")
+        shutil.copyfile(path, copy)
+        with suppress(FileNotFoundError):
+            shutil.copyfile(f"{path}-wal", f"{copy}-wal")
+        try:
+            with closing(sqlite3.connect(copy)) as db:
+                application = read_pragma(db, "application_id")
+                tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        except (sqlite3.Error, UnicodeDecodeError):
+            return "other"
+    # A database without tables is nobody's.
     return "memo" if application == APPLICATION_ID else "other" if tables or application else "empty"
 
 
