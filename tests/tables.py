@@ -19,7 +19,7 @@ from saliency_engine.tables.input import open_table
 from saliency_engine.tables.join import Joiner, OutputColumns
 from saliency_engine.tables.output import choose_format, needs_batches, open_output
 from saliency_engine.tables.rejects import Rejects
-from saliency_engine.tables.tags import tags_of
+from saliency_engine.tables.sampling_tag import tags_of
 from saliency_engine.types import ClipReference, ClipResult, RowBatch, Status
 
 CONFIG = RunConfig(model="frequency_tuned_v1")

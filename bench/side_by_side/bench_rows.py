@@ -22,7 +22,7 @@ from saliency_engine.tables.join import Joiner, OutputColumns
 from saliency_engine.tables.jsonl_lines import LineReader, refuse_line
 from saliency_engine.tables.line_rows import LineRows
 from saliency_engine.tables.rows import ArrowRows
-from saliency_engine.tables.tags import tags_of
+from saliency_engine.tables.sampling_tag import tags_of
 from saliency_engine.types import ClipRequest, ClipResult, ClipStatistics, Status
 
 CONFIG = RunConfig(model="frequency_tuned_v1")

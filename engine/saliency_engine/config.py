@@ -29,6 +29,7 @@ NUMBER_ROLES = ("mean", "var", "ema_alpha")
 """Roles of the output columns that hold numbers; the others hold text."""
 MAX_PIXELS = 8192 * 8192  # an 8K frame has half as many
 _PIPED = ("auto", "jsonl", "csv", "arrow")
+_PROGRESS = ("auto", "bar", "lines", "json", "off")
 _PRECISIONS = ("float32", "bfloat16")
 _PROVIDERS = ("cpu", "openvino", "cuda", "tensorrt", "auto")
 
@@ -40,7 +41,7 @@ class RunConfig:
     # model
     model: str = option("", f"Id of a registered model; default: {BUILT_IN_MODEL}, which is built in.")
     model_path: str = option("", "ONNX file with the saliency model, in place of --model.")
-    model_id: str = option("", "Model id for the rows; default: the registered id, or the file's bare name.")
+    model_id: str = option("", "Model id for the rows; default: the registered one, that inside the file, its name.")
     model_sha256: str = option("", "Refuse the model unless its bytes have this sha256 (64 hex digits).")
     require_verified: bool = option(False, "Refuse the model unless a registry entry or --model-sha256 has its hash.")
     allow_op: tuple[str, ...] = option((), "Allow this ONNX operator besides the usual ones. May be given again.")
@@ -74,7 +75,9 @@ class RunConfig:
         "", "Pixel format of .yuv files whose row gives none; default: what their names say."
     )
     overwrite: bool = option(False, "Recompute rows that already have a finite mean and variance.")
+    keep_others: bool = option(False, "Let rows keep numbers of other settings beside new ones, and count them.")
     # what rows gain
+    prefix: str = option("saliency_", "Begin the names of all output columns with this: for v1_, v1_mean and so on.")
     mean_column: str = option("saliency_mean", "Output column for the mean; empty: no such column.")
     var_column: str = option("saliency_var", "Output column for the variance; empty: no such column.")
     status_column: str = option("saliency_status", "Output column for the status; empty: no such column.")
@@ -107,6 +110,9 @@ class RunConfig:
             raise ConfigError(f"--model-sha256 is {self.model_sha256!r}: give all 64 hex digits")
         if not re.fullmatch(r"[1-9]\d{0,4}x[1-9]\d{0,4}", self.model_size):
             raise ConfigError(f"--model-size is {self.model_size!r}: write it as WIDTHxHEIGHT, such as 320x320")
+        for role, name in self.output_columns.items():
+            if name == f"saliency_{role}":  # not named by an option of its own
+                object.__setattr__(self, f"{role}_column", self.prefix + role)
         if self.hdr == "tonemap" and self.color == "bt709":
             raise ConfigError("--hdr tonemap goes by the tags that --color bt709 ignores: give one of the two")
         self._check_columns()
@@ -171,6 +177,9 @@ class TableJob:
     no_header: bool = option(False, "CSV has no line with names: columns are column_1, column_2 and so on.")
     audit_json: str = option("", "JSON file for the audit: options, counts and provenance; default: none.")
     rejects: str = option("", "File for JSON lines that are not rows; default: OUTPUT.rejects.jsonl.")
+    max_failures: str = option("", "Stop, and write no output, when more rows fail: a number, or a share such as 5%.")
+    progress: str = option("auto", "How progress is shown on stderr; auto: bar on a terminal, else lines.", _PROGRESS)
+    verbose: bool = option(False, "Also say in the summary how long each stage was busy.")
     quiet: bool = option(False, "No progress and no summary on stderr.")
 
     def __post_init__(self) -> None:
@@ -178,6 +187,8 @@ class TableJob:
         for name in ("input", "output"):
             if not getattr(self, name):
                 raise ConfigError(f"{flag_of(name)} is missing: give a file, or - for a pipe")
+        if not re.fullmatch(r"(\d+|\d+(\.\d+)?%)?", self.max_failures):
+            raise ConfigError(f"--max-failures is {self.max_failures!r}: give a number of rows, or a share such as 5%")
 
     @property
     def inputs(self) -> tuple[str, ...]:

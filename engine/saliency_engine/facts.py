@@ -6,6 +6,16 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class Signal:
+    """What the code values of a clip are."""
+
+    transfer: str
+    """``sdr``, ``pq`` or ``hlg``, as the first sampled frame is tagged."""
+    depth: int
+    """Bits of a sample."""
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeSpec:
     """How every clip of a run is probed. The fields that ``DecodeSpec`` has too mean the same."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saliency_engine.config import MAX_PIXELS, RunConfig
+from saliency_engine.facts import Signal
+from saliency_engine.tags import Tags
 
 PayloadT = TypeVar("PayloadT")
 SKIPPED = -1
@@ -57,6 +59,8 @@ class RowBatch(Generic[PayloadT]):
     """The distinct clips of the rows that must be computed."""
     payload: PayloadT
     """The rows themselves, as their table's format has them."""
+    kept: Mapping[Tags, int] = field(default_factory=dict)
+    """How many rows keep their numbers, by their tags; empty where nobody asks."""
 
     @property
     def rows(self) -> int:
@@ -194,16 +198,6 @@ def decode_spec(config: RunConfig, width: int, height: int) -> DecodeSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Signal:
-    """What the code values of a clip are."""
-
-    transfer: str
-    """``sdr``, ``pq`` or ``hlg``, as the first sampled frame is tagged."""
-    depth: int
-    """Bits of a sample."""
-
-
-@dataclass(frozen=True, slots=True)
 class DecodedClip:
     """What is known of a clip's decoded frames; the frames themselves lie elsewhere."""
 
@@ -246,3 +240,5 @@ class ClipResult:
     var: float | None = None
     reason: str | None = None
     """Why the clip failed; for an ``ok`` clip, that it had fewer frames than were asked for."""
+    path: str = ""
+    """The failed clip's file, where it was found."""

@@ -226,11 +226,4 @@ def _print_variant(manifest: Mapping[str, Any]) -> None:
 
 
 def _print_output(manifest: Mapping[str, Any]) -> None:
-    path, model_id = Path(manifest["outputs"]["onnx_path"]), manifest["model_id"]
-    if path.stem != model_id:
-        click.echo(
-            f"note: the model's id is {model_id}, but rows are tagged with the file's name: run it with "
-            f"--model-id {model_id}, or rename the file to {model_id}.onnx",
-            err=True,
-        )
-    click.echo(f"{manifest['outputs']['onnx_sha256']}  {path}")
+    click.echo(f"{manifest['outputs']['onnx_sha256']}  {manifest['outputs']['onnx_path']}")

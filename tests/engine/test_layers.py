@@ -12,7 +12,7 @@ from tests.imports import imports
 PACKAGE = PROJECT / "engine" / "saliency_engine"
 LAYERS = (
     {"errors"},
-    {"options", "path_template"},
+    {"options", "path_template", "tags"},
     {"config", "facts"},
     {"types"},
     {"machine", "numerics", "storage"},

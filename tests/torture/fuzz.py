@@ -28,7 +28,7 @@ from saliency_engine.tables.jsonl_lines import LineReader
 from saliency_engine.tables.line_rows import LineRows
 from saliency_engine.tables.output import choose_format, open_output
 from saliency_engine.tables.rejects import Rejects
-from saliency_engine.tables.tags import tags_of
+from saliency_engine.tables.sampling_tag import tags_of
 from saliency_engine.types import ClipReference, ClipResult, Status
 
 CORPUS = Path(__file__).parent / "corpus"

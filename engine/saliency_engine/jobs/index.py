@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.pipeline.prober import Prober
-from saliency_engine.report.console import ProgressLine, note, print_index_summary
+from saliency_engine.report.notes import note
+from saliency_engine.report.progress import ProgressDisplay
+from saliency_engine.report.summary import print_index_summary
 from saliency_engine.storage.locate import Locator
 from saliency_engine.storage.overwrite import Files
 from saliency_engine.tables.facts_join import FactsJoiner, columns_to_index
@@ -45,7 +47,7 @@ def index_table(job: TableJob, config: RunConfig, *, count_frames: bool) -> int:
             rejects.opened(),
             Prober(config, Locator(config, files, note), count_frames=count_frames) as prober,
         ):
-            with ProgressLine(None, prober.counts, quiet=job.quiet) as progress:
+            with ProgressDisplay(None, prober.counts, "off" if job.quiet else job.progress) as progress:
                 for batch, outcomes in prober.results(table, lambda: progress.update(table, rejects.count)):
                     output.write(joiner.join(batch, outcomes))
             rejects.commit()

@@ -14,8 +14,8 @@ from saliency_engine.inference.session import Session, open_session
 from saliency_engine.models.load import load_model
 from saliency_engine.numerics.aggregate import combine, summarize
 from saliency_engine.pipeline.one_clip import compute_clip
-from saliency_engine.report.console import warn_of, warn_of_options
 from saliency_engine.report.contact_sheet import Tile, draw_contact_sheet, overlay
+from saliency_engine.report.notes import warn_of, warn_of_options
 from saliency_engine.storage.atomic import check_output, write_together
 from saliency_engine.storage.locate import Locator
 from saliency_engine.storage.overwrite import Files

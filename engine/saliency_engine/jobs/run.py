@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from saliency_engine.config import MEMO_NAME, RunConfig, TableJob
 from saliency_engine.models.load import Model, load_model
+from saliency_engine.pipeline.clock import Clock
+from saliency_engine.pipeline.counts import Counts
 from saliency_engine.pipeline.engine import Engine
 from saliency_engine.report.audit import RunsOn, audit_of, provenance_of
-from saliency_engine.report.console import ProgressLine, note, print_summary, warn_of, warn_of_hdr, warn_of_options
+from saliency_engine.report.failures import Failures
+from saliency_engine.report.notes import note, warn_of, warn_of_hdr, warn_of_options
+from saliency_engine.report.progress import ProgressDisplay
+from saliency_engine.report.summary import hint_at_paths, print_last_line, print_summary
 from saliency_engine.storage.atomic import check_output, write_json
 from saliency_engine.storage.locate import Locator
 from saliency_engine.storage.overwrite import OF_SQLITE, Files
 from saliency_engine.tables.columns import columns_of
 from saliency_engine.tables.input import Table, open_table
 from saliency_engine.tables.join import Joiner, OutputColumns
+from saliency_engine.tables.kept_rows import KeptRows
 from saliency_engine.tables.output import Output, choose_format, needs_batches, open_output
 from saliency_engine.tables.rejects import Rejects
+from saliency_engine.types import ClipResult, RowBatch
 
 
 def run_table(job: TableJob, config: RunConfig, config_file: str = "") -> dict[str, Any]:
@@ -44,22 +50,23 @@ def run_table(job: TableJob, config: RunConfig, config_file: str = "") -> dict[s
             rejects.opened(),
             Engine(config, model, Locator(config, files, note)) as engine,
         ):
-            session = engine.session
-            runs_on = RunsOn(model, session.provider, session.remark, engine.threads, engine.decode_workers)
-            joiner = Joiner(columns, engine.tags)
-            with ProgressLine(runs_on, engine.counts, quiet=job.quiet) as progress:
-                _process(table, joiner, output, engine, lambda: progress.update(table, rejects.count))
+            joiner, kept, failures = Joiner(columns, engine.tags), KeptRows(engine.tags, config), Failures()
+            runs_on = _runs_on(engine)
+            with ProgressDisplay(runs_on, engine.counts, "off" if job.quiet else job.progress) as progress:
+                rows = engine.results(kept.watch(table), lambda: progress.update(table, rejects.count))
+                for batch, results in rows:
+                    kept.check(results)
+                    failures.add(batch, results)
+                    failures.check(job.max_failures, table.rows_total, rejects.count)
+                    _write(joiner, output, engine.clock, batch, results)
+            failures.check(job.max_failures, table.count_rows(), rejects.count)
             with engine.clock("write"):
                 rejects.commit()
                 output.commit(table.count_rows() - rejects.count)
             audit = audit_of(job, config, runs_on, counts=engine.counts, clock=engine.clock, rejected=rejects.count)
-    if job.audit_json:
-        # Only where it is wanted: hashing input and output took a quarter of the time of rows that need nothing.
-        audit["run_provenance"] = provenance_of(job, config, model, audit["rejects"])
-        write_json(job.audit_json, audit)
-    warn_of_hdr(config, engine.counts)
-    if not job.quiet:
-        print_summary(audit)
+            audit |= {"kept": kept.as_json(), "failures": failures.as_json()}
+    _write_audit(job, config, model, audit)
+    _print_end(job, config, engine.counts, audit)
     return audit
 
 
@@ -83,12 +90,33 @@ def _open_input(job: TableJob, config: RunConfig, rejects: Rejects) -> AbstractC
     )
 
 
-def _process(table: Table, joiner: Joiner, output: Output, engine: Engine, tick: Callable[[], None]) -> None:
-    for batch, results in engine.results(table, tick):
-        with engine.clock("join"):
-            payload = joiner.join(batch, results)
-        with engine.clock("write"):
-            output.write(payload)
+def _runs_on(engine: Engine) -> RunsOn:
+    session = engine.session
+    return RunsOn(engine.model, session.provider, session.remark, engine.threads, engine.decode_workers)
+
+
+def _write(joiner: Joiner, output: Output, clock: Clock, batch: RowBatch[Any], results: list[ClipResult]) -> None:
+    with clock("join"):
+        payload = joiner.join(batch, results)
+    with clock("write"):
+        output.write(payload)
+
+
+def _write_audit(job: TableJob, config: RunConfig, model: Model, audit: dict[str, Any]) -> None:
+    if job.audit_json:
+        # Only where it is wanted: hashing input and output took a quarter of the time of rows that need nothing.
+        audit["run_provenance"] = provenance_of(job, config, model, audit["rejects"])
+        write_json(job.audit_json, audit)
+
+
+def _print_end(job: TableJob, config: RunConfig, counts: Counts, audit: dict[str, Any]) -> None:
+    warn_of_hdr(config, counts)
+    if not job.quiet:
+        print_summary(audit, verbose=job.verbose)
+        if hint := hint_at_paths(audit):
+            note(hint)
+    if not job.quiet or audit["summary"]["failed"] or audit["kept"]["other_settings"]:
+        print_last_line(audit)
 
 
 def _list_files(job: TableJob, config: RunConfig, config_file: str) -> Files:

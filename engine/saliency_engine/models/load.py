@@ -56,7 +56,8 @@ def load_model(config: RunConfig) -> Model:
     """Read, check and return the model that ``config`` names: a file, an id, else the built-in model.
 
     Raises ``ModelError`` when there is none, it cannot be read, its bytes are not those of the registry entry or of
-    ``--model-sha256``, nothing verifies them under ``--require-verified``, or its graph holds what may not run.
+    ``--model-sha256``, nothing verifies them under ``--require-verified``, its graph holds what may not run, or its
+    rows would have the id of another model.
     """
     named = registry.find(config.model_name) if config.model_name else None
     path = Path(config.model_path)
@@ -66,17 +67,7 @@ def load_model(config: RunConfig) -> Model:
     entry = named or _find_entry(model_id, sha256)
     if entry is not None and entry.sha256 != sha256:
         raise ModelError(_describe_mismatch(source, sha256, entry, installed=named is not None))
-    given = config.model_sha256.lower()
-    if given and given != sha256:
-        raise ModelError(
-            f"{source} has the sha256 {sha256}, not {given} (--model-sha256): it is not the model you meant"
-        )
-    evidence = (entry.verified_by if entry else None) or (Evidence("sha256") if given else None)
-    if evidence is None and config.require_verified:
-        raise ModelError(
-            f"{source} is not verified, so --require-verified refuses it: no registry entry has its sha256. If you "
-            f"trust this file, say so with --model-sha256 {sha256}"
-        )
+    evidence = _find_evidence(config, entry, source, sha256)
     try:
         graph = read_graph(data)
         check_operators(graph, config.allow_op)
@@ -84,6 +75,10 @@ def load_model(config: RunConfig) -> Model:
             data = with_plain_input(data)
     except ModelError as error:
         raise ModelError(f"the model {source} is refused: {error}") from error
+    own_id = graph.metadata.get("lusoris.model_id", "")
+    if not (named or config.model_id):
+        model_id = own_id or path.stem
+    _check_id(model_id, own_id, source, sha256)
     if config.precision == "bfloat16" and not config.model_id:
         model_id += "_bf16"  # rows of another precision must not be mixed unseen
     by_default = not (config.model or config.model_path or config.model_id)
@@ -97,6 +92,36 @@ def _find_entry(model_id: str, sha256: str) -> Entry | None:
     if named is not None and named.sha256:
         return named
     return next((entry for entry in known.values() if entry.sha256 == sha256), None)
+
+
+def _find_evidence(config: RunConfig, entry: Entry | None, source: str, sha256: str) -> Evidence | None:
+    given = config.model_sha256.lower()
+    if given and given != sha256:
+        raise ModelError(
+            f"{source} has the sha256 {sha256}, not {given} (--model-sha256): it is not the model you meant"
+        )
+    evidence = (entry.verified_by if entry else None) or (Evidence("sha256") if given else None)
+    if evidence is None and config.require_verified:
+        raise ModelError(
+            f"{source} is not verified, so --require-verified refuses it: no registry entry has its sha256. If you "
+            f"trust this file, say so with --model-sha256 {sha256}"
+        )
+    return evidence
+
+
+def _check_id(model_id: str, own_id: str, source: str, sha256: str) -> None:
+    """Raise ``ModelError`` where the registry knows ``model_id`` for other bytes; ``own_id`` stands in the file."""
+    entry = registry.entries()[0].get(model_id)
+    if entry is None or entry.sha256 == sha256:
+        return
+    if entry.sha256:
+        raise ModelError(_describe_mismatch(source, sha256, entry, installed=False))
+    if own_id != model_id:
+        says = f"says that it is {own_id}" if own_id else "does not say which model it is"
+        raise ModelError(
+            f"{source} {says} (its metadata, lusoris.model_id), and {model_id} is the id of a registered model: two "
+            "models must not share an id in the rows; give this one another with --model-id"
+        )
 
 
 def _describe_mismatch(source: str, sha256: str, entry: Entry, *, installed: bool) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from saliency_engine.types import Signal
+from saliency_engine.facts import Signal
 
 
 @dataclass

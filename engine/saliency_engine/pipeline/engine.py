@@ -25,7 +25,9 @@ from saliency_engine.storage.locate import Locator
 from saliency_engine.tables import rows
 from saliency_engine.tables.columns import columns_of
 from saliency_engine.tables.join import Joiner, OutputColumns
-from saliency_engine.tables.tags import Tags, tags_of
+from saliency_engine.tables.kept_rows import KeptRows
+from saliency_engine.tables.sampling_tag import tags_of
+from saliency_engine.tags import Tags
 from saliency_engine.types import ClipResult, PayloadT, RowBatch, decode_spec
 
 if TYPE_CHECKING:
@@ -95,10 +97,13 @@ class Engine:
     def process(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield every batch, in order, with the saliency columns of ``config``; all must share one schema.
 
-        Raises ``InputError`` when the path column is missing; a failing clip is a row's status.
+        Raises ``InputError`` when the path column is missing, or when rows keep numbers of other settings; a failing
+        clip is a row's status.
         """
         joiner: Joiner | None = None
-        for batch, results in self.results(rows.from_batches(batches, columns_of(self.config))):
+        kept = KeptRows(self.tags, self.config)
+        for batch, results in self.results(kept.watch(rows.from_batches(batches, columns_of(self.config)))):
+            kept.check(results)
             joiner = joiner or Joiner(OutputColumns(self.config, batch.payload.schema), self.tags)
             yield joiner.join(batch, results)
 

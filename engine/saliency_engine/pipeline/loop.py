@@ -226,7 +226,7 @@ class Pipeline:
         self._settle(self._waiting.pop(key), result)
 
     def _fail(self, error: ClipError, path: str) -> ClipResult:
-        return ClipResult(Status(error.status), reason=self._locator.mention(str(error), path))
+        return ClipResult(Status(error.status), reason=self._locator.mention(str(error), path), path=path)
 
     def _summarize(self, statistics: ClipStatistics, path: str) -> ClipResult:
         mean, var = summarize(statistics, self._aggregator, self._alpha)

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from saliency_engine.types import ClipStatistics, Signal
+from saliency_engine.facts import Signal
+from saliency_engine.types import ClipStatistics
 
 _CHECKSUM = 8  # bytes
 

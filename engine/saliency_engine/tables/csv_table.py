@@ -49,7 +49,7 @@ class CsvRows:
     def find_clips(self, chunk: CsvChunk, first_row: int) -> RowBatch[Lines]:
         """``chunk.lines`` with a code for each row."""
         batch = self._rows.find_clips(chunk.batch, first_row)
-        return RowBatch(batch.first_row, batch.codes, batch.clips, chunk.lines)
+        return RowBatch(batch.first_row, batch.codes, batch.clips, chunk.lines, batch.kept)
 
 
 def open_rows(raw: RawTable) -> Opened:
@@ -95,7 +95,7 @@ class _CsvReader:
         self._records = read_records(stream, first, delimiter)
         names, header = self._read_header(raw.header, delimiter)
         written = [name for name, role in raw.columns.roles.items() if role in NUMBER_ROLES]
-        read = set(raw.columns.of_clips)
+        read = {*raw.columns.of_clips, *raw.columns.roles}
         fields = [(name, pa.string() if raw.lines_as_arrow or name in read else pa.null()) for name in names]
         schema = pa.schema([(name, pa.float64() if name in written else kind) for name, kind in fields])
         self._empty_is_null = {place for place, name in enumerate(names) if name in raw.columns.roles}

@@ -20,7 +20,7 @@ from saliency_engine.tables.dictionaries import decode_dictionary, encode_dictio
 from saliency_engine.tables.jsonl_edit import Edit
 from saliency_engine.tables.jsonl_lines import Lines
 from saliency_engine.tables.schema_metadata import place_columns
-from saliency_engine.tables.tags import Tags
+from saliency_engine.tags import Tags
 from saliency_engine.types import SKIPPED, ClipResult, RowBatch, Status
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -12,6 +13,8 @@ import numpy as np
 from saliency_engine.tables.clip_values import explain_absence, make_clip
 from saliency_engine.tables.columns import Columns
 from saliency_engine.tables.jsonl_lines import Lines, ParsedLines
+from saliency_engine.tables.row_tags import LineTags, make_tags
+from saliency_engine.tags import Tags
 from saliency_engine.types import SKIPPED, ClipReference, RowBatch
 
 _INFINITY = float("inf")
@@ -23,7 +26,7 @@ class LineRows:
     """Finds the clips that JSON lines name, row by row."""
 
     def __init__(self, columns: Columns) -> None:
-        self._columns = columns
+        self._columns, self._tags = columns, LineTags(columns)
         self._keep = not columns.overwrite and bool(columns.mean and columns.var)
         self._missing = set(columns.of_paths)
         self._names: dict[str, None] = {}  # while no row has one of them
@@ -31,14 +34,15 @@ class LineRows:
     def find_clips(self, chunk: ParsedLines, first_row: int) -> RowBatch[Lines]:
         """``chunk`` with a code for each row. A row without a path, or whose path is not text, has an empty one.
 
-        With a template numbers are written as they stand in the line.
+        With a template numbers are written as they stand in the line. Raises ``InputError`` for tags that the run would
+        change beside numbers that it does not write.
         """
         columns, keep = self._columns, self._keep
         mean, var, names = columns.mean, columns.var, columns.of_clips
         paths = columns.of_paths if columns.template else ()
         if self._missing:
             self._look_for_path_columns(chunk.rows)
-        codes = []
+        codes, kept = [], Counter[tuple[Any, ...]]()
         index: dict[ClipReference, int] = {}
 
         def find_code(*values: Any) -> int:
@@ -49,7 +53,9 @@ class LineRows:
         for at, row in enumerate(chunk.rows):
             if keep and _is_finite(row.get(mean)) and _is_finite(row.get(var)):
                 codes.append(SKIPPED)
+                kept[self._tags.read(row)] += 1
                 continue
+            self._tags.refuse_renaming(row, chunk.keys[at], chunk.numbers[at])
             if float in map(type, map(row.get, paths)):
                 row = {**row, **_spell_numbers(chunk.line(at), paths)}  # noqa: PLW2901
             try:
@@ -57,7 +63,10 @@ class LineRows:
             except TypeError:  # a list or an object, which has no hash
                 codes.append(find_code(*map(row.get, names)))
         lines = Lines(chunk.texts, chunk.keys, chunk.trailer)
-        return RowBatch(first_row, np.asarray(codes, np.int32), tuple(index), lines)
+        tags = Counter[Tags]()
+        for values, rows in kept.items():
+            tags[make_tags(*values)] += rows
+        return RowBatch(first_row, np.asarray(codes, np.int32), tuple(index), lines, tags)
 
     def end(self) -> None:
         """There are no more lines. Raises ``InputError`` where there were rows and none had a column of the path."""

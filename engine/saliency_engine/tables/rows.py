@@ -16,6 +16,7 @@ from saliency_engine.errors import InputError
 from saliency_engine.tables.clip_values import explain_absence, make_clip
 from saliency_engine.tables.columns import Columns, column_index
 from saliency_engine.tables.dictionaries import decode_dictionary
+from saliency_engine.tables.row_tags import ArrowTags
 from saliency_engine.types import SKIPPED, ClipReference, RowBatch
 
 
@@ -52,14 +53,15 @@ class ArrowRows:
         results = [column_index(schema, name) for name in (columns.mean, columns.var)]
         keep = not columns.overwrite and all(i is not None and _is_number(schema.field(i).type) for i in results)
         self._results = results if keep else []
+        self._tags = ArrowTags(schema, columns)
         written = ((column_index(schema, name), role) for name, role in columns.roles.items())
         self._clashing = {i: role for i, role in written if i is not None and not _fits(schema.field(i).type, role)}
 
     def find_clips(self, batch: pa.RecordBatch, first_row: int) -> RowBatch[pa.RecordBatch]:
         """``batch`` with a code for each row.
 
-        Raises ``InputError`` for a path that is not UTF-8, and for a value of another kind where the run writes. Nulls
-        are right in every column.
+        Raises ``InputError`` for a path that is not UTF-8, for a value of another kind where the run writes, and for
+        tags that the run would change beside numbers that it does not write. Nulls are right in every column.
         """
         for i, role in self._clashing.items():
             if batch.column(i).null_count < batch.num_rows:
@@ -70,10 +72,12 @@ class ArrowRows:
                 )
         codes = np.full(batch.num_rows, SKIPPED, np.int32)
         todo = self._find_todo(batch)
+        kept = self._tags.count(batch, todo)
         if not len(todo):
-            return RowBatch(first_row, codes, (), batch)
+            return RowBatch(first_row, codes, (), batch, kept)
+        self._tags.refuse_renaming(batch, todo, first_row)
         codes[todo], clips = self._number_clips(batch, todo, first_row)
-        return RowBatch(first_row, codes, clips, batch)
+        return RowBatch(first_row, codes, clips, batch, kept)
 
     def _find_todo(self, batch: pa.RecordBatch) -> NDArray[np.int64]:
         """The rows without a finite mean and variance."""

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saliency_engine.errors import DecodeError
-from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec, Signal
+from saliency_engine.facts import Signal
+from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec
 from saliency_engine.video import color, sampling
 from saliency_engine.video.container import explain, opened
 from saliency_engine.video.picture import Picture, Scaler

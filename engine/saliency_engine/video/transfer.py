@@ -7,7 +7,7 @@ from typing import Protocol
 from av import VideoFrame
 from av.video.format import VideoFormat
 
-from saliency_engine.types import Signal
+from saliency_engine.facts import Signal
 from saliency_engine.video import bayer
 
 # H.273 TransferCharacteristics (FFmpeg's AVCOL_TRC_*): SMPTE ST 2084 and ARIB STD-B67.

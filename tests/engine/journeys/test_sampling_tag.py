@@ -13,7 +13,7 @@ from tests.processes import run, stderr_of
 from tests.rows import read_rows, write_clips
 from tests.small_models import saliency_model
 
-from saliency_engine.tables.tags import parse_sampling
+from saliency_engine.tables.sampling_tag import parse_sampling
 
 BUILT_IN = ("--model", "frequency_tuned_v1")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable
@@ -41,6 +42,33 @@ def test_other_bytes_under_a_registered_id_are_refused(tmp_path: Path, mini: Pat
     with pytest.raises(ModelError, match=f"sha256 {sha256(mini)}, but the registry's saliency_student_v2 is 8cdaa6c1"):
         load_model(RunConfig(model_path=str(path)))
     assert not load_model(RunConfig(model_path=str(path), model_id="mine")).as_json()["verified"]
+
+
+@pytest.mark.parametrize("model_id", ["saliency_student_v2", "u2netp_mirror_v1"])
+def test_a_registered_id_is_not_given_to_another_model(model_id: str, mini: Path) -> None:
+    configs = (
+        RunConfig(model="frequency_tuned_v1", model_id=model_id),
+        RunConfig(model_path=str(mini), model_id=model_id),
+    )
+    for config in configs:
+        with pytest.raises(ModelError, match="two models must not share an id in the rows"):
+            load_model(config)
+
+
+def test_the_id_inside_a_file_is_that_of_its_rows(tmp_path: Path, mini: Path) -> None:
+    model = onnx.load(mini)
+    helper.set_model_props(model, {"lusoris.model_id": "u2netp_mirror_v1"})
+    path = tmp_path / "renamed.onnx"
+    onnx.save(model, path)
+    assert load_model(RunConfig(model_path=str(path))).model_id == "u2netp_mirror_v1"
+    assert load_model(RunConfig(model_path=str(path), model_id="u2netp_mirror_v1")).model_id == "u2netp_mirror_v1"
+    assert load_model(RunConfig(model_path=str(path), model_id="mine")).model_id == "mine"
+    helper.set_model_props(model, {"lusoris.model_id": "u2netp_mirror_v1_int8"})
+    onnx.save(model, tmp_path / "u2netp_mirror_v1.onnx")
+    variant = RunConfig(model_path=str(tmp_path / "u2netp_mirror_v1.onnx"))
+    assert load_model(variant).model_id == "u2netp_mirror_v1_int8"
+    with pytest.raises(ModelError, match=r"says that it is u2netp_mirror_v1_int8 .* u2netp_mirror_v1 is the id of a"):
+        load_model(dataclasses.replace(variant, model_id="u2netp_mirror_v1"))
 
 
 @pytest.mark.parametrize("spell", [str.lower, str.upper])

@@ -14,9 +14,10 @@ import pytest
 from tests.memos import ENTRIES, Files, cuts, flipped, memo_of_a_killed_run, survey, whole_memo
 
 from saliency_engine.errors import MemoError
+from saliency_engine.facts import Signal
 from saliency_engine.pipeline.memo import Memo
 from saliency_engine.pipeline.memo_entry import encode
-from saliency_engine.types import ClipRequest, ClipResult, ClipStatistics, RawFormat, Signal, Status
+from saliency_engine.types import ClipRequest, ClipResult, ClipStatistics, RawFormat, Status
 
 REQUEST = ClipRequest("/clips/a.yuv", 1000, 123456789, RawFormat(64, 48, "yuv420p"))
 CONTEXT = {"model": "ab" * 32, "size": [320, 320], "provider": "CPU", "sampling": ["head", 8, 8], "color": "auto"}

@@ -17,7 +17,7 @@ from saliency_engine.tables.columns import columns_of
 from saliency_engine.tables.join import Joiner, OutputColumns
 from saliency_engine.tables.jsonl_lines import LineReader
 from saliency_engine.tables.line_rows import LineRows
-from saliency_engine.tables.tags import tags_of
+from saliency_engine.tables.sampling_tag import tags_of
 from saliency_engine.types import ClipReference, ClipResult, Status
 
 GOOD = ClipResult(Status.OK, 0.25, 0.0625)

@@ -17,7 +17,7 @@ from saliency_engine.jobs.bench.measure import Bench
 from saliency_engine.jobs.bench.recommend import advise
 from saliency_engine.jobs.bench.settings import Choices
 from saliency_engine.models.load import load_model
-from saliency_engine.report.console import warn_of, warn_of_options
+from saliency_engine.report.notes import warn_of, warn_of_options
 from saliency_engine.report.terminal import printable
 from saliency_engine.storage.atomic import check_output, write_json
 from saliency_engine.storage.overwrite import Files

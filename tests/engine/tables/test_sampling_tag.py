@@ -11,7 +11,7 @@ from tests.conftest import PROJECT
 
 from saliency_engine.config import OPTIONS, RunConfig
 from saliency_engine.errors import ConfigError, InputError
-from saliency_engine.tables.tags import describe_sampling, parse_sampling, tags_of
+from saliency_engine.tables.sampling_tag import describe_sampling, parse_sampling, tags_of
 from saliency_engine.types import sampling_of
 
 

@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from saliency_engine.config import OPTIONS, RunConfig
 from saliency_engine.errors import ConfigError, InputError
+from saliency_engine.tags import Tags
 from saliency_engine.types import Head, sampling_of
 
 _SETTINGS = ("color", "hdr", "precision")
 """Options that move numbers and stand in a sampling tag where they are not the default, in this order."""
 _TAG = re.compile(r"(head|uniform):(\d{1,10})(?:/(\d{1,10}))?@(\d{1,5}x\d{1,5})((?:;\w+=[\w-]+)*)", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Tags:
-    """What a run writes beside every number that it computes."""
-
-    model_id: str
-    aggregator: str
-    ema_alpha: float
-    sampling: str
-    """All else that moves a number, as ``describe_sampling`` writes it."""
 
 
 def tags_of(config: RunConfig, model_id: str, width: int, height: int) -> Tags:

@@ -1,0 +1,119 @@
+"""The closing summary of a run, on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from saliency_engine.pipeline.counts import Counts
+from saliency_engine.report.terminal import printable
+
+_MOST_FAILURES = 5
+
+
+def print_summary(audit: dict[str, Any], *, verbose: bool) -> None:
+    """Print what people need of the audit: rows, clips, failures, files. ``verbose``: and where the time went."""
+    rows, clips, seconds = audit["summary"], audit["clips"], max(audit["seconds"], 1e-9)
+    lines = [
+        ("model", f"{audit['model']['id']} on {audit['machine']['provider']}"),
+        ("rows", f"{rows['total']}: {rows['ok']} ok, {rows['skipped_existing']} skipped, {rows['failed']} failed"),
+        *_describe_kept(audit["kept"]),
+        *_describe_failures(audit["failures"]),
+        ("clips", f"{clips['computed']} computed, {clips['reused']} reused, {clips['failed']} failed"),
+        *_describe_signals(clips),
+        (
+            "time",
+            f"{seconds:.1f} s, {clips['computed'] / seconds:.1f} clips/s, {clips['frames'] / seconds:.1f} frames/s",
+        ),
+        *_describe_files(audit),
+        *((f"  {stage}", _describe_stage(busy)) for stage, busy in audit["stages"].items() if verbose),
+    ]
+    for name, value in lines:
+        print(printable(f"{name:<12}{value}"), file=sys.stderr)
+
+
+def print_last_line(audit: dict[str, Any]) -> None:
+    """Print one line with the counts, for programs that look for it; it also tells what is easily overlooked."""
+    rows, kept = audit["summary"], audit["kept"]
+    counts = f"total={rows['total']} ok={rows['ok']} skipped={rows['skipped_existing']} failed={rows['failed']}"
+    others = f" other_settings={kept['other_settings']}" if kept["other_settings"] else ""
+    remark = ""
+    if kept["other_settings"] and not rows["ok"]:
+        remark = (
+            f": nothing is computed; {kept['other_settings']} rows keep numbers that other settings than those asked "
+            f"for made ({kept['description']}); --overwrite computes them"
+        )
+    print(printable(f"saliency-batch: {counts}{others}{remark}"), file=sys.stderr)
+
+
+def hint_at_paths(audit: dict[str, Any]) -> str:
+    """What to try when no clip was found at all; empty otherwise."""
+    rows, failures, config = audit["summary"], audit["failures"], audit["config"]
+    missing = [failure for failure in failures if failure["status"] == "missing-source"]
+    if not missing or sum(failure["rows"] for failure in missing) < rows["total"] - rows["rejected"]:
+        return ""
+    tried = missing[0]["examples"][0]
+    where = tried["reason"].partition("no such file: ")[2]
+    column = config["path_column"]
+    looked = f"; for {tried['clip']!r} the file looked for was {where}" if where else ""
+    return (
+        f"no clip was found{looked}. Is {column!r} the column with the paths (--path-column)? If they start from "
+        "another folder, name it with --root; if they lack their ending, give --path-suffix .mp4; if they are made of "
+        "several columns, --path-template"
+    )
+
+
+def print_index_summary(counts: Counts, rejects: str, rejected: int) -> None:
+    """Print on stderr what came of an index: rows by outcome, the clips; ``rejected`` lines are in ``rejects``."""
+    rows = f"{counts.rows + rejected} rows: {counts.ok} ok, {counts.failed + rejected} failed"
+    lines = f" ({rejected} lines that are no rows: {rejects})" if rejected else ""
+    print(printable(f"{rows}{lines}; {counts.clips_computed + counts.clips_failed} clips probed"), file=sys.stderr)
+
+
+def _describe_signals(clips: dict[str, Any]) -> list[tuple[str, str]]:
+    """Two lines on the clips whose numbers are in the table; none where there is no such clip."""
+    transfers = [f"{count} {name.upper()}" for name, count in clips["transfer"].items() if count]
+    depths = [f"{count} of {depth} bits" for depth, count in clips["bit_depth"].items() if depth.isdigit()]
+    lines = [("  transfer", ", ".join(transfers)), ("  bit depth", ", ".join(depths))]
+    return [(name, text) for name, text in lines if text]
+
+
+def _describe_kept(kept: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    if kept["other_settings"]:
+        yield "  kept", f"{kept['other_settings']} with numbers of other settings: {kept['description']}"
+    if kept["untagged"]:
+        yield "  kept", f"{kept['untagged']} of which a tag is missing: nobody knows whether their settings are these"
+
+
+def _describe_failures(failures: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    for failure in failures[:_MOST_FAILURES]:
+        yield "  failed", f"{failure['rows']} {failure['status']}: {failure['reason']}"
+        yield from (("", f"  {example['path'] or repr(example['clip'])}") for example in failure["examples"])
+    if rest := failures[_MOST_FAILURES:]:
+        yield "  failed", f"{sum(failure['rows'] for failure in rest)} for {len(rest)} other reasons (see the audit)"
+
+
+def _describe_files(audit: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    output, memo = audit["output"], audit["config"]["memo"]
+    yield "output", "stdout" if output == "-" else f"{output} ({_describe_size(output)})"
+    if audit["summary"]["rejected"]:
+        yield "rejected", f"{audit['rejects']} ({audit['summary']['rejected']} lines that are no rows)"
+    if audit["config"]["audit_json"]:
+        yield "audit", audit["config"]["audit_json"]
+    if memo != "off":
+        yield "memo", f"{memo} ({_describe_size(memo)})"
+
+
+def _describe_size(path: str) -> str:
+    size = float(Path(path).stat().st_size)
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"
+
+
+def _describe_stage(stage: dict[str, Any]) -> str:
+    return f"{stage['seconds']:.2f} s, {stage['share']:.0%} busy"
