@@ -25,7 +25,7 @@ from saliency_engine.storage.overwrite import OF_SQLITE, Files
 from saliency_engine.tables.formats import Format
 from saliency_engine.tables.output import choose_format, open_output
 from saliency_engine.tables.plain_rows import make_batches, schema_of
-from saliency_engine.tables.tags import describe_sampling
+from saliency_engine.tables.sampling_tag import describe_sampling
 
 _DAY = 24 * 60 * 60
 _COLUMNS = {

@@ -78,12 +78,13 @@ class Inputs:
         """The clips as a table with one column; see ``list_clips``."""
         schema, count = pa.schema([(path_column, pa.string())]), 0
 
-        def pieces() -> Iterator[tuple[None, pa.RecordBatch]]:
+        def pieces() -> Iterator[tuple[float | None, pa.RecordBatch]]:
             nonlocal count
             clips = self.list_clips(root)
             while paths := list(itertools.islice(clips, BATCH_ROWS)):
                 count += len(paths)
-                yield None, pa.RecordBatch.from_arrays([_as_array(paths)], schema=schema)
+                are_all = len(paths) < BATCH_ROWS
+                yield 1.0 if are_all else None, pa.RecordBatch.from_arrays([_as_array(paths)], schema=schema)
 
         return Opened(Format("clips"), pieces(), lambda: count, schema)
 

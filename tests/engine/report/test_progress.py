@@ -86,9 +86,10 @@ def lines_of(text: str) -> list[str]:
 
 @pytest.mark.parametrize("columns", [60, 120])
 def test_the_bar_fits_the_terminal(columns: int, tmp_path: Path, forty: list[Path]) -> None:
-    source = write_clips(tmp_path / "in.jsonl", forty[:30])
     lines = lines_of(
-        on_terminal(columns, source, "-o", tmp_path / "out.jsonl", "--model", "frequency_tuned_v1", "--memo", "off")
+        on_terminal(
+            columns, *forty[:30], "-o", tmp_path / "out.jsonl", "--model", "frequency_tuned_v1", "--memo", "off"
+        )
     )
     bars = [line for line in lines if re.search(r"\d(/| of )30", line)]
     assert bars
