@@ -115,7 +115,8 @@ class Session:
 
     def _does_not_run(self, model: Model, error: Exception) -> ModelError:
         frames = f", {self.frames_per_call} frames a call" if self.frames_per_call > 1 else ""
-        return ModelError(f"{model.source} does not run at {self.width}x{self.height}{frames}: {error}")
+        words = str(error) or "there is not enough memory"  # MemoryError often has no words
+        return ModelError(f"{model.source} does not run at {self.width}x{self.height}{frames}: {words}")
 
     def _call(self, frames: NDArray[np.uint16], maps: NDArray[np.float32]) -> None:
         result = self._graph(frames)

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 from tests.small_models import convolution, saliency_model
 
 from saliency_engine.errors import InferenceError, ModelError, ProviderError
+from saliency_engine.inference import session as session_module
 from saliency_engine.inference.session import Session
 from saliency_engine.models.load import Model
 
@@ -284,3 +285,12 @@ def test_a_graph_that_divides_by_nothing_in_a_flat_frame_is_taken() -> None:
     )
     maps = _maps(_session(_mixing(*nodes, frames=1)), _frames(1, 32, 48))
     assert np.isfinite(maps).all()
+
+
+def test_want_of_memory_has_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(session_module, "try_graph", fail)
+    with pytest.raises(ModelError, match=r"does not run at 48x32: there is not enough memory$"):
+        _session(_graph(["N", 3, "H", "W"], ["N", 1, "H", "W"]))
