@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from saliency_engine.errors import InferenceError, ModelError, ProviderError
 from saliency_engine.inference.backend import Port, check_ports, shorten_message
+from saliency_engine.models.graph.misread import find_misread
 from saliency_engine.models.load import Model
 from saliency_engine.numerics.normalize import Normalizer
 
@@ -42,6 +43,10 @@ class OpenVino:
             raise ProviderError(
                 "--precision bfloat16 does not run on this processor, which cannot compute in bfloat16: "
                 "give --precision float32"
+            )
+        if misread := find_misread(model.data):
+            raise ProviderError(
+                f"OpenVINO computes {misread}, which {model.source} has, otherwise than ONNX says: give --provider cpu"
             )
         self._settings = {
             "INFERENCE_NUM_THREADS": threads,

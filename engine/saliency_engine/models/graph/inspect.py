@@ -17,7 +17,7 @@ from typing import Any
 import onnx
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
-from onnx import ModelProto, TensorProto, TensorShapeProto, defs
+from onnx import AttributeProto, ModelProto, TensorProto, TensorShapeProto, defs
 
 from saliency_engine.errors import ModelError
 from saliency_engine.models.graph.operators import ADMITTED
@@ -113,6 +113,11 @@ def _look_into(message: Message, graph: Graph) -> None:
     """Refuse what may not be in ``message``, and note in ``graph`` what it says."""
     kind = message.DESCRIPTOR.name
     _refuse_unknown_fields(message)
+    if isinstance(message, AttributeProto) and message.name == "training_mode" and message.i:
+        # ONNX Runtime changes the weights then: every run gives other maps.
+        raise ModelError(
+            "its BatchNormalization is in training mode; export it for inference (in PyTorch, after eval())"
+        )
     for descriptor, value in message.ListFields():
         if descriptor.name in _INNER[kind]:
             for inner in [value] if isinstance(value, Message) else value:
