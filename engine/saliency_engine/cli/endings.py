@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from saliency_engine.errors import ConfigError, SaliencyError
 from saliency_engine.report.terminal import printable
 from saliency_engine.storage.overwrite import GONE
 
+_GOES_ON = " to go on: finished clips are in the memo"
 _NO_MEMORY = ("failed to map segment", "annot allocate memory", "can't start new thread", "bad_alloc")
 """How libraries tell that memory is lacking, besides ``MemoryError`` and ENOMEM."""
 _TASKS = {
@@ -29,7 +31,8 @@ _TASKS = {
 def report_end(error: BaseException) -> int | str | None:
     """Print on stderr what ended the command; returns its exit status."""
     if status := signals.exit_status():  # first, for a library may have turned the signal into an error of its own
-        click.echo("interrupted; run the same command again to go on: finished clips are in the memo", err=True)
+        is_run = sys.argv[1:2] == ["run"]  # the other commands begin anew
+        click.echo(f"interrupted; run the same command again{_GOES_ON if is_run else ''}", err=True)
         return status
     if isinstance(error, SystemExit):
         return error.code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.clips import Encode
-from tests.processes import run, saliency_batch
+from tests.processes import MAIN, run, saliency_batch, until
 from tests.rows import read_rows, write_rows
 
 from saliency_engine.config import RunConfig
@@ -173,3 +174,19 @@ def test_a_clip_that_ends_its_process_is_a_row(encode: Encode) -> None:
     assert deadly.status is Status.DECODE_FAILED
     assert "two decoding processes died at this clip" in str(deadly.reason)
     assert [facts.frames for facts in (first, third) if isinstance(facts, ClipFacts)] == [12, 12]
+
+
+def test_an_interrupted_index_leaves_nothing_and_promises_nothing(encode: Encode, tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    clip = shutil.copy(encode("some.mp4", size=(96, 64)), tmp_path)
+    for number in range(3000):
+        os.link(clip, tmp_path / "clips" / f"{number}.mp4")
+    process = subprocess.Popen(
+        [*MAIN, "index", "clips", "-o", "out.parquet", "--decode-workers", "1"], stderr=subprocess.PIPE, cwd=tmp_path
+    )
+    until((tmp_path / "out.parquet.partial").exists, "it does not begin")
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stderr.decode().splitlines()[-1] == "interrupted; run the same command again"
+    assert {path.name for path in tmp_path.iterdir()} == {"clips", "some.mp4"}
