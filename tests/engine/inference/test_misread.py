@@ -48,7 +48,20 @@ def in_a_branch() -> ModelProto:
     return model(node("If", ["yes"], ["z"], then_branch=body, else_branch=body), yes=np.array(True), scales=HALF)
 
 
+def softmax(opset: int, **attributes: Any) -> ModelProto:
+    return model(node("Softmax", ["c"], ["z"], **attributes), opset=opset)
+
+
+def fitted(policy: str) -> ModelProto:
+    attributes: Any = {"mode": "linear", "keep_aspect_ratio_policy": policy, "axes": [2, 3]}
+    return model(node("Resize", ["c", "", "", "sizes"], ["z"], **attributes), sizes=np.array([50, 77]))
+
+
 MISREAD = {
+    "not larger": fitted("not_larger"),
+    "not smaller": fitted("not_smaller"),
+    "softmax over all": softmax(11),
+    "softmax from the third axis on": softmax(12, axis=2),
     "antialias": resize(mode="linear", antialias=1),
     "antialias, cubic": resize(mode="cubic", antialias=1),
     "exclude_outside": resize(mode="cubic", exclude_outside=1),
@@ -59,6 +72,11 @@ MISREAD = {
     "in a branch": in_a_branch(),
 }
 READ = {
+    "stretched": fitted("stretch"),
+    "softmax over the last axis": softmax(11, axis=3),
+    "softmax over the last axis from behind": softmax(12, axis=-1),
+    "softmax over all, set 10": softmax(10),
+    "softmax, set 13": softmax(13, axis=2),
     "linear": resize(mode="linear"),
     "antialias off": resize(mode="linear", antialias=0),
     "cubic": resize(mode="cubic", exclude_outside=0, coordinate_transformation_mode="align_corners"),

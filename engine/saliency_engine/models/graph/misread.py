@@ -10,11 +10,22 @@ from collections.abc import Iterator
 from typing import Any
 
 import onnx
-from onnx import GraphProto, NodeProto
+from onnx import GraphProto, ModelProto, NodeProto
 
 from saliency_engine.models.graph.inspect import parse_model
 
-_TELLTALES = (b"antialias", b"exclude_outside", b"count_include_pad", b"output_shape", b"SAME_UPPER", b"SAME_LOWER")
+_TELLTALES = (
+    b"antialias",
+    b"exclude_outside",
+    b"keep_aspect_ratio_policy",
+    b"count_include_pad",
+    b"output_shape",
+    b"SAME_UPPER",
+    b"SAME_LOWER",
+    b"Softmax",
+)
+_FLATTENING = (11, 12)
+"""Operator sets whose Softmax takes all axes from the given one on together. Before them, OpenVINO does so, too."""
 
 
 def find_misread(data: bytes) -> str:
@@ -24,7 +35,23 @@ def find_misread(data: bytes) -> str:
     """
     if not any(word in data for word in _TELLTALES):  # spares almost every model to be parsed once more
         return ""
-    return next(filter(None, map(_judge, _list_nodes(parse_model(data).graph))), "")
+    model = parse_model(data)
+    judged = map(_judge, _list_nodes(model.graph))
+    return next(filter(None, (*judged, _judge_softmax(model))), "")
+
+
+def _judge_softmax(model: ModelProto) -> str:
+    """Softmax over another axis than the last one is misread."""
+    nodes = [node for node in _list_nodes(model.graph) if node.op_type == "Softmax"]
+    if not nodes or not any(entry.version in _FLATTENING for entry in model.opset_import):
+        return ""
+    known = onnx.shape_inference.infer_shapes(model).graph
+    ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in (*known.value_info, *known.input)}
+    for node in nodes:
+        axis = next((one.i for one in node.attribute if one.name == "axis"), 1)
+        if axis not in (-1, ranks.get(node.input[0], 0) - 1):
+            return "Softmax of operator sets 11 and 12"
+    return ""
 
 
 def _list_nodes(graph: GraphProto) -> Iterator[NodeProto]:
@@ -40,6 +67,8 @@ def _judge(node: NodeProto) -> str:
     match node.op_type:
         case "Resize":
             names = [name for name in ("antialias", "exclude_outside") if values.get(name)]
+            if values.get("keep_aspect_ratio_policy", b"stretch") != b"stretch":
+                names.append("keep_aspect_ratio_policy")
             return f"Resize with {names[0]}" if names else ""
         case "AveragePool" if values.get("ceil_mode") and values.get("count_include_pad"):
             return "AveragePool with ceil_mode and count_include_pad"
