@@ -67,7 +67,7 @@ def test_every_kind_of_row_has_its_status(tmp_path: Path, clips: dict[str, Path]
         {"src": bikes, "saliency_mean": None, "saliency_var": 0.1},
     ]
     source, output = write_rows(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl"
-    run("--input", source, "--output", output, "--model", "frequency_tuned_v1", code=1)
+    run("--input", source, "--output", output, "--model", "frequency_tuned_v1", "--keep-others", code=1)
     written = read_rows(output)
     assert [row["saliency_status"] for row in written] == [
         "ok",
