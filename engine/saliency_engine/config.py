@@ -7,7 +7,6 @@ name (underscores here, hyphens on the command line) and one meaning everywhere.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 import re
 import tomllib
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from saliency_engine.errors import ConfigError
-from saliency_engine.options import check_values, flag_of, option
+from saliency_engine.options import check_values, describe_unknown, flag_of, option, take_paths
 from saliency_engine.path_template import PathTemplate
 
 Auto = Literal["auto"]
@@ -101,6 +100,7 @@ class RunConfig:
     ffprobe_bin: str = option("", "Not used, as --ffmpeg-bin.")
 
     def __post_init__(self) -> None:
+        take_paths(self)
         check_values(self)
         if self.model and self.model_path:
             raise ConfigError("--model and --model-path are both given: give the one that is meant")
@@ -183,6 +183,7 @@ class TableJob:
     quiet: bool = option(False, "No progress and no summary on stderr.")
 
     def __post_init__(self) -> None:
+        take_paths(self)
         check_values(self)
         for name in ("input", "output"):
             if not getattr(self, name):
@@ -224,11 +225,18 @@ def load_options(path: str | Path) -> dict[str, Any]:
         if name in options:
             raise ConfigError(f"{path}: {key!r} is given twice, with hyphens and with underscores: keep one")
         if name not in OPTIONS:
-            close = difflib.get_close_matches(name, OPTIONS, n=1)
-            cure = f"did you mean {close[0]!r}?" if close else "see saliency-batch run --help"
-            raise ConfigError(f"{path}: unknown option {name!r}; {cure}")
+            raise ConfigError(f"{path}: {describe_unknown(name, OPTIONS)}")
         options[name] = tuple(value) if isinstance(value, list) else value
     return options
+
+
+def run_config(options: Mapping[str, Any]) -> RunConfig:
+    """The configuration with these ``options``; raises ``ConfigError`` as it does, and for names that it lacks."""
+    known = [field.name for field in dataclasses.fields(RunConfig)]
+    for name in options:
+        if name not in known:
+            raise ConfigError(describe_unknown(name, known))
+    return RunConfig(**options)
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[TableJob, RunConfig]:

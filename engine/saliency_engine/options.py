@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import os
+from collections.abc import Iterable
 from typing import Any
 
 from saliency_engine.errors import ConfigError
@@ -12,6 +15,14 @@ def option(default: Any, help: str, choices: tuple[str, ...] = (), low: float | 
     """The field of an option. ``low``: its lowest value; ``choices``: all its values."""
     kind = int if default == "auto" and not choices else type(default)
     return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "low": low, "kind": kind})
+
+
+def take_paths(options: Any) -> None:
+    """Make text of the ``Path``s in those fields of ``options``, a frozen dataclass, that name files."""
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if field.name in _PATHS and isinstance(value, os.PathLike):
+            object.__setattr__(options, field.name, os.fsdecode(value))
 
 
 def check_values(options: Any) -> None:
@@ -54,6 +65,12 @@ def _is_text(value: str, *, is_path: bool) -> bool:
     except UnicodeEncodeError:
         return False
     return "\0" not in value
+
+
+def describe_unknown(name: str, known: Iterable[str]) -> str:
+    """What to say of the option ``name``, which is none of ``known``."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"unknown option {name!r}; " + (f"did you mean {close[0]!r}?" if close else "see saliency-batch run --help")
 
 
 def flag_of(name: str) -> str:

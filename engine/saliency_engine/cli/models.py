@@ -67,6 +67,8 @@ def models() -> None:
 def list_command() -> None:
     """Print every known model: id, where its bytes are, how they are verified, input size, licence.
 
+    Below each stand what it is good for, and how to run or to get it.
+
     \b
     Example:
       saliency-batch models list
@@ -75,8 +77,13 @@ def list_command() -> None:
     rows = [("id", "state", "verified by", "input", "licence")]
     rows += [(entry.id, entry.state, _verified_by(entry), entry.input_size, entry.licence) for entry in known.values()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
+    for row, entry in zip(rows, [None, *known.values()], strict=True):
         click.echo(printable("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()))
+        if entry is not None:
+            purpose = entry.purpose or (f"A variant of {entry.variant_of}." if entry.variant_of else "")
+            way = entry.way_to_it[0].upper() + entry.way_to_it[1:]
+            for line in filter(None, (purpose, f"{way}.")):
+                click.echo(printable(f"    {line}"))
     for problem in problems:
         click.echo(f"warning: {printable(problem)}", err=True)
     folder = registry.home()

@@ -13,7 +13,7 @@ from saliency_engine.errors import ClipError
 from saliency_engine.inference.session import Session, open_session
 from saliency_engine.models.load import load_model
 from saliency_engine.numerics.aggregate import combine, summarize
-from saliency_engine.pipeline.one_clip import compute_clip
+from saliency_engine.pipeline.one_clip import model_clip
 from saliency_engine.report.contact_sheet import Tile, draw_contact_sheet, overlay
 from saliency_engine.report.notes import warn_of, warn_of_options
 from saliency_engine.storage.atomic import check_output, write_together
@@ -64,7 +64,7 @@ def _take_distinct(clips: Iterator[ClipReference], count: int) -> list[ClipRefer
 def _make_tile(clip: ClipReference, config: RunConfig, session: Session) -> Tile:
     title, aggregator, alpha = Path(clip.path).name, config.temporal_aggregator, config.ema_alpha
     try:
-        computed = compute_clip(clip, session, config)
+        computed = model_clip(clip, session, config)
     except ClipError as error:
         return Tile(title, str(error))
     mean, var = summarize(computed.statistics, aggregator, alpha)

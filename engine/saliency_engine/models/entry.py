@@ -48,6 +48,8 @@ class Entry:
     """Where the file comes from."""
     variant_of: str
     """Id of the float32 model that it was made of, or empty."""
+    purpose: str = ""
+    """What it is good for, in a sentence; empty for models of the user's own."""
     evidence: Evidence | None = None
     """How an installed model was verified."""
     folder: Path | None = None
@@ -71,6 +73,26 @@ class Entry:
         return "built in" if asset(f"{self.id}.onnx").is_file() else "not installed"
 
     @property
+    def release(self) -> str:
+        """Where its files are released, for ``models fetch``; empty where no release is known."""
+        return self.source if "/releases/download/" in self.source else ""
+
+    @property
+    def way_to_it(self) -> str:
+        """What to do to run it, for people."""
+        if self.state != "not installed":
+            return f"run it with --model {self.id}"
+        if self.release:
+            return (
+                f"install it with saliency-batch models fetch {self.id} (from {self.release}), or make it yourself "
+                "with saliency-export u2netp"
+            )
+        return (
+            f"get its file ({self.source}) and give it with --model-path, or install it with saliency-batch models "
+            "install"
+        )
+
+    @property
     def verified_by(self) -> Evidence | None:
         """How its bytes are verified: as they were when they were installed, or by the package's own registry."""
         return Evidence("registry") if self.folder is None else self.evidence
@@ -81,10 +103,7 @@ class Entry:
             path = self.folder / MODEL_FILE
             return str(path), read_model(path)
         if self.state == "not installed":
-            raise ModelError(
-                f"the model {self.id} is known but not installed; it comes from {self.source}. Install it with "
-                "saliency-batch models fetch or install, or give its file with --model-path"
-            )
+            raise ModelError(f"the model {self.id} is known but not installed: {self.way_to_it}")
         return f"built-in:{self.id}", asset(f"{self.id}.onnx").read_bytes()
 
     def as_json(self) -> dict[str, Any]:

@@ -161,8 +161,8 @@ def _bring_release(model_id: str, base: str, folder: Path) -> bool:
 
 def _find_release(model_id: str) -> str:
     for entry in registry.shipped():
-        if entry.id == model_id and "/releases/download/" in entry.source:
-            return entry.source
+        if entry.id == model_id and entry.release:
+            return entry.release
     raise ConfigError(f"no release of {model_id} is known: give its place with --from URL or --from FOLDER")
 
 
@@ -198,6 +198,7 @@ def _make_entry(model_id: str, graph: Graph, checked: Checked, source: str) -> E
         preprocessing=PREPROCESSING,
         source=source,
         variant_of=parent,
+        purpose=known.purpose if known and known.id == model_id else "",
         evidence=checked.evidence,
     )
 

@@ -7,6 +7,7 @@ the signature where there were any. Folders whose names begin with a dot are no 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import os
 from collections.abc import Mapping
@@ -78,15 +79,17 @@ def entries() -> tuple[dict[str, Entry], list[str]]:
 
 
 def find(model_id: str) -> Entry:
-    """The entry of this id. Raises ``ModelError`` naming those there are."""
+    """The entry of this id. Raises ``ModelError`` naming those there are, and the one that may be meant."""
     known, problems = entries()
     if model_id in known:
         return known[model_id]
     ready = ", ".join(entry.id for entry in known.values() if entry.state != "not installed")
     of_this_id = "".join(f". {problem}" for problem in problems if f"{os.sep}{model_id}{os.sep}" in problem)
+    close = difflib.get_close_matches(model_id, known, n=1)
+    meant = f" Did you mean {close[0]} ({known[close[0]].state})?" if close else ""
+    file = f"{model_id} is a file: give it" if Path(model_id).is_file() else "Give a file of your own"
     raise ModelError(
-        f"no model {model_id!r} is registered; there are: {ready}. Give a file of your own with --model-path"
-        + of_this_id
+        f"no model {model_id!r} is registered; there are: {ready}.{meant} {file} with --model-path" + of_this_id
     )
 
 

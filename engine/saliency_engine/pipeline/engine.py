@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,11 +19,13 @@ from saliency_engine.pipeline.counts import Counts
 from saliency_engine.pipeline.feeder import Feeder
 from saliency_engine.pipeline.loop import Pipeline
 from saliency_engine.pipeline.memo import Memo, memo_context
+from saliency_engine.pipeline.one_clip import OneClip, as_reference, model_clip
 from saliency_engine.pipeline.pool import DecodePool
 from saliency_engine.pipeline.ring import ring_slots_for
 from saliency_engine.pipeline.worker import claim_open_files, start_fork_server
 from saliency_engine.storage.locate import Locator
 from saliency_engine.tables import rows
+from saliency_engine.tables.arrow_stream import ArrowStream, iterate_batches
 from saliency_engine.tables.columns import columns_of
 from saliency_engine.tables.join import Joiner, OutputColumns
 from saliency_engine.tables.kept_rows import KeptRows
@@ -94,15 +97,22 @@ class Engine:
             )
             self._opened = opened.pop_all()  # all is well: nothing is closed before ``close``
 
-    def process(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield every batch, in order, with the saliency columns of ``config``; all must share one schema.
+    def process(self, table: ArrowStream | Iterable[ArrowStream]) -> Iterator[pa.RecordBatch]:
+        """Yield every record batch of ``table``, in order, with the saliency columns of ``config``.
+
+        ``table`` is anything with ``__arrow_c_stream__``: a table of pandas, polars or PyArrow, a relation of DuckDB, a
+        ``pyarrow.RecordBatch`` or a reader of such. Or it is an iterable of these, which must share one schema.
 
         Raises ``InputError`` when the path column is missing, or when rows keep numbers of other settings; a failing
         clip is a row's status.
         """
+        yield from self.process_rows(rows.from_batches(iterate_batches(table), columns_of(self.config)))
+
+    def process_rows(self, batches: Iterable[RowBatch[pa.RecordBatch]]) -> Iterator[pa.RecordBatch]:
+        """``process`` for rows whose clips are known: those of ``Engine.config``'s columns, or of ``open_table``."""
         joiner: Joiner | None = None
         kept = KeptRows(self.tags, self.config)
-        for batch, results in self.results(kept.watch(rows.from_batches(batches, columns_of(self.config)))):
+        for batch, results in self.results(kept.watch(batches)):
             kept.check(results)
             joiner = joiner or Joiner(OutputColumns(self.config, batch.payload.schema), self.tags)
             yield joiner.join(batch, results)
@@ -115,6 +125,11 @@ class Engine:
         ``tick`` is called whenever something has happened, for those who show progress from ``counts``.
         """
         return self._pipeline.process(batches, tick)
+
+    def compute_clip(self, path: str | os.PathLike[str]) -> OneClip:
+        """As ``saliency_engine.compute_clip``, with this engine's model, which is loaded already."""
+        self._pipeline.check_owner()
+        return model_clip(as_reference(path), self.session, self.config)
 
     @property
     def tags(self) -> Tags:

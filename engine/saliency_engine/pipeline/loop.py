@@ -120,11 +120,15 @@ class Pipeline:
         """This process was forked from the one that the pipeline works for."""
         return os.getpid() != self._process
 
+    def check_owner(self) -> None:
+        """Raise ``WorkerError`` in a forked process."""
+        if self.inherited:
+            raise WorkerError("this Engine belongs to the process that it was made in: make one in each process")
+
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """What one thread does while others wait. Raises ``WorkerError`` in a forked process."""
-        if self.inherited:
-            raise WorkerError("this Engine belongs to the process that it was made in: make one in each process")
+        self.check_owner()
         with self._lock:
             yield
 

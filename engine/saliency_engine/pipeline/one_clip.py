@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from saliency_engine.config import RunConfig
-from saliency_engine.inference.session import Session
-from saliency_engine.numerics.aggregate import measure
+from saliency_engine.config import RunConfig, run_config
+from saliency_engine.inference.session import Session, open_session
+from saliency_engine.models.load import load_model
+from saliency_engine.numerics.aggregate import combine, measure, summarize
 from saliency_engine.storage.locate import Locator
 from saliency_engine.types import ClipReference, ClipStatistics, decode_spec
 from saliency_engine.video.decode import decode_frames
@@ -26,8 +30,53 @@ class OneClip:
     statistics: ClipStatistics
     """What every aggregator's mean and variance follow from; ``statistics.motion`` weighs the frames."""
 
+    @property
+    def means(self) -> NDArray[np.float64]:
+        """``[K]``: the mean of each frame's map, in [0, 1]."""
+        return self.statistics.means
 
-def compute_clip(clip: ClipReference, session: Session, config: RunConfig) -> OneClip:
+    @property
+    def variances(self) -> NDArray[np.float64]:
+        """``[K]``: the population variance over the pixels of each frame's map."""
+        return np.maximum(np.diag(self.statistics.gram) - self.means**2, 0.0)
+
+    @property
+    def motion(self) -> NDArray[np.float64]:
+        """``[K]``: mean|Y_t − Y_(t−1)| / 255 between consecutive sampled frames, in [0, 1]; 0 for the first."""
+        return self.statistics.motion
+
+    def summarize(self, aggregator: str = "mean", ema_alpha: float = 0.6) -> tuple[float, float]:
+        """Mean and population variance of the aggregated map, as a row has them."""
+        return summarize(self.statistics, aggregator, ema_alpha)
+
+    def combine(self, aggregator: str = "mean", ema_alpha: float = 0.6) -> NDArray[np.float32]:
+        """The aggregated map ``[map_H, map_W]``, in [0, 1]."""
+        heat = np.empty(self.maps.shape[1:], np.float32)
+        combine(self.maps, self.motion, aggregator, ema_alpha, heat)
+        return heat
+
+
+def compute_clip(path: str | os.PathLike[str], *, model: str = "", **options: Any) -> OneClip:
+    """The sampled frames of the clip at ``path``, their maps, and the numbers that a run gives its row.
+
+    ``model`` and ``options`` are those of ``RunConfig``; for raw video ``default_width`` and ``default_height`` say its
+    size. The model is loaded for this clip alone; ``Engine.compute_clip`` does it once for many. The clip is decoded in
+    this process, without a time-out, and the memo is not asked.
+
+    Raises ``ConfigError``, ``ModelError``, ``ProviderError``, and ``ClipError`` where the clip cannot be found, decoded
+    or modelled.
+    """
+    config = run_config({"model": model, **options})
+    with closing(open_session(load_model(config), config)) as session:
+        return model_clip(as_reference(path), session, config)
+
+
+def as_reference(path: str | os.PathLike[str]) -> ClipReference:
+    """The clip at ``path``, which is that of a file as it is: nothing is appended to it."""
+    return ClipReference(os.fsdecode(path), whole=True)
+
+
+def model_clip(clip: ClipReference, session: Session, config: RunConfig) -> OneClip:
     """Find, decode and model ``clip`` in this process, as a run under ``config`` would; the numbers are the same.
 
     Raises ``ClipError`` where the clip cannot be found, decoded or modelled.

@@ -28,6 +28,12 @@ def compute(clip, memo="off"):
         return status(engine, clip)
 """
 UNGUARDED = COMPUTE + "import sys\nprint(compute(sys.argv[1]))\n"
+ENRICH = """
+import sys
+from saliency_engine import compute_clip, enrich
+print(*enrich([sys.argv[1]], model="frequency_tuned_v1", decode_workers=1)["saliency_status"].to_pylist())
+print(len(compute_clip(sys.argv[1], model="frequency_tuned_v1").maps))
+"""
 POOL = """
 import multiprocessing, sys
 if __name__ == "__main__":
@@ -55,6 +61,10 @@ with Engine(RunConfig(model="frequency_tuned_v1", decode_workers=1, memo=memo)) 
             status(engine, clip)
         except WorkerError as error:
             print(error, flush=True)
+        try:
+            engine.compute_clip(clip)
+        except WorkerError as error:
+            print(error, flush=True)
         print(compute(clip, memo + "2"), flush=True)
         sys.exit(7)  # it leaves the engine's block, as the parent does below, and Python ends in good order
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
@@ -79,6 +89,8 @@ def test_scripts_of_every_kind(tmp_path: Path, clips: dict[str, Path]) -> None:
     assert run(["-c", UNGUARDED, clip]) == ["ok"]
     assert run(["-m", "script", clip], cwd=tmp_path) == ["ok"]
     assert run(["-c", NO_FILE, clip]) == ["ok"]
+    script.write_text(ENRICH)
+    assert run([script, clip]) == ["ok", "8"]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +105,7 @@ def test_in_a_pool(tmp_path: Path, clips: dict[str, Path], method: str, before: 
 def test_a_forked_process_leaves_its_parents_engine_alone(tmp_path: Path, clips: dict[str, Path]) -> None:
     lines = run(["-c", COMPUTE + FORK, clips["bikes"], tmp_path / "memo", clips["bigbuckbunny"]])
     reason = "this Engine belongs to the process that it was made in: make one in each process"
-    assert lines == ["ok", reason, "ok", "7", "ok True", "ok"]
+    assert lines == ["ok", reason, reason, "ok", "7", "ok True", "ok"]
 
 
 def test_an_engine_is_not_sent_to_another_process() -> None:

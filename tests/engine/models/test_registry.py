@@ -51,6 +51,29 @@ def test_a_known_model_that_is_not_installed_says_how_to_get_it() -> None:
         load_model(RunConfig(model="none_v1"))
 
 
+def test_a_mistyped_id_gets_the_one_that_may_be_meant(mini: Path) -> None:
+    with pytest.raises(ModelError, match=r"Did you mean saliency_student_v2 \(not installed\)\? Give a file"):
+        load_model(RunConfig(model="saliency_studnet_v2"))
+    with pytest.raises(ModelError, match=r"Did you mean frequency_tuned_v1 \(built in\)\?"):
+        load_model(RunConfig(model="frequency-tuned-v1"))
+    with pytest.raises(ModelError, match=r"mini\.onnx is a file: give it with --model-path"):
+        load_model(RunConfig(model=str(mini)))
+
+
+def test_the_list_says_what_each_is_for_and_how_to_get_it(
+    mini: Path, licence: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command("models", "install", mini, "--sha256", sha256(mini), "--license", licence)
+    capsys.readouterr()
+    command("models", "list")
+    blocks = re.split(r"^(?=\S)", capsys.readouterr().out, flags=re.MULTILINE)[2:]
+    below = {block.split()[0]: [line.strip() for line in block.splitlines()[1:]] for block in blocks}
+    assert below["mini"] == ["Run it with --model mini."]
+    assert below["frequency_tuned_v1"][0].startswith("A baseline without trained weights")
+    assert "saliency-batch models fetch u2netp_mirror_v1" in below["u2netp_mirror_v1"][1]
+    assert "model/tiny/saliency_student_v2.onnx) and give it with --model-path" in below["saliency_student_v2"][1]
+
+
 def test_without_a_home_what_is_built_in_works(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], mini: Path, licence: Path
 ) -> None:

@@ -12,7 +12,7 @@ from saliency_engine.config import RunConfig
 from saliency_engine.errors import DecodeError, MissingSourceError
 from saliency_engine.numerics.aggregate import summarize
 from saliency_engine.pipeline.engine import Engine
-from saliency_engine.pipeline.one_clip import compute_clip
+from saliency_engine.pipeline.one_clip import model_clip
 from saliency_engine.storage.locate import Locator
 from saliency_engine.types import ClipReference, decode_spec
 from saliency_engine.video.decode import decode_frames
@@ -22,7 +22,7 @@ def test_one_clip_has_the_numbers_of_a_run(clips: dict[str, Path]) -> None:
     config = RunConfig(model="frequency_tuned_v1", frame_samples=5, memo="off", temporal_aggregator="motion-weighted")
     with Engine(config) as engine:
         (batch,) = engine.process([pa.record_batch({"src": [str(clips["bikes"])]})])
-        clip = compute_clip(ClipReference(str(clips["bikes"])), engine.session, config)
+        clip = model_clip(ClipReference(str(clips["bikes"])), engine.session, config)
         session = engine.session
     (row,) = batch.to_pylist()
     assert summarize(clip.statistics, "motion-weighted", 0.6) == (row["saliency_mean"], row["saliency_var"])
@@ -36,9 +36,9 @@ def test_a_clip_that_fails_says_why(tmp_path: Path, clips: dict[str, Path]) -> N
     (tmp_path / "cut.mp4").write_bytes(clips["bikes"].read_bytes()[:10_000])
     with Engine(config) as engine:
         with pytest.raises(MissingSourceError):
-            compute_clip(ClipReference(str(tmp_path / "absent.mp4")), engine.session, config)
+            model_clip(ClipReference(str(tmp_path / "absent.mp4")), engine.session, config)
         with pytest.raises(DecodeError):
-            compute_clip(ClipReference(str(tmp_path / "cut.mp4")), engine.session, config)
+            model_clip(ClipReference(str(tmp_path / "cut.mp4")), engine.session, config)
 
 
 def test_frames_without_a_model(clips: dict[str, Path]) -> None:

@@ -20,7 +20,7 @@ from saliency_engine.errors import InferenceError
 from saliency_engine.jobs.bench.repeating_locator import RepeatingLocator
 from saliency_engine.jobs.bench.window import EnoughError, Window
 from saliency_engine.pipeline.engine import Engine
-from saliency_engine.pipeline.one_clip import compute_clip
+from saliency_engine.pipeline.one_clip import model_clip
 from saliency_engine.types import ClipReference, ClipResult, Status, row_batch_of
 
 Rows = Mapping[ClipReference, tuple[float, float]]
@@ -76,7 +76,7 @@ def probe(job: Job) -> Probe:
         results = [result for _, (result,) in engine.results(table)]
         seconds = (time.perf_counter() - started) / len(results)
         good = [clip for clip, result in zip(job.clips, results, strict=False) if result.status is Status.OK]
-        maps = [compute_clip(clip, engine.session, engine.config).maps for clip in good[:MAPPED_CLIPS]]
+        maps = [model_clip(clip, engine.session, engine.config).maps for clip in good[:MAPPED_CLIPS]]
         empty = np.empty((0, engine.session.map_height, engine.session.map_width), np.float32)
         return Probe(engine.session.provider, tuple(results), seconds, np.concatenate([empty, *maps]))
 

@@ -1,0 +1,68 @@
+"""The code and commands of docs/recipes.md, run one after the other as a reader would."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from tests.conftest import PROJECT
+from tests.rows import read_rows, write_rows
+from tests.small_models import miniature
+
+_BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, clips: dict[str, Path]) -> Path:
+    """What the page says that its recipes run in."""
+    (tmp_path / "clips").mkdir()
+    for clip in clips.values():
+        (tmp_path / "clips" / clip.name).symlink_to(clip)
+    scores = {name: 2.0 + n for n, name in enumerate(sorted(clips))}
+    (tmp_path / "clips.csv").write_text("name,mos\n" + "".join(f"{name},{mos}\n" for name, mos in scores.items()))
+    rows = ({"name": name, "mos": mos, "src": f"clips/{name}.mp4"} for name, mos in scores.items())
+    write_rows(tmp_path / "clips.jsonl", rows)
+    (tmp_path / "my_model.onnx").write_bytes(miniature().SerializeToString())
+    return tmp_path
+
+
+def test_the_recipes_work(folder: Path, clips: dict[str, Path]) -> None:
+    blocks = _BLOCK.findall((PROJECT / "docs" / "recipes.md").read_text(encoding="utf-8"))
+    assert len(blocks) >= 9
+    printed = [_run(language, text, folder) for language, text in blocks]
+    assert all(name in printed[0] and name in printed[3] for name in clips), "pandas, a folder"
+    assert "shape: (4, 3)" in printed[1], "polars"
+    good = pq.read_table(folder / "duckdb.parquet").to_pydict()
+    assert good["mos"] == [3.0, 4.0, 5.0]
+    assert all(0 < mean < 1 for mean in good["saliency_mean"])
+    two = read_rows(folder / "two.jsonl")
+    assert {(row["ft_model_id"], row["mine_model_id"]) for row in two} == {("frequency_tuned_v1", "my_model")}
+    assert all(row["ft_mean"] != row["mine_mean"] for row in two)
+    sweep = {path.stem: read_rows(path)[0] for path in folder.glob("sweep-*.jsonl")}
+    clips_of = [json.loads(path.read_text())["clips"] for path in folder.glob("sweep-*.audit")]
+    assert [(clip["computed"], clip["reused"]) for clip in clips_of] == 8 * [(0, 4)], "two.jsonl's memo has them"
+    assert len({row["saliency_mean"] for row in sweep.values()}) == len(sweep) == 8
+    assert f"'ema2_mean': {sweep['sweep-ema-0.2']['saliency_mean']}" in printed[6]
+    frames = pq.read_table(folder / "frames.parquet").to_pylist()
+    assert [row["frame"] for row in frames] == 4 * list(range(8))
+    assert np.load(folder / "maps.npy").shape == (8, 320, 320)
+
+
+def _run(language: str, text: str, folder: Path) -> str:
+    """What a block prints on stdout. Commands of a sweep write their audits, too."""
+    text = re.sub(r"-o (sweep-\S+)\.jsonl", r"--audit-json \1.audit -o \1.jsonl", text)
+    (folder / "recipe.py").write_text(text)
+    words = [sys.executable, "recipe.py"] if language == "python" else ["bash", "-c", "set -euo pipefail\n" + text]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "COLUMNS": "200"}
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=180)
+    assert done.returncode == 0, f"{text}\n{done.stderr}"
+    assert language == "sh" or not done.stderr, done.stderr
+    return done.stdout
