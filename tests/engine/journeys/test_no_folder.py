@@ -30,7 +30,8 @@ def run(folder: Path, *words: str | Path, code: int) -> str:
 
 def test_whole_paths_are_enough(tmp_path: Path, table: Path) -> None:
     options = ("--model", "frequency_tuned_v1", "--quiet", "--audit-json", tmp_path / "audit.json")
-    assert run(tmp_path, "run", "--input", table, "--output", tmp_path / "out.jsonl", *options, code=1) == ""
+    last_line = run(tmp_path, "run", "--input", table, "--output", tmp_path / "out.jsonl", *options, code=1)
+    assert last_line == "saliency-batch: total=2 ok=1 skipped=0 failed=1\n"
     whole, relative = read_rows(tmp_path / "out.jsonl")
     assert whole["saliency_status"] == "ok"
     assert relative["saliency_status"] == "missing-source"

@@ -93,13 +93,13 @@ def test_another_model_under_the_same_name_is_another(tmp_path: Path, clip: Path
     path = tmp_path / "model.onnx"
     path.write_bytes(asset("frequency_tuned_v1.onnx").read_bytes())
     status = path.stat()
-    assert computed(tmp_path, model="", model_path=str(path))
+    assert computed(tmp_path, model="", model_path=str(path), model_id="mine")
     model = onnx.load(path)
     model.doc_string += "."
     onnx.save(model, path)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert computed(tmp_path, model="", model_path=str(path))
-    assert not computed(tmp_path, model="", model_path=str(path))
+    assert computed(tmp_path, model="", model_path=str(path), model_id="mine")
+    assert not computed(tmp_path, model="", model_path=str(path), model_id="mine")
 
 
 # Fields and options: new ones must be in the key, or be listed as changing nothing
@@ -215,6 +215,8 @@ CHANGE_NO_NUMBER = {
     "height_column",
     "pix_fmt_column",
     "overwrite",
+    "keep_others",
+    "prefix",
     "mean_column",
     "var_column",
     "status_column",
