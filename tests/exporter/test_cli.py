@@ -12,10 +12,11 @@ from tests.exporter.upstream import saliency_export
 
 
 def test_command_says_why_it_cannot_write(tmp_path: Path) -> None:
-    result = saliency_export("frequency-tuned", "--output", tmp_path / "absent" / "model.onnx")
+    (tmp_path / "file").touch()
+    result = saliency_export("frequency-tuned", "--output", tmp_path / "file" / "model.onnx")
     assert result.exit_code == 2
     assert result.stderr.startswith("OutputError: ")
-    assert "does not exist" in result.stderr
+    assert "cannot be made: File exists" in result.stderr
 
 
 def test_u2netp_without_torch_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

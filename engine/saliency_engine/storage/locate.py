@@ -83,7 +83,7 @@ class Locator:
             except FileNotFoundError:
                 continue
             except (OSError, ValueError) as error:
-                raise MissingSourceError(self.mention(_explain(error, real), path + suffix)) from error
+                raise MissingSourceError(self.mention(_explain(error, real or path), path + suffix)) from error
         if not tried:
             raise MissingSourceError(f"the path starts from the current folder, {GONE}")
         raise MissingSourceError(f"no such file: {', '.join(tried)}")
@@ -132,4 +132,6 @@ def _explain(error: OSError | ValueError, path: str) -> str:
         return f"no such file: {path}"
     if isinstance(error, UnicodeEncodeError) and error.encoding != "utf-8":
         return f"file names here are in {error.encoding}, which lacks letters of this path: set PYTHONUTF8=1"
+    if isinstance(error, ValueError) and "\0" in path:  # Python's own words differ by version
+        return "the clip cannot be reached: its path holds a null character"
     return f"the clip cannot be reached: {getattr(error, 'strerror', None) or error}"

@@ -45,7 +45,7 @@ def test_raw_video_takes_its_size_from_the_row_and_then_from_the_options(tmp_pat
         ("gone.mp4", {}, "no such file: {root}/gone.mp4"),
         ("folder", {}, "not a regular file: {root}/folder"),
         ("../out.mp4", {"confine": True}, "the path leads outside --root, which --confine forbids"),
-        ("a\0b", {}, "the clip cannot be reached: embedded null byte"),
+        ("a\0b", {}, "the clip cannot be reached: its path holds a null character"),
         ("x" * 300, {}, "the clip cannot be reached: File name too long"),
     ],
 )

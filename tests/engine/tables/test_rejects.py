@@ -111,7 +111,7 @@ def test_from_a_pipe_rejected_lines_need_a_file(tmp_path: Path, clips: dict[str,
     assert "--rejects FILE" in message
     done = run(*options, "--rejects", tmp_path / "bad.jsonl.gz", input=rows + b"[]\n" + rows, code=1)
     assert [json.loads(line)["saliency_status"] for line in done.stdout.splitlines()] == ["ok", "ok"]
-    assert "1 lines: " in " ".join(done.stderr.decode().split())
+    assert "(1 lines that are no rows)" in " ".join(done.stderr.decode().split())
     record = json.loads(gzip.decompress((tmp_path / "bad.jsonl.gz").read_bytes()))
     assert record == {"line": 2, "reason": "an array where a JSON object is needed", "text": "[]"}
 
