@@ -40,8 +40,7 @@ demo: $(READY) ## run the main job on four real clips; results in demo/
 	$(BIN)/saliency-batch run --input demo/clips.jsonl --output demo/saliency.jsonl --model frequency_tuned_v1 \
 		--temporal-aggregator ema --audit-json demo/audit.json
 	$(BIN)/saliency-batch show demo/saliency.jsonl
-	$(BIN)/saliency-batch preview --input demo/saliency.jsonl --output demo/contact-sheet.png \
-		--model frequency_tuned_v1 --temporal-aggregator ema
+	$(BIN)/saliency-batch preview demo/saliency.jsonl --output demo/contact-sheet.png
 	@echo "Table: demo/saliency.jsonl   audit: demo/audit.json   contact sheet: demo/contact-sheet.png"
 
 test: $(READY) ## run the tests: some minutes

@@ -52,6 +52,8 @@ class Settings(TypedDict, total=False):
     """Degrees, counter-clockwise, a multiple of 90, by which a player is told to turn the picture."""
     hflip: bool
     """Whether a player is told to mirror the picture."""
+    sample_aspect_ratio: Fraction
+    """How wide a pixel is shown, in its heights; by default there is no tag."""
 
 
 class Encode(Protocol):
@@ -98,7 +100,7 @@ def _encode(path: Path, frames: Sequence[av.VideoFrame], settings: Settings) -> 
         stream.time_base = stream.codec_context.time_base = Fraction(1, rate)
         if "gop" in settings:
             stream.codec_context.gop_size = settings["gop"]
-        for tag in ("colorspace", "color_range", "color_trc", "color_primaries"):
+        for tag in ("colorspace", "color_range", "color_trc", "color_primaries", "sample_aspect_ratio"):
             if tag in settings:
                 setattr(stream.codec_context, tag, settings[tag])
         if settings.get("rotation") or settings.get("hflip"):

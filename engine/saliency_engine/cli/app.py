@@ -19,7 +19,7 @@ from saliency_engine.cli.index import index
 from saliency_engine.cli.memo import memo
 from saliency_engine.cli.models import models
 from saliency_engine.cli.options import config_options, given_only, take_inputs
-from saliency_engine.config import OPTIONS, RunConfig, load_options, split_options
+from saliency_engine.config import OPTIONS, load_options, split_options
 from saliency_engine.errors import ConfigError
 from saliency_engine.storage.atomic import forget_buffered
 
@@ -84,6 +84,7 @@ def show(inputs: tuple[str, ...], rows: int, path_column: str) -> None:
 
 
 _PREVIEW_OPTIONS = (
+    "prefix",
     "root",
     "path_column",
     "path_template",
@@ -113,25 +114,36 @@ _PREVIEW_OPTIONS = (
 @main_group.command(short_help="Draw clips beside their saliency.")
 @click.argument("inputs", nargs=-1)
 @click.option("--input", "table", default="", help="What to read, in place of INPUTS.")
-@click.option("--output", "-o", required=True, help="PNG file to write.")
-@click.option("--clips", default=8, show_default=True, help="Draw this many clips, the table's first.")
+@click.option("--output", "-o", required=True, help="Picture to write: .png, .jpg, .jpeg or .pdf.")
+@click.option("--clips", default=8, show_default=True, help="Draw this many clips.")
+@click.option("--select", multiple=True, help="Which: see above; may be given again.  [default: the table's first]")
 @config_options(_PREVIEW_OPTIONS)
-def preview(inputs: tuple[str, ...], table: str, output: str, clips: int, **given: Any) -> None:
-    """Draw the first clips of INPUTS, a table or clips as `run` takes them.
+def preview(
+    inputs: tuple[str, ...], table: str, output: str, clips: int, select: tuple[str, ...], **given: Any
+) -> None:
+    """Draw clips of INPUTS, a table or clips as `run` takes them: a frame of each, and the same under its saliency.
 
-    Of each a frame is drawn, and beside it the same frame under its aggregated saliency.
+    Model, aggregator, alpha and sampling are those of the row's tags, unless options say otherwise. A row that has
+    failed is drawn as its reason.
+
+    \b
+    --select takes one of these:
+      worst, best                the lowest, the highest MOS first; without MOS the saliency mean
+      worst:COLUMN, best:COLUMN  the lowest, the highest number of that column first
+      failed                     rows that failed
+      COLUMN=VALUE               rows that hold this value
+      N                          row N (the first is 1) and those after it
 
     \b
     Example:
-      saliency-batch preview out.jsonl -o sheet.png --model frequency_tuned_v1
+      saliency-batch preview out.jsonl -o worst.pdf --select worst --select split=test
     """
     named = take_inputs(inputs, table)
     if not named:
         raise ConfigError("--input is missing: give a table or clips, or - for a pipe")
-    config = RunConfig(**given_only(given), overwrite=True)
     from saliency_engine.jobs.preview import contact_sheet
 
-    contact_sheet([named] if isinstance(named, str) else named, config, output, clips)
+    contact_sheet([named] if isinstance(named, str) else named, given_only(given), output, clips, select)
 
 
 @main_group.command(short_help="Check what works in this installation.")

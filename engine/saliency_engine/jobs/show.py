@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -15,8 +15,8 @@ from rich.text import Text
 from saliency_engine.report.terminal import printable
 from saliency_engine.tables.columns import Columns
 from saliency_engine.tables.input import open_table
-from saliency_engine.tables.jsonl_arrow import to_lines
 from saliency_engine.tables.jsonl_lines import Lines
+from saliency_engine.tables.row_values import names_of, read_values
 
 _PATH_WIDTH = 40
 
@@ -42,21 +42,15 @@ def _read_rows(inputs: Sequence[str], path_column: str, most: int) -> Iterator[d
     """The table's rows, with what is shown of them alone, the path first; of a record batch the first ``most``."""
     with open_table(inputs, Columns(path=path_column), lines_as_arrow=lambda format: format.kind == "csv") as table:
         for batch in table:
-            if isinstance(batch.payload, Lines):
-                rows: Iterable[dict[str, Any]] = (
-                    json.loads(text.lstrip(b"\xef\xbb\xbf")) for text in batch.payload.texts
-                )
-            else:
-                names = batch.payload.schema.names
-                path_column = path_column or _choose_path_column(names)
-                wanted = [name == path_column or name.startswith("saliency_") for name in names]
-                places = [i for i, name in enumerate(names) if wanted[i] and name not in names[:i]]
-                # By way of JSON, which has a form for every type: PyArrow has no objects for some, such as nanoseconds.
-                rows = map(json.loads, to_lines(batch.payload.slice(0, most).select(places)))
-            for row in rows:
-                path_column = path_column or _choose_path_column(list(row))
+            payload = batch.payload if isinstance(batch.payload, Lines) else batch.payload.slice(0, most)
+            path_column = path_column or _choose_path_column(names_of(payload))
+            for row in read_values(payload, partial(_is_shown, path_column)):
                 others = {name: value for name, value in row.items() if name.startswith("saliency_")}
                 yield {path_column: row.get(path_column)} | others
+
+
+def _is_shown(path_column: str, name: str) -> bool:
+    return name == path_column or name.startswith("saliency_")
 
 
 def _choose_path_column(names: Sequence[str]) -> str:
