@@ -14,9 +14,10 @@ from saliency_engine.pipeline.counts import Counts
 from saliency_engine.pipeline.engine import Engine
 from saliency_engine.report.audit import RunsOn, audit_of, provenance_of
 from saliency_engine.report.failures import Failures
+from saliency_engine.report.missing import hint_at_paths
 from saliency_engine.report.notes import note, warn_of, warn_of_hdr, warn_of_options
 from saliency_engine.report.progress import ProgressDisplay
-from saliency_engine.report.summary import hint_at_paths, print_last_line, print_summary
+from saliency_engine.report.summary import print_last_line, print_summary
 from saliency_engine.storage.atomic import check_output, write_json
 from saliency_engine.storage.locate import Locator
 from saliency_engine.storage.overwrite import OF_SQLITE, Files

@@ -25,6 +25,10 @@ class _Group:
     rows: int = 0
     clips: int = 0
     examples: list[dict[str, str]] = field(default_factory=list)
+    reason: str = ""
+    """That of the first of them, without its path."""
+    reasons: set[str] = field(default_factory=set)
+    """Two of the reasons at most, without paths: whether there is more than one."""
 
 
 class Failures:
@@ -41,12 +45,16 @@ class Failures:
         rows = np.bincount(batch.codes[batch.codes >= 0], minlength=len(results)).tolist()
         for at, result in failed:
             reason = result.reason or ""
-            key = str(result.status), _generalize(reason, result.path)
+            plain = _without_path(reason, result.path)
+            key = str(result.status), re.sub(r"\d+", "N", plain)
             if key not in self._groups and len(self._groups) >= _MOST_REASONS:
                 key = str(result.status), _OTHER
             group = self._groups.setdefault(key, _Group())
             group.rows += rows[at]
             group.clips += 1
+            group.reason = group.reason or plain
+            if len(group.reasons) < 2:
+                group.reasons.add(plain)
             if len(group.examples) < _EXAMPLES:
                 path = result.path or reason[_start_of_path(reason) :]
                 group.examples.append({"clip": batch.clips[at].path, "path": path, "reason": reason})
@@ -72,17 +80,23 @@ class Failures:
         """The audit's part about failures, the most frequent first."""
         groups = sorted(self._groups.items(), key=lambda item: -item[1].rows)
         return [
-            {"status": status, "reason": reason, "rows": group.rows, "clips": group.clips, "examples": group.examples}
-            for (status, reason), group in groups
+            {
+                "status": status,
+                "reason": _OTHER if key == _OTHER else group.reason,
+                "reasons": len(group.reasons),
+                "rows": group.rows,
+                "clips": group.clips,
+                "examples": group.examples,
+            }
+            for (status, key), group in groups
         ]
 
 
-def _generalize(reason: str, path: str) -> str:
-    """``reason`` without what differs from clip to clip: paths and numbers."""
+def _without_path(reason: str, path: str) -> str:
+    """``reason`` without the clip's path, which differs from clip to clip."""
     if path:
         reason = reason.replace(f" ({path})", "").replace(path, "…")
-    reason = reason[: _start_of_path(reason)].rstrip(": ")
-    return re.sub(r"\d+(\.\d+)?", "N", reason)
+    return reason[: _start_of_path(reason)].rstrip(": ")
 
 
 def _start_of_path(reason: str) -> int:

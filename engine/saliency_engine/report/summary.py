@@ -43,26 +43,9 @@ def print_last_line(audit: dict[str, Any]) -> None:
     if kept["other_settings"] and not rows["ok"]:
         remark = (
             f": nothing is computed; {kept['other_settings']} rows keep numbers that other settings than those asked "
-            f"for made ({kept['description']}); --overwrite computes them"
+            f"for made ({kept['description']}); --overwrite computes them anew, --prefix NAME_ beside them"
         )
     print(printable(f"saliency-batch: {counts}{others}{remark}"), file=sys.stderr)
-
-
-def hint_at_paths(audit: dict[str, Any]) -> str:
-    """What to try when no clip was found at all; empty otherwise."""
-    rows, failures, config = audit["summary"], audit["failures"], audit["config"]
-    missing = [failure for failure in failures if failure["status"] == "missing-source"]
-    if not missing or sum(failure["rows"] for failure in missing) < rows["total"] - rows["rejected"]:
-        return ""
-    tried = missing[0]["examples"][0]
-    where = tried["reason"].partition("no such file: ")[2]
-    column = config["path_column"]
-    looked = f"; for {tried['clip']!r} the file looked for was {where}" if where else ""
-    return (
-        f"no clip was found{looked}. Is {column!r} the column with the paths (--path-column)? If they start from "
-        "another folder, name it with --root; if they lack their ending, give --path-suffix .mp4; if they are made of "
-        "several columns, --path-template"
-    )
 
 
 def print_index_summary(counts: Counts, rejects: str, rejected: int) -> None:
@@ -89,7 +72,8 @@ def _describe_kept(kept: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _describe_failures(failures: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
     for failure in failures[:_MOST_FAILURES]:
-        yield "  failed", f"{failure['rows']} {failure['status']}: {failure['reason']}"
+        like = ", and the like" if failure["reasons"] > 1 else ""
+        yield "  failed", f"{failure['rows']} {failure['status']}: {failure['reason']}{like}"
         yield from (("", f"  {example['path'] or repr(example['clip'])}") for example in failure["examples"])
     if rest := failures[_MOST_FAILURES:]:
         yield "  failed", f"{sum(failure['rows'] for failure in rest)} for {len(rest)} other reasons (see the audit)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -83,5 +84,38 @@ def test_a_limit_that_is_none_is_refused(table: Path, limit: str) -> None:
 def test_a_table_of_which_no_clip_is_found_gets_a_hint(table: Path, tmp_path: Path) -> None:
     table.write_text("".join(json.dumps({"src": f"clips/{n}"}) + "\n" for n in range(4)))
     text = run(table, "-o", tmp_path / "out.jsonl", *MODEL, code=1, text=True, cwd=tmp_path).stderr
-    assert f"for 'clips/0' the file looked for was {tmp_path.resolve() / 'clips/0'}" in text
+    gives = (
+        f"column 'src' gives 'clips/0', which stands for {tmp_path / 'clips/0'}, and there is no {tmp_path / 'clips'}."
+    )
+    assert gives in text
     assert all(option in text for option in ("--path-column", "--root", "--path-suffix", "--path-template"))
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "cure"),
+    [
+        (["good", "good"], (), "give --path-suffix .mp4"),
+        (["corpus/good.mp4"], ("--root", "corpus"), "give --root {folder}"),
+        (["deeper.mp4"], (), "give --root {folder}/corpus"),
+        (["far/good.mp4"], (), "--path-regex 'src=far/(.*)'"),
+        (["12345.mp4"], (), "lost its leading zeros; write the ids as text"),
+        (["good.mp4", "good"], (), "not every clip was found, but"),
+    ],
+)
+def test_a_look_at_the_disk_finds_what_would_help(
+    names: list[str], options: tuple[str, ...], cure: str, table: Path, tmp_path: Path
+) -> None:
+    table.write_text("".join(json.dumps({"src": name}) + "\n" for name in names))
+    (tmp_path / "corpus").mkdir()
+    for copy in ("corpus/good.mp4", "corpus/deeper.mp4", "0012345.mp4"):
+        shutil.copyfile(tmp_path / "good.mp4", tmp_path / copy)
+    text = run(table, "-o", tmp_path / "out.jsonl", *options, *MODEL, code=1, text=True, cwd=tmp_path).stderr
+    assert cure.format(folder=tmp_path) in text
+
+
+def test_reasons_have_their_own_numbers(table: Path, clips: dict[str, Path], tmp_path: Path) -> None:
+    rows = [{"src": str(clips[name])} for name in ("bikes", "bigbuckbunny")]
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = ("--max-frames", "4000", "--frame-samples", "4000", *MODEL)
+    text = run(table, "-o", tmp_path / "out.jsonl", *options, code=1, text=True).stderr
+    assert re.search(r"2 decode-failed: the clip gives \d+ of the 4000 frames .*, and the like\n", text)
