@@ -126,5 +126,6 @@ def _refuse(where: str, names: Sequence[str], tags: Tags) -> NoReturn:
     name, value = names[TAG_ROLES.index(role)], getattr(tags, role)
     raise InputError(
         f"{where}: column {name!r} says {value!r} of numbers that stay in the row, which this run's tags would "
-        "mislabel: give --prefix NAME_ in place of single column names, so that numbers and tags have columns of their own"
+        "mislabel: give --prefix NAME_ in place of single column names, so that numbers and tags have columns of "
+        "their own"
     )
