@@ -6,6 +6,7 @@ its table 4. The transfer function (PQ, HLG) and the primaries are left as they 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,7 @@ _UNKNOWN = {
 }
 
 
+@cache  # 0.1 ms, for each of a clip's frames; nobody writes into it
 def ycbcr_affine(matrix: int, full_range: bool, depth: int) -> Affine:
     """The map from Y'CbCr code values of ``depth`` bits (8..16) to R'G'B' in 0..65535, not yet rounded or clipped.
 
@@ -72,6 +74,7 @@ def ycbcr_affine(matrix: int, full_range: bool, depth: int) -> Affine:
     return np.ascontiguousarray(WHITE * np.hstack((luma, chroma, bias)))
 
 
+@cache
 def gray_affine(full_range: bool, depth: int) -> Affine:
     """As ``ycbcr_affine`` for luma alone: the chroma columns are zero, as if Cb and Cr were neutral."""
     affine = np.zeros((3, 4))
@@ -80,6 +83,7 @@ def gray_affine(full_range: bool, depth: int) -> Affine:
     return affine
 
 
+@cache
 def gbr_affine(depth: int) -> Affine:
     """The map from G, B, R planes of ``depth`` bits, full range, to R'G'B' in 0..65535."""
     affine = np.zeros((3, 4))
