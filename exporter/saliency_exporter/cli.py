@@ -62,8 +62,10 @@ def frequency_tuned_command(output: Path) -> None:
       saliency-batch run --input clips.jsonl --output out.jsonl --model-path frequency_tuned_v1.onnx
     """
     from saliency_engine.storage.atomic import write_together
+    from saliency_engine.storage.overwrite import Files
     from saliency_exporter import frequency_tuned
 
+    Files().writes("--output", output, holds=".onnx")
     content = frequency_tuned.build()
     write_together({output: content})
     click.echo(f"{hashlib.sha256(content).hexdigest()}  {output}")

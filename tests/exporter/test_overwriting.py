@@ -50,3 +50,14 @@ def test_an_export_is_not_written_over_its_checkout(
     result = checkout.export(tmp_path / "out.onnx", "--manifest-out", tmp_path / "." / "out.onnx")
     assert "--manifest-out" in result.stderr
     assert "would overwrite --output" in result.stderr
+
+
+def test_only_a_model_is_replaced_by_a_model(tmp_path: Path, clips: dict[str, Path]) -> None:
+    output = Path(shutil.copy(clips["bikes"], tmp_path / "clip.onnx"))
+    before = output.read_bytes()
+    result = saliency_export("frequency-tuned", "--output", output)
+    assert (result.exit_code, output.read_bytes()) == (2, before)
+    assert f"--output {output} would overwrite a video, where an ONNX model belongs" in result.stderr
+    output.unlink()
+    for _ in range(2):
+        assert saliency_export("frequency-tuned", "--output", output).exit_code == 0

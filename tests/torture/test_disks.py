@@ -16,6 +16,8 @@ from tests.torture.conftest import Record, times
 from tests.torture.runs import Campaign
 
 CALLS = ("write", "fsync", "rename", "truncate")
+BEFORE = "{}\n"
+"""What an earlier run may have left where the output goes."""
 
 
 def test_every_call_of_every_format(tmp_path: Path, faults: Path, record: Record) -> None:
@@ -47,7 +49,7 @@ def test_calls_of_whole_runs(tmp_path: Path, forty: list[Path], faults: Path, re
     for k in generator.sample(points, times(len(points))):
         for error in (errno.ENOSPC, errno.EIO):
             trial = campaign.trial()
-            trial.output.write_text("before")
+            trial.output.write_text(BEFORE)
             fault = {**chosen, "FAULT_PATH": str(trial.folder), "FAULT_AT": str(k), "FAULT_ERRNO": str(error)}
             process = trial.start(**fault)
             _, messages = process.communicate(timeout=300)
@@ -63,7 +65,7 @@ def test_calls_of_whole_runs(tmp_path: Path, forty: list[Path], faults: Path, re
                 totals["not_told"] += process.returncode != 2 or not told_once
                 audit_or_folder = "audit.json" in lines[-1] or "cannot be flushed" in lines[-1]
                 totals["after_the_rename"] += audit_or_folder
-                totals["target_touched"] += not audit_or_folder and trial.output.read_text() != "before"
+                totals["target_touched"] += not audit_or_folder and trial.output.read_text() != BEFORE
             totals["partial_left"] += len(list(trial.folder.glob("*.partial")))
             trial.output.unlink()
             end = trial.finish()

@@ -118,7 +118,7 @@ def export(memo: str, output: str) -> None:
 def merge(memo: str, others: Sequence[str]) -> bool:
     """Put the entries of ``others`` into a memo and print how many; returns whether all were whole."""
     path, sources, files = find_memo(memo), [find_memo(other) for other in others], Files()
-    files.writes("MEMO", path, OF_SQLITE)
+    files.writes("MEMO", path, OF_SQLITE, holds=".sqlite")
     for source in sources:
         files.reads("OTHER", source)
     added, damaged = memo_upkeep.merge(path, sources)

@@ -46,7 +46,7 @@ def contact_sheet(
     files = Files()
     files.reads("--input", *inputs)
     files.reads("--model-path", config.model_path)
-    files.writes("--output", output)
+    files.writes("--output", output, holds=".png")
     columns = dataclasses.replace(columns_of(config), mean="", var="", written={}, roles={})  # every row is looked at
     with open_table(inputs, columns, root=config.root, lines_as_arrow=lambda format: format.kind == "csv") as table:
         files.reads("--input", *table.parts)

@@ -127,10 +127,10 @@ def _list_files(job: TableJob, config: RunConfig, config_file: str) -> Files:
     files.reads("--input", *job.inputs)
     files.reads("--model-path", config.model_path)
     files.writes("--output", job.output, may_replace="--input")
-    files.writes("--audit-json", job.audit_json)
+    files.writes("--audit-json", job.audit_json, holds=".json")
     files.writes("--rejects", job.rejects_path)
     if (memo := _memo_path(job, config)) != "off":
-        files.writes("--memo", memo, OF_SQLITE)
+        files.writes("--memo", memo, OF_SQLITE, holds=".sqlite")
     return files
 
 

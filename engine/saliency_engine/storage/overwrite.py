@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from saliency_engine.errors import ConfigError
+from saliency_engine.storage.contents import HEAD_BYTES, Content, identify
 
 _Key = tuple[object, ...]
 _STANDARD = {"--input": 0, "--output": 1}
@@ -16,6 +17,17 @@ GONE = "which has been deleted: change to a folder that is there, or give the wh
 """What to say of the current folder when a path that starts from it is of no use."""
 PARTIAL, OF_SQLITE = (".partial",), ("-wal", "-shm", "-journal")
 """What is appended to a path to name the files that are written beside it."""
+_KINDS: dict[tuple[str, ...], tuple[Content, ...]] = {
+    (".json", ".jsonl", ".ndjson"): (Content.JSON,),
+    (".csv", ".tsv"): (Content.TEXT,),
+    (".gz",): (Content.GZIP,),
+    (".zst",): (Content.ZSTD,),
+    (".parquet", ".pq"): (Content.PARQUET,),
+    (".arrow", ".feather"): (Content.ARROW, Content.STREAM),
+    (".png", ".jpg", ".jpeg", ".pdf"): (Content.PNG, Content.JPEG, Content.PDF),
+    (".onnx",): (Content.ONNX,),
+}
+"""What a file that may be replaced is by its first bytes, for each suffix."""
 
 
 class Files:
@@ -37,10 +49,20 @@ class Files:
                 self._check(self._written.get(key), f"{option} {path}")
                 self._read[key] = f"{option} {path}"
 
-    def writes(self, option: str, path: str | Path, beside: Iterable[str] = PARTIAL, *, may_replace: str = "") -> None:
+    def writes(
+        self,
+        option: str,
+        path: str | Path,
+        beside: Iterable[str] = PARTIAL,
+        *,
+        may_replace: str = "",
+        holds: str = "",
+    ) -> None:
         """The command writes the file at ``path`` (``-``: stdout), and others ``beside`` it.
 
         ``may_replace`` is an option whose file may be this one, because it is replaced when all of it has been read.
+        Any other file that is there must be one that such a command writes: of the kind that belongs to the suffix
+        ``holds``, by default that of ``path``; else ``ConfigError``.
         """
         path = str(path)
         if not path:
@@ -56,6 +78,10 @@ class Files:
                 if key in self._written and self._written[key][0] != option:
                     self._check((option, mention), self._written[key][1])
                 self._written[key] = option, mention
+        if path != "-" and not (
+            may_replace and any(self._read.get(key, "").startswith(f"{may_replace} ") for key in own)
+        ):
+            _check_kind(option, path, holds)
 
     def reads_clip(self, path: str, status: os.stat_result) -> None:
         """The command reads the clip at ``path``, which ``status`` is of: ``reads`` for many, without a system call."""
@@ -67,6 +93,25 @@ class Files:
         if writer is not None:
             option, mention = writer
             raise ConfigError(f"{mention} would overwrite {other}: give {option} another path")
+
+
+def _check_kind(option: str, path: str, holds: str) -> None:
+    """Raise ``ConfigError`` where the file at ``path`` is something that no command of ours writes there."""
+    name = (holds or path).lower()
+    wanted = next((contents for suffixes, contents in _KINDS.items() if name.endswith(suffixes)), ())
+    try:
+        if not wanted or not stat.S_ISREG(Path(path).stat().st_mode):
+            return
+        with Path(path).open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except (OSError, ValueError):  # nothing is there, or it is for others to say what is wrong with it
+        return
+    content = identify(head)
+    if head.strip() and content not in wanted:
+        raise ConfigError(
+            f"{option} {path} would overwrite {content or 'other data'}, where {' or '.join(wanted)} belongs: give "
+            f"{option} another path, or remove that file first"
+        )
 
 
 def _keys_of(path: str, option: str) -> Iterator[_Key]:

@@ -106,8 +106,8 @@ def _list_files(options: ExportOptions, checkout: Checkout, checkpoint: Path) ->
     files.reads("--module-path", checkout.module)
     files.reads("--upstream-dir", checkout.license, *filter(None, [checkout.notice]))
     files.reads("--frames", *options.frames)
-    files.writes("--output", options.output)
-    files.writes("--manifest-out", options.manifest_path)
+    files.writes("--output", options.output, holds=".onnx")
+    files.writes("--manifest-out", options.manifest_path, holds=".json")
     return files
 
 

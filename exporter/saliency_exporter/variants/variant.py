@@ -42,8 +42,8 @@ def list_files(path: Path, output: Path, frames: str, clips: Sequence[str]) -> F
     files = Files()
     files.reads("MODEL", path)
     files.reads(frames, *clips)
-    files.writes("--output", output)
-    files.writes("--output", manifest.default_path(output))
+    files.writes("--output", output, holds=".onnx")
+    files.writes("--output", manifest.default_path(output), holds=".json")
     return files
 
 

@@ -73,6 +73,44 @@ def test_nothing_is_written_over(here: Path, options: tuple[str, ...]) -> None:
     assert contents(here) == before
 
 
+@pytest.mark.parametrize(
+    ("precious", "options"),
+    [
+        ("other.mp4", (*RUN, *BUILT_IN, "--audit-json", "other.mp4")),
+        ("notes.txt", (*RUN, *BUILT_IN, "--audit-json", "notes.txt")),
+        ("page.json", (*RUN, *BUILT_IN, "--audit-json", "page.json")),
+        ("clip.csv", ("run", "in.jsonl", "-o", "clip.csv", *BUILT_IN)),
+        ("clip.parquet", ("run", "in.jsonl", "-o", "clip.parquet", *BUILT_IN)),
+        ("clip.jsonl.gz", ("run", "in.jsonl", "-o", "clip.jsonl.gz", *BUILT_IN)),
+        ("array.jsonl", ("run", "in.jsonl", "-o", "array.jsonl", *BUILT_IN)),
+        ("clip.jsonl", (*RUN, *BUILT_IN, "--rejects", "clip.jsonl")),
+        ("clip.arrow", ("index", "in.jsonl", "-o", "clip.arrow")),
+        ("other.mp4", ("preview", "in.jsonl", "-o", "other.mp4", *BUILT_IN)),
+        ("other.mp4", ("bench", "in.jsonl", *BUILT_IN, *BENCH, "--json", "other.mp4")),
+        ("clip.chart.png", ("bench", "in.jsonl", *BUILT_IN, *BENCH, "--chart", "clip.chart.png")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_what_is_not_ours_is_not_replaced(here: Path, precious: str, options: tuple[str, ...]) -> None:
+    texts = {"notes.txt": "my notes", "page.json": "<!doctype html>", "array.jsonl": '[{"src": "a.mp4"}]'}
+    data = texts[precious].encode() if precious in texts else Path("clip.mp4").read_bytes()
+    Path(precious).write_bytes(data)
+    before = contents(here)
+    with pytest.raises(ConfigError, match=r"would overwrite .*, where .* belongs: give --\S+ another path"):
+        command(*options)
+    assert contents(here) == before
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "jsonl.zst", "csv", "tsv.gz", "parquet", "arrow"])
+def test_what_a_run_has_written_and_empty_files_are_replaced(here: Path, suffix: str) -> None:
+    Path(f"out.{suffix}").touch()
+    Path("audit").write_text("\n")
+    for _ in range(2):
+        audit = ("--audit-json", "audit", "--memo", "off", "--quiet")
+        run("in.jsonl", "-o", f"out.{suffix}", *audit, *BUILT_IN, cwd=here)
+        assert json.loads(Path("audit").read_text())["summary"]["ok"] == 1
+
+
 def write_parts(*names: str) -> None:
     Path("parts").mkdir(exist_ok=True)
     for name in names:

@@ -15,7 +15,7 @@ from saliency_engine.storage.overwrite import OF_SQLITE, Files
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "in.jsonl").write_text("mine")
+    (tmp_path / "in.jsonl").write_text('{"mine": 1}')
     (tmp_path / "sub").mkdir()
     return tmp_path
 

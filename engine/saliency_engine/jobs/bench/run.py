@@ -73,8 +73,8 @@ def _list_files(paths: Sequence[str], config: RunConfig, json_file: str, chart_f
     files = Files()
     files.reads("CLIPS", *paths)
     files.reads("--model-path", config.model_path)
-    files.writes("--json", json_file)
-    files.writes("--chart", chart_file)
+    files.writes("--json", json_file, holds=".json")
+    files.writes("--chart", chart_file, holds=".png")
     for path in (json_file, chart_file):
         check_output(path)
     return files
