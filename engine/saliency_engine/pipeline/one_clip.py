@@ -16,7 +16,6 @@ from saliency_engine.models.load import load_model
 from saliency_engine.numerics.aggregate import combine, measure, summarize
 from saliency_engine.storage.locate import Locator
 from saliency_engine.types import ClipReference, ClipStatistics, decode_spec
-from saliency_engine.video.decode import decode_frames
 
 
 @dataclass(frozen=True)
@@ -81,6 +80,8 @@ def model_clip(clip: ClipReference, session: Session, config: RunConfig) -> OneC
 
     Raises ``ClipError`` where the clip cannot be found, decoded or modelled.
     """
+    from saliency_engine.video.decode import decode_frames  # noqa: PLC0415  a run's own process never needs it
+
     request = Locator(config).locate(clip)
     frames, decoded = decode_frames(request, decode_spec(config, session.width, session.height))
     maps = _run_model(session, frames)
