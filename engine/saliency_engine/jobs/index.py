@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.pipeline.prober import Prober
-from saliency_engine.report.notes import note
+from saliency_engine.report.notes import note, warn_of_no_rows
 from saliency_engine.report.progress import ProgressDisplay
 from saliency_engine.report.summary import print_index_summary
 from saliency_engine.storage.locate import Locator
@@ -52,6 +52,7 @@ def index_table(job: TableJob, config: RunConfig, *, count_frames: bool) -> int:
                     output.write(joiner.join(batch, outcomes))
             rejects.commit()
             output.commit(table.count_rows() - rejects.count)
+            warn_of_no_rows(table.name, table.count_rows())
     if not job.quiet:
-        print_index_summary(prober.counts, rejects.path, rejects.count)
+        print_index_summary(prober.counts, rejects)
     return prober.counts.failed + rejects.count

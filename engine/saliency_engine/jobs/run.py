@@ -15,7 +15,7 @@ from saliency_engine.pipeline.engine import Engine
 from saliency_engine.report.audit import RunsOn, audit_of, provenance_of
 from saliency_engine.report.failures import Failures
 from saliency_engine.report.missing import hint_at_paths
-from saliency_engine.report.notes import note, warn_of, warn_of_hdr, warn_of_options
+from saliency_engine.report.notes import note, warn_of, warn_of_hdr, warn_of_no_rows, warn_of_options
 from saliency_engine.report.progress import ProgressDisplay
 from saliency_engine.report.summary import print_last_line, print_summary
 from saliency_engine.storage.atomic import check_output, write_json
@@ -65,7 +65,8 @@ def run_table(job: TableJob, config: RunConfig, config_file: str = "") -> dict[s
                 rejects.commit()
                 output.commit(table.count_rows() - rejects.count)
             audit = audit_of(job, config, runs_on, counts=engine.counts, clock=engine.clock, rejected=rejects.count)
-            audit |= {"kept": kept.as_json(), "failures": failures.as_json()}
+            audit |= {"kept": kept.as_json(), "failures": failures.as_json(), "first_reject": rejects.first or None}
+            warn_of_no_rows(table.name, audit["summary"]["total"])
     _write_audit(job, config, model, audit)
     _print_end(job, config, engine.counts, audit)
     return audit

@@ -48,6 +48,12 @@ def warn_of_options(config: RunConfig) -> None:
     _warn(lines)
 
 
+def warn_of_no_rows(name: str, rows: int) -> None:
+    """Warn on stderr of the table ``name`` where it has no ``rows``."""
+    if not rows:
+        _warn([f"{name} has no rows, and so the output has none"])
+
+
 def warn_of_hdr(config: RunConfig, counts: Counts) -> None:
     """Warn on stderr of clips in PQ or HLG whose code values were taken as they are."""
     transfers = Counter[str]()

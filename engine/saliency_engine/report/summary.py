@@ -9,6 +9,7 @@ from typing import Any
 
 from saliency_engine.pipeline.counts import Counts
 from saliency_engine.report.terminal import printable
+from saliency_engine.tables.rejects import Rejects
 
 _MOST_FAILURES = 5
 
@@ -48,10 +49,10 @@ def print_last_line(audit: dict[str, Any]) -> None:
     print(printable(f"saliency-batch: {counts}{others}{remark}"), file=sys.stderr)
 
 
-def print_index_summary(counts: Counts, rejects: str, rejected: int) -> None:
-    """Print on stderr what came of an index: rows by outcome, the clips; ``rejected`` lines are in ``rejects``."""
-    rows = f"{counts.rows + rejected} rows: {counts.ok} ok, {counts.failed + rejected} failed"
-    lines = f" ({rejected} lines that are no rows: {rejects})" if rejected else ""
+def print_index_summary(counts: Counts, rejects: Rejects) -> None:
+    """Print on stderr what came of an index: rows by outcome, the clips, the lines that are no rows."""
+    rows = f"{counts.rows + rejects.count} rows: {counts.ok} ok, {counts.failed + rejects.count} failed"
+    lines = f" ({rejects.count} lines that are no rows: {rejects.path}; {rejects.first})" if rejects.count else ""
     print(printable(f"{rows}{lines}; {counts.clips_computed + counts.clips_failed} clips probed"), file=sys.stderr)
 
 
@@ -84,6 +85,7 @@ def _describe_files(audit: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "output", "stdout" if output == "-" else f"{output} ({_describe_size(output)})"
     if audit["summary"]["rejected"]:
         yield "rejected", f"{audit['rejects']} ({audit['summary']['rejected']} lines that are no rows)"
+        yield "", f"  {audit['first_reject']}"
     if audit["config"]["audit_json"]:
         yield "audit", audit["config"]["audit_json"]
     if memo != "off":

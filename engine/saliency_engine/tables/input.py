@@ -15,6 +15,7 @@ from saliency_engine.errors import InputError
 from saliency_engine.tables import arrow_ipc, csv_table, formats, jsonl, parquet, parquet_parts
 from saliency_engine.tables.clip_list import Inputs
 from saliency_engine.tables.columns import Columns
+from saliency_engine.tables.content_check import check_content
 from saliency_engine.tables.csv_edit import CsvLayout
 from saliency_engine.tables.csv_table import CsvRows
 from saliency_engine.tables.formats import Format, Opened, RawTable
@@ -48,14 +49,16 @@ class Table:
         """How much of the input has been read, in [0, 1]; ``None`` where that cannot be known."""
         self.count_rows = opened.count_rows
         """To be called at the end: how many rows the input has by its own account, rejected lines among them."""
-        self._name, self._pieces = name, opened.pieces
+        self.name = name
+        """For messages."""
+        self._pieces = opened.pieces
         with _reading(name):
             self._rows: Any = _choose_rows(self.schema, columns)
 
     def __iter__(self) -> Iterator[RowBatch[pa.RecordBatch | Lines]]:
         first_row = 0
         while True:
-            with _reading(self._name):
+            with _reading(self.name):
                 self.fraction, piece = next(self._pieces, (1.0, None))
                 if piece is None:
                     if isinstance(self._rows, LineRows):
@@ -104,6 +107,7 @@ def open_table(
         with _reading(inputs.name):
             if inputs.table:
                 format, stream = _open_stream(inputs.table, stdin, files)
+                check_content(format, stream)
                 as_arrow = lines_as_arrow(format) if callable(lines_as_arrow) else lines_as_arrow
                 raw = RawTable(inputs.table, stream, format, columns, as_arrow, header, reject, files)
                 opened = _READERS[format.kind](raw)

@@ -14,6 +14,7 @@ import pyarrow as pa
 from saliency_engine.errors import InputError, OutputError
 from saliency_engine.tables import jsonl_arrow, jsonl_schema
 from saliency_engine.tables.batches import with_position
+from saliency_engine.tables.content_check import check_array
 from saliency_engine.tables.formats import Format, Opened, RawTable, pack, unpack
 from saliency_engine.tables.jsonl_lines import LineReader, Lines, Reject, ignore_line, refuse_line
 
@@ -27,7 +28,9 @@ def open_rows(raw: RawTable) -> Opened:
     """
     if raw.lines_as_arrow:
         return _open_as_arrow(raw)
-    reader = LineReader(unpack(raw.stream, raw.format.codec), raw.columns.written, raw.reject or refuse_line)
+    stream = unpack(raw.stream, raw.format.codec)
+    check_array(raw, stream)
+    reader = LineReader(stream, raw.columns.written, raw.reject or refuse_line)
     return Opened(raw.format, with_position(reader, raw.stream), lambda: reader.rows)
 
 
@@ -43,6 +46,7 @@ def _open_as_arrow(raw: RawTable) -> Opened:
         file.seek(0)
         stream = unpack(file, raw.format.codec)
         raw.files.callback(stream.close)  # not before the second reading: closing it closes ``file`` too
+        check_array(raw, stream)
         loads, exact = jsonl_schema.plain_loads, jsonl_schema.loads
         return LineReader(stream, raw.columns.written, reject, loads=loads, exact=exact, chunk_bytes=_ARROW_CHUNK_BYTES)
 

@@ -26,6 +26,8 @@ class Rejects:
         self.path = path
         self.count = 0
         """Lines so far."""
+        self.first = ""
+        """The number of the first of them, and the reason."""
         self._file: Output | None = None
 
     @contextmanager
@@ -55,6 +57,7 @@ class Rejects:
         """
         assert self._file is not None
         self.count += 1
+        self.first = self.first or f"line {number}: {reason}"
         record = {"line": number, "reason": reason}
         try:
             if rest is None:

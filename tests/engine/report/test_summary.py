@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.processes import run
+from tests.processes import run, stderr_of
 
 MODEL = ("--model", "frequency_tuned_v1")
 
@@ -119,3 +119,24 @@ def test_reasons_have_their_own_numbers(table: Path, clips: dict[str, Path], tmp
     options = ("--max-frames", "4000", "--frame-samples", "4000", *MODEL)
     text = run(table, "-o", tmp_path / "out.jsonl", *options, code=1, text=True).stderr
     assert re.search(r"2 decode-failed: the clip gives \d+ of the 4000 frames .*, and the like\n", text)
+
+
+@pytest.mark.parametrize("command", ["run", "index"])
+def test_the_first_rejected_line_is_shown(tmp_path: Path, command: str) -> None:
+    (tmp_path / "in.jsonl").write_text('\nsrc\n{"src": 1\n[]\n')
+    message = stderr_of(command, tmp_path / "in.jsonl", "-o", tmp_path / "out.jsonl", code=1)
+    assert "(3 lines that are no rows" in message
+    assert message.count("line 2: not a JSON object: Expecting value") == 1
+    assert "line 3: " not in message
+
+
+@pytest.mark.parametrize("command", ["run", "index"])
+@pytest.mark.parametrize(("name", "text"), [("in.jsonl", ""), ("in.jsonl", "\n\n"), ("in.csv", "src,mos\n")])
+def test_a_table_without_rows_is_told(tmp_path: Path, command: str, name: str, text: str) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    message = stderr_of(command, path, "-o", tmp_path / "out.jsonl", "--quiet")
+    assert f"warning: {path} has no rows, and so the output has none\n" in message
+    path.write_text(text + "src\n")
+    message = stderr_of(command, path, "-o", tmp_path / "out.jsonl", "--quiet", code=1)
+    assert "has no rows" not in message
