@@ -40,10 +40,9 @@ def index_table(job: TableJob, config: RunConfig, *, count_frames: bool) -> int:
         if joiner.replaced and not job.quiet:
             names = ", ".join(map(repr, joiner.replaced))
             note(f"the input has {names} already; the output has what probing tells there instead")
+        output_format = choose_format(job.output, job.output_format, table.format)
         with (
-            open_output(
-                job.output, choose_format(job.output, job.output_format, table.format), joiner.schema
-            ) as output,
+            open_output(job.output, output_format, joiner.schema) as output,
             rejects.opened(),
             Prober(config, Locator(config, files, note), count_frames=count_frames) as prober,
         ):
@@ -52,7 +51,7 @@ def index_table(job: TableJob, config: RunConfig, *, count_frames: bool) -> int:
                     output.write(joiner.join(batch, outcomes))
             rejects.commit()
             output.commit(table.count_rows() - rejects.count)
-            warn_of_no_rows(table.name, table.count_rows())
+    warn_of_no_rows(job, prober.counts.rows + rejects.count)
     if not job.quiet:
         print_index_summary(prober.counts, rejects)
     return prober.counts.failed + rejects.count

@@ -66,7 +66,6 @@ def run_table(job: TableJob, config: RunConfig, config_file: str = "") -> dict[s
                 output.commit(table.count_rows() - rejects.count)
             audit = audit_of(job, config, runs_on, counts=engine.counts, clock=engine.clock, rejected=rejects.count)
             audit |= {"kept": kept.as_json(), "failures": failures.as_json(), "first_reject": rejects.first or None}
-            warn_of_no_rows(table.name, audit["summary"]["total"])
     _write_audit(job, config, model, audit)
     _print_end(job, config, engine.counts, audit)
     return audit
@@ -113,6 +112,7 @@ def _write_audit(job: TableJob, config: RunConfig, model: Model, audit: dict[str
 
 def _print_end(job: TableJob, config: RunConfig, counts: Counts, audit: dict[str, Any]) -> None:
     warn_of_hdr(config, counts)
+    warn_of_no_rows(job, audit["summary"]["total"])
     if not job.quiet:
         print_summary(audit, verbose=job.verbose)
         if hint := hint_at_paths(audit):

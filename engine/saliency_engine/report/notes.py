@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 
-from saliency_engine.config import RunConfig
+from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.models.load import Model
 from saliency_engine.options import flag_of
 from saliency_engine.pipeline.counts import Counts
@@ -48,9 +48,10 @@ def warn_of_options(config: RunConfig) -> None:
     _warn(lines)
 
 
-def warn_of_no_rows(name: str, rows: int) -> None:
-    """Warn on stderr of the table ``name`` where it has no ``rows``."""
+def warn_of_no_rows(job: TableJob, rows: int) -> None:
+    """Warn on stderr where the input of ``job`` has no ``rows``."""
     if not rows:
+        name = "stdin" if job.input == "-" else " ".join(job.inputs)
         _warn([f"{name} has no rows, and so the output has none"])
 
 

@@ -49,16 +49,14 @@ class Table:
         """How much of the input has been read, in [0, 1]; ``None`` where that cannot be known."""
         self.count_rows = opened.count_rows
         """To be called at the end: how many rows the input has by its own account, rejected lines among them."""
-        self.name = name
-        """For messages."""
-        self._pieces = opened.pieces
+        self._name, self._pieces = name, opened.pieces
         with _reading(name):
             self._rows: Any = _choose_rows(self.schema, columns)
 
     def __iter__(self) -> Iterator[RowBatch[pa.RecordBatch | Lines]]:
         first_row = 0
         while True:
-            with _reading(self.name):
+            with _reading(self._name):
                 self.fraction, piece = next(self._pieces, (1.0, None))
                 if piece is None:
                     if isinstance(self._rows, LineRows):

@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 
 from saliency_engine.errors import DecodeError
 from saliency_engine.facts import ProbeSpec
+from saliency_engine.storage.contents import HEAD_BYTES, Content, identify
 from saliency_engine.storage.regular_file import open_regular
 from saliency_engine.types import ClipRequest, DecodeSpec, RawFormat
 from saliency_engine.video import encryption
@@ -40,6 +41,12 @@ _PROBED_PACKETS = 64  # of all streams; it decodes up to 20 frames of H.264, to 
 # Titles and other texts in a clip may be in any encoding. Up to PyAV 18 they failed a clip unless told otherwise; PyAV
 # 19 keeps their bytes as surrogates, and no longer takes the argument.
 _METADATA: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+_MAY_BE_VIDEO = (None, Content.VIDEO, Content.ONNX, Content.STREAM)
+"""Contents of which FFmpeg knows more, and those by whose few first bytes a damaged clip may begin."""
+_CURES = {
+    Content.WEB_PAGE: ", probably a failed download: fetch the clip again",
+    Content.LFS_POINTER: ": run git lfs pull",
+}
 _GENERATE_PTS = 1  # AVFMT_FLAG_GENPTS, on by default in PyAV: it invents times that B-frames in AVI contradict
 
 
@@ -143,8 +150,15 @@ def _open_container(fd: int, raw: RawFormat | None, max_pixels: int) -> InputCon
             _look_through(fd, max_pixels)
             return _open_demuxer(fd, limit | {"format_whitelist": _PROBED})
     except (av.FFmpegError, ValueError) as error:
-        hint = " (a container that is not read here)" if isinstance(error, av.error.ArgumentError) else ""
-        raise DecodeError(f"cannot be opened as video: {explain(error)}{hint}") from error
+        is_container = isinstance(error, av.error.ArgumentError)
+        reason = f"{explain(error)} (a container that is not read here)" if is_container else _look_at(fd, error)
+        raise DecodeError(f"cannot be opened as video: {reason}") from error
+
+
+def _look_at(fd: int, error: Exception) -> str:
+    """What the file is, where its first bytes show that; else the words of ``error``, with which it was refused."""
+    content = identify(os.pread(fd, HEAD_BYTES, 0))
+    return f"it is {content}{_CURES.get(content, '')}" if content not in _MAY_BE_VIDEO else explain(error)
 
 
 def _open_demuxer(fd: int, options: dict[str, str], form: str | None = None) -> InputContainer:

@@ -111,7 +111,7 @@ def test_a_rewritten_graph_is_sound_and_keeps_every_node_and_weight(uint16: bool
 
 
 def test_what_is_no_model_cannot_be_rewritten() -> None:
-    with pytest.raises(ModelError, match="not an ONNX file"):
+    with pytest.raises(ModelError, match="it is text, not ONNX"):
         edit.with_input(b"this is no model", (1, 3, 8, 8), uint16=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import gzip
 import os
 import shutil
 import struct
@@ -261,7 +262,11 @@ def test_files_that_are_no_clip(tmp_path: Path, clips: dict[str, Path], encode: 
     faults = {
         file("empty.mp4", b""): "the file is empty",
         file("noise.mp4", np.random.default_rng(3).bytes(5000)): "cannot be opened as video",
-        file("text.mp4", b"hello\n" * 99): "cannot be opened as video",
+        file("text.mp4", b"hello\n" * 99): "^cannot be opened as video: it is text$",
+        file("page.mp4", b"<!DOCTYPE html>\n<html>" * 99): "it is a web page, probably a failed download: fetch",
+        file("lfs.mp4", b"version https://git-lfs.github.com/spec/v1\n"): "it is a Git LFS pointer: run git lfs pull",
+        file("error.mp4", b'{"error": "expired"}'): "cannot be opened as video: it is JSON",
+        file("packed.mp4", gzip.compress(whole)): "cannot be opened as video: it is gzip data",
         file("cut.mp4", whole[: len(whole) // 2]): "cannot be opened as video",
         file("list.m3u8", b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n" + clip): "cannot be opened as video",
         file("list.txt", b"ffconcat version 1.0\nfile '" + clip + b"'\n"): "a container that is not read here",

@@ -22,8 +22,17 @@ from onnx import AttributeProto, ModelProto, TensorProto, TensorShapeProto, defs
 from saliency_engine.errors import ModelError
 from saliency_engine.models.graph.operators import ADMITTED
 from saliency_engine.models.graph.weights import find_fault
+from saliency_engine.storage.contents import HEAD_BYTES, Content, identify
 
 _DOMAINS = ("", "ai.onnx")
+_CURES = {
+    Content.WEB_PAGE: "the download has probably failed; fetch the model again",
+    Content.LFS_POINTER: "run git lfs pull",
+    Content.ZIP: "PyTorch saves such files; export the model to ONNX, or unpack it if an ONNX file is inside",
+    Content.GZIP: "unpack it first",
+    Content.ZSTD: "unpack it first",
+}
+_OTHERWISE = "give the .onnx file"
 _MOST_BYTES = 2**31 - 1  # of a message of Protocol Buffers, for every library that reads them
 # Fields of onnx.proto (IR version 13): those that hold messages to look into …
 _INNER: dict[str, frozenset[str]] = {
@@ -97,6 +106,9 @@ def parse_model(data: bytes) -> ModelProto:
     try:
         model.ParseFromString(data)
     except (DecodeError, UnicodeDecodeError) as error:  # the second comes from protobuf in pure Python
+        content = identify(data[:HEAD_BYTES])
+        if content not in {None, Content.ONNX}:
+            raise ModelError(f"it is {content}, not ONNX: {_CURES.get(content, _OTHERWISE)}") from error
         raise ModelError("it is not an ONNX file, or it is damaged, or nested more than 100 messages deep") from error
     return model
 

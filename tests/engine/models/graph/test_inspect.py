@@ -140,7 +140,11 @@ def test_real_models_pass(models: Path) -> None:
     ("data", "reason"),
     [
         (b"", "no operators"),
-        (b"this is no model", "not an ONNX file"),
+        (b"this is no model", r"it is text, not ONNX: give the \.onnx file"),
+        (b"<html><body>404", "it is a web page, not ONNX: the download has probably failed"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "it is a Git LFS pointer, not ONNX: run git lfs pull"),
+        (b'{"onnx": 1}', "it is JSON, not ONNX"),
+        (b"PK\x03\x04" + bytes(60), "it is a ZIP archive, not ONNX: PyTorch saves such files"),
         (b"\x00" * 64, "not an ONNX file"),
         (b"\x3a\xff\xff\xff\xff\x0f", "not an ONNX file"),  # a message that goes on after the file ends
         (b"\x08" + b"\xff" * 20, "not an ONNX file"),  # an integer that does not end
