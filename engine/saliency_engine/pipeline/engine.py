@@ -21,6 +21,7 @@ from saliency_engine.pipeline.loop import Pipeline
 from saliency_engine.pipeline.memo import Memo, memo_context
 from saliency_engine.pipeline.one_clip import OneClip, as_reference, model_clip
 from saliency_engine.pipeline.pool import DecodePool
+from saliency_engine.pipeline.raw_video import check_pixel_format
 from saliency_engine.pipeline.ring import ring_slots_for
 from saliency_engine.pipeline.worker import claim_open_files, start_fork_server
 from saliency_engine.storage.locate import Locator
@@ -45,7 +46,7 @@ class Engine:
     ``config.memo`` names the memo file; empty or ``off`` keeps none. ``model`` is what ``load_model(config)`` gave, for
     callers that needed it earlier; ``locator`` replaces ``Locator(config)``, which finds the clips' files.
 
-    Raises ``ModelError``, ``ProviderError``, ``MemoError`` or ``WorkerError`` when it cannot start.
+    Raises ``ConfigError``, ``ModelError``, ``ProviderError``, ``MemoError`` or ``WorkerError`` when it cannot start.
     """
 
     config: RunConfig
@@ -60,6 +61,7 @@ class Engine:
     """How long each stage was busy so far."""
 
     def __init__(self, config: RunConfig, model: Model | None = None, locator: Locator | None = None) -> None:
+        check_pixel_format(config)
         self.config = config
         self.decode_workers = cores() if config.decode_workers == "auto" else config.decode_workers
         claim_open_files(self.decode_workers)

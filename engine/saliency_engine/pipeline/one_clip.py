@@ -14,6 +14,7 @@ from saliency_engine.config import RunConfig, run_config
 from saliency_engine.inference.session import Session, open_session
 from saliency_engine.models.load import load_model
 from saliency_engine.numerics.aggregate import combine, measure, summarize
+from saliency_engine.pipeline.raw_video import check_pixel_format
 from saliency_engine.storage.locate import Locator
 from saliency_engine.types import ClipReference, ClipStatistics, decode_spec
 
@@ -78,10 +79,11 @@ def as_reference(path: str | os.PathLike[str]) -> ClipReference:
 def model_clip(clip: ClipReference, session: Session, config: RunConfig) -> OneClip:
     """Find, decode and model ``clip`` in this process, as a run under ``config`` would; the numbers are the same.
 
-    Raises ``ClipError`` where the clip cannot be found, decoded or modelled.
+    Raises ``ConfigError``, and ``ClipError`` where the clip cannot be found, decoded or modelled.
     """
     from saliency_engine.video.decode import decode_frames  # noqa: PLC0415  a run's own process never needs it
 
+    check_pixel_format(config)
     request = Locator(config).locate(clip)
     frames, decoded = decode_frames(request, decode_spec(config, session.width, session.height))
     maps = _run_model(session, frames)

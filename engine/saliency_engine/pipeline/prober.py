@@ -17,6 +17,7 @@ from saliency_engine.machine import cores
 from saliency_engine.pipeline.counts import Counts
 from saliency_engine.pipeline.outcomes import NotDecoded, Probed
 from saliency_engine.pipeline.pool import DecodePool
+from saliency_engine.pipeline.raw_video import check_pixel_format
 from saliency_engine.pipeline.worker import claim_open_files, start_fork_server
 from saliency_engine.storage.locate import Locator
 from saliency_engine.types import ClipRequest, ClipResult, PayloadT, RowBatch, Status
@@ -29,9 +30,13 @@ Outcome = ClipFacts | ClipResult
 
 
 class Prober:
-    """Probes the clips of row batches; a context manager. Raises ``WorkerError`` when it cannot start."""
+    """Probes the clips of row batches; a context manager.
+
+    Raises ``ConfigError`` for a pixel format that cannot be read, ``WorkerError`` when it cannot start.
+    """
 
     def __init__(self, config: RunConfig, locator: Locator, *, count_frames: bool) -> None:
+        check_pixel_format(config)
         self._locator = locator
         workers = cores() if config.decode_workers == "auto" else config.decode_workers
         claim_open_files(workers)

@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 
-from saliency_engine.config import RunConfig, TableJob
+from saliency_engine.config import OPTIONS, RunConfig, TableJob
 from saliency_engine.models.load import Model
 from saliency_engine.options import flag_of
 from saliency_engine.pipeline.counts import Counts
@@ -40,6 +40,11 @@ def warn_of_options(config: RunConfig) -> None:
         lines.append(
             f"--frame-samples {config.frame_samples} with --max-frames {config.max_frames}: {frames} frames of each "
             "clip are used. For more, raise --max-frames or give --sampling uniform"
+        )
+    if config.ema_alpha != OPTIONS["ema_alpha"].default and config.temporal_aggregator != "ema":
+        lines.append(
+            f"--ema-alpha {config.ema_alpha} changes no number with --temporal-aggregator "
+            f"{config.temporal_aggregator}: only ema uses it"
         )
     given = [flag_of(name) for name in ("ffmpeg_bin", "ffprobe_bin") if getattr(config, name)]
     if given:

@@ -5,36 +5,42 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from saliency_engine.config import RunConfig
-from saliency_engine.errors import ClipError, DecodeError, MissingGeometryError, MissingSourceError
+from saliency_engine.errors import ClipError, ConfigError, DecodeError, MissingGeometryError, MissingSourceError
 from saliency_engine.storage.overwrite import GONE, Files
-from saliency_engine.storage.raw_name import depth_of, read_raw_name
+from saliency_engine.storage.raw_name import RawName, depth_of, read_raw_name
 from saliency_engine.storage.regular_file import open_regular
 from saliency_engine.types import ClipReference, ClipRequest, RawFormat
 
 RAW_SUFFIX = ".yuv"
+NO_URLS = "URLs are not read: download the file first"
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 class Locator:
     """Finds the files that rows name, under one run's options.
 
     ``files`` are the other files of the command. ``note`` is given a sentence the first time that a file's name says
-    how its raw video is read.
+    how its raw video is read, and for each other way in which one is. Raises ``ConfigError`` where ``config.root`` is
+    no folder.
     """
 
     def __init__(
         self, config: RunConfig, files: Files | None = None, note: Callable[[str], None] = lambda _: None
     ) -> None:
-        self._files, self._note, self._noted = files or Files(), note, False
+        self._files, self._note, self._noted = files or Files(), note, set[str]()
         self._suffixes = config.path_suffix or ("",)
         self._is_made = bool(config.clip_template or config.path_suffix)
         self._root = Path(config.root)
         with contextlib.suppress(FileNotFoundError):  # there may be no current folder; absolute paths do not need one
             self._root = self._root.absolute()
+            if config.root and not self._root.is_dir():
+                raise ConfigError(f"--root {config.root}: there is no folder {self._root}")
         self._confine = config.confined_to
         self._default_size = (config.default_width, config.default_height)
         self._pixel_format = config.yuv_pixel_format
@@ -86,6 +92,8 @@ class Locator:
                 raise MissingSourceError(self.mention(_explain(error, real or path), path + suffix)) from error
         if not tried:
             raise MissingSourceError(f"the path starts from the current folder, {GONE}")
+        if is_url(path):
+            raise MissingSourceError(self.mention(NO_URLS, path))
         raise MissingSourceError(f"no such file: {', '.join(tried)}")
 
     def _raw_format(self, clip: ClipReference, path: str) -> RawFormat:
@@ -109,14 +117,26 @@ class Locator:
         if len(name.depths) > 1:
             raise DecodeError(f"the file's name says {depths} bits a sample: rename the file")
         pixel_format = given or name.pixel_format or "yuv420p"
-        is_named = name.size and not (clip.width or clip.height or any(self._default_size))
-        if not self._noted and (is_named or (name.pixel_format and not given)):
-            self._noted = True
-            self._note(
-                f"{path} is read as {width}x{height} {pixel_format}, as its name says; so are other raw clips "
-                "of which neither row nor options say it"
-            )
+        is_named = bool(name.size) and not (clip.width or clip.height or any(self._default_size))
+        if is_named or (name.pixel_format and not given):
+            sources = self._describe_sources(clip, name, is_named=is_named)
+            if sources not in self._noted:
+                self._noted.add(sources)
+                self._note(
+                    f"{path} is read as {width}x{height} {pixel_format}{sources}. So are others that are like it"
+                )
         return RawFormat(width, height, pixel_format)
+
+    def _describe_sources(self, clip: ClipReference, name: RawName, *, is_named: bool) -> str:
+        """What says the size and the pixel format of a raw clip, one of them its name."""
+        size = "its name" if is_named else "its row or an option"
+        if clip.pixel_format or self._pixel_format:
+            form = "its row" if clip.pixel_format else "--yuv-pixel-format"
+            return f": {size} says the size, and {form} the pixel format"
+        if name.depths:
+            return ", as its name says" if is_named else f": {size} says the size, and its name the pixel format"
+        no_depth = "but no bit depth" if is_named else "and its name no bit depth"
+        return f": {size} says the size, {no_depth}, so it is read as 8 bits; if that is wrong, give --yuv-pixel-format"
 
     def _hash(self, path: str) -> str:
         try:
@@ -124,6 +144,11 @@ class Locator:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise MissingSourceError(_explain(error, path)) from error
+
+
+def is_url(path: str) -> bool:
+    """Whether ``path`` is written as a URL is; a file may have such a name nevertheless."""
+    return bool(_URL.match(path))
 
 
 def _explain(error: OSError | ValueError, path: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 import pyarrow as pa
 
 from saliency_engine.errors import ConfigError, InputError
+from saliency_engine.storage.locate import NO_URLS, is_url
 from saliency_engine.tables import formats
 from saliency_engine.tables.batches import BATCH_ROWS
 from saliency_engine.tables.formats import Format, Opened
@@ -45,6 +46,9 @@ class Inputs:
         self.name = "stdin" if paths[0] == "-" else paths[0] + (f" and {len(paths) - 1} more" if paths[1:] else "")
         """For messages."""
         self._paths = paths
+        for path in paths:
+            if is_url(path) and not (Path(path).exists() or glob.has_magic(path)):
+                raise InputError(f"{path}: {NO_URLS}")
         tables = [path for path in paths if path == "-" or (formats.is_table(path) and not _is_group(path))]
         if len(paths) == 1 and tables:
             self.table = paths[0]

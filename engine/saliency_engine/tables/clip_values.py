@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from saliency_engine.errors import InputError
+from saliency_engine.tables.clip_list import is_clip
 from saliency_engine.tables.columns import Columns
 from saliency_engine.types import ClipReference
 
@@ -43,7 +44,10 @@ def _read_size(value: Any) -> int | None:
 def explain_absence(columns: Columns, name: str, names: Sequence[str]) -> InputError:
     """The error that a table with the columns ``names`` lacks ``name``, from which clips' paths are made."""
     option = "--path-template, --path-regex" if columns.template else "--path-column"
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    spellings = {other.lower(): other for other in names}
+    close = difflib.get_close_matches(name.lower(), spellings, n=1)
+    hint = f"did you mean {spellings[close[0]]!r}? " if close else ""
     has = ", ".join(map(repr, names)) or "none"
-    return InputError(f"no column {name!r} ({option}); {hint}the input's columns: {has}")
+    place = next((place for place, other in enumerate(names, 1) if is_clip(other)), 0)
+    row = f". The first line looks like a row: give --no-header --path-column column_{place}" if place else ""
+    return InputError(f"no column {name!r} ({option}); {hint}the input's columns: {has}{row}")

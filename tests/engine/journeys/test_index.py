@@ -133,7 +133,7 @@ def test_rows_of_one_clip_share_one_probe(encode: Encode, tmp_path: Path) -> Non
         (("in.jsonl", "-o", "clip.mp4"), "unknown suffix"),
         (("in.jsonl", "-o", "folder.parquet"), "is not a regular file"),
         (("in.jsonl", "-o", "out.jsonl", "--rejects", "in.jsonl"), "--rejects in.jsonl would overwrite --input"),
-        (("in.jsonl", "-o", "clip.jsonl"), "clip.jsonl would overwrite the clip"),
+        (("in.jsonl", "-o", "clip.jsonl"), "clip.jsonl would overwrite a video, where JSON belongs"),
         (("in.jsonl", "-o", "out.jsonl", "--path-column", "codec"), "the clips' paths are in the column 'codec'"),
         (("none.mp4", "-o", "out.jsonl"), "none.mp4: no such file or folder"),
     ],

@@ -31,6 +31,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clips: dict[str, Path]
     shutil.copy(clips["bikes"], "clip.mp4")
     shutil.copy("clip.mp4", "clip.png")
     Path("in.jsonl").write_text('{"src": "clip.mp4"}\n')
+    Path("empty.mp4").touch()
+    Path("empty.jsonl").write_text('{"src": "empty.mp4"}\n')
     Path("pictures.jsonl").write_text('{"src": "clip.png"}\n')
     Path("model.onnx").write_bytes(asset("frequency_tuned_v1.onnx").read_bytes())
     Path("run.toml").write_text("quiet = true\n")
@@ -51,6 +53,8 @@ def contents(folder: Path) -> dict[str, bytes]:
         (*RUN, *BUILT_IN, "--audit-json", "run.toml", "--config", "run.toml"),
         (*RUN, *BUILT_IN, "--rejects", "in.jsonl"),
         (*RUN, *BUILT_IN, "--audit-json", "clip.mp4"),
+        ("run", "empty.jsonl", "-o", "out.jsonl", "--memo", "off", *BUILT_IN, "--audit-json", "empty.mp4"),
+        ("preview", "empty.jsonl", "-o", "empty.mp4", *BUILT_IN),
         (*RUN, "--model-path", "model.onnx", "--audit-json", "model.onnx"),
         (*RUN, *BUILT_IN, "--memo", "in.jsonl"),
         (*RUN, *BUILT_IN, "--memo", "m", "--audit-json", "m-wal"),

@@ -39,6 +39,55 @@ def test_raw_video_takes_its_size_from_the_row_and_then_from_the_options(tmp_pat
 
 
 @pytest.mark.parametrize(
+    ("name", "clip", "options", "words"),
+    [
+        ("a_64x48_10bit", {}, {}, "64x48 yuv420p10le, as its name says"),
+        (
+            "a_64x48",
+            {},
+            {},
+            "64x48 yuv420p: its name says the size, but no bit depth, so it is read as 8 bits",
+        ),
+        ("a_420_64x48", {"width": 64, "height": 48}, {}, "64x48 yuv420p: its row or an option says the size, and its "),
+        ("a_64x48", {"pixel_format": "gray"}, {}, "64x48 gray: its name says the size, and its row the pixel format"),
+        (
+            "a_64x48",
+            {},
+            {"yuv_pixel_format": "yuv422p"},
+            "64x48 yuv422p: its name says the size, and --yuv-pixel-format the pixel format",
+        ),
+        (
+            "a_10bit",
+            {"width": 64, "height": 48},
+            {},
+            "64x48 yuv420p10le: its row or an option says the size, and its name the pixel format",
+        ),
+        ("a", {"width": 64, "height": 48}, {}, ""),
+        ("a_64x48", {}, {"default_width": 64, "default_height": 48}, ""),
+    ],
+)
+def test_a_note_says_what_raw_video_is_read_by(
+    tmp_path: Path, name: str, clip: dict[str, Any], options: dict[str, Any], words: str
+) -> None:
+    notes: list[str] = []
+    locator = Locator(RunConfig(**options), note=notes.append)
+    for copy in (name, f"b{name}"):
+        (tmp_path / f"{copy}.yuv").touch()
+        locator.locate(ClipReference(str(tmp_path / f"{copy}.yuv"), **clip))
+    assert len(notes) == bool(words)
+    assert all(f"{name}.yuv is read as {words}" in note for note in notes)
+
+
+def test_a_note_for_each_way_of_reading(tmp_path: Path) -> None:
+    notes: list[str] = []
+    locator = Locator(RunConfig(), note=notes.append)
+    for name in ("a_64x48_10bit.yuv", "b_64x48.yuv", "c_32x32.yuv"):
+        (tmp_path / name).touch()
+        locator.locate(ClipReference(str(tmp_path / name)))
+    assert [Path(note.split(" is read")[0]).name for note in notes] == ["a_64x48_10bit.yuv", "b_64x48.yuv"]
+
+
+@pytest.mark.parametrize(
     ("path", "options", "reason"),
     [
         ("", {"path_column": "clip"}, "column 'clip' has no path in this row: write the clip's path there"),
