@@ -122,9 +122,7 @@ class Locator:
             sources = self._describe_sources(clip, name, is_named=is_named)
             if sources not in self._noted:
                 self._noted.add(sources)
-                self._note(
-                    f"{path} is read as {width}x{height} {pixel_format}{sources}. So are others that are like it"
-                )
+                self._note(f"{path} is read as {width}x{height} {pixel_format}{sources}. So are others like it")
         return RawFormat(width, height, pixel_format)
 
     def _describe_sources(self, clip: ClipReference, name: RawName, *, is_named: bool) -> str:

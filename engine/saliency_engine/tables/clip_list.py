@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import io
 import itertools
 import os
 from collections import Counter
@@ -12,6 +13,7 @@ from pathlib import Path, PurePath
 import pyarrow as pa
 
 from saliency_engine.errors import ConfigError, InputError
+from saliency_engine.storage.contents import HEAD_BYTES, Content, identify
 from saliency_engine.storage.locate import NO_URLS, is_url
 from saliency_engine.tables import formats
 from saliency_engine.tables.batches import BATCH_ROWS
@@ -168,7 +170,10 @@ def _walk(folder: str) -> Iterator[str]:
 def _read_list(path: str) -> Iterator[str]:
     """The lines of a text file that are not blank."""
     try:
-        with Path(path).open(encoding="utf-8-sig") as file:
+        with Path(path).open("rb") as raw, io.TextIOWrapper(raw, "utf-8-sig") as file:
+            content = identify(raw.peek(HEAD_BYTES)[:HEAD_BYTES])
+            if content not in {None, Content.TEXT}:
+                raise InputError(f"the list {path} is {content}, where one path a line belongs: check the path")
             yield from filter(None, (line.strip("\r\n") for line in file))
     except UnicodeDecodeError:
         raise InputError(

@@ -43,6 +43,7 @@ def _open_as_arrow(raw: RawTable) -> Opened:
     before = os.fstat(file.fileno())
 
     def read_from_start(reject: Reject) -> LineReader:
+        file.seek(0, os.SEEK_END)  # what is buffered goes: it may be of the file as it was
         file.seek(0)
         stream = unpack(file, raw.format.codec)
         raw.files.callback(stream.close)  # not before the second reading: closing it closes ``file`` too

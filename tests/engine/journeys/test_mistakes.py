@@ -78,6 +78,17 @@ def test_a_url_as_input(url: str) -> None:
 
 
 @pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [(b"<!doctype html>\n", "a web page"), (b'{"src": "a.mp4"}\n', "JSON"), (b"PK\x03\x04" * 9, "a ZIP archive")],
+)
+def test_a_list_that_is_none(data: bytes, kind: str) -> None:
+    Path("clips.txt").write_bytes(data)
+    message = stderr_of("run", "clips.txt", "-o", "out.jsonl", *MODEL, code=2)
+    assert f"InputError: clips.txt: the list clips.txt is {kind}, where one path a line belongs" in message
+
+
+@pytest.mark.usefixtures("here")
 def test_a_url_in_a_row() -> None:
     write_clips(Path("in.jsonl"), ["https://example.org/a.mp4", "file:///a.mp4", "a.mp4"])
     Path("https:", "example.org").mkdir(parents=True)
