@@ -42,15 +42,18 @@ def _open_as_arrow(raw: RawTable) -> Opened:
         file.flush()
     before = os.fstat(file.fileno())
 
-    def read_from_start(reject: Reject) -> LineReader:
+    def unpack_from_start() -> BinaryIO:
         file.seek(0, os.SEEK_END)  # what is buffered goes: it may be of the file as it was
         file.seek(0)
         stream = unpack(file, raw.format.codec)
-        raw.files.callback(stream.close)  # not before the second reading: closing it closes ``file`` too
-        check_array(raw, stream)
-        loads, exact = jsonl_schema.plain_loads, jsonl_schema.loads
+        raw.files.callback(stream.close)  # not before the last reading: closing it closes ``file`` too
+        return stream
+
+    def read_from_start(reject: Reject) -> LineReader:
+        loads, exact, stream = jsonl_schema.plain_loads, jsonl_schema.loads, unpack_from_start()
         return LineReader(stream, raw.columns.written, reject, loads=loads, exact=exact, chunk_bytes=_ARROW_CHUNK_BYTES)
 
+    check_array(raw, unpack_from_start())
     # A line that the second reading can keep as rejected is passed over in the first.
     schema = jsonl_schema.infer_schema(read_from_start(ignore_line if raw.reject else refuse_line))
     reject = raw.reject or refuse_line
