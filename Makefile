@@ -11,9 +11,9 @@ PIP := python -m pip --quiet --disable-pip-version-check
 # left out, because it comes with gigabytes of CUDA.
 EXTRAS ?= $(shell $(PYTHON) -c 'import sys; print("dev" + ",export" * (sys.version_info < (3, 12)))' 2>/dev/null)
 # The tests that depend most on Python and on the libraries.
-QUICK := $(addprefix tests/engine/,$(addprefix video/test_,damage.py decode.py probe.py tolerance.py truncation.py) \
-	$(addprefix tables/test_,conversion.py csv.py input.py jsonl_lines.py output.py rejects.py types.py) pipeline \
-	cli/test_endings.py jobs/test_doctor.py journeys/test_api.py journeys/test_bugs.py journeys/test_run.py)
+QUICK := $(addprefix tests/engine/,$(addprefix video/test_,damage.py decode.py probe.py) \
+	$(addprefix tables/test_,conversion.py csv.py types.py) jobs/test_doctor.py \
+	$(addprefix journeys/test_,api.py bugs.py run.py))
 
 ## PYTHON=python3.12           the interpreter to set up with, 3.11 to 3.14; by default python3
 ## VENV=FOLDER                 where everything is installed, 2 GB; by default .venv
