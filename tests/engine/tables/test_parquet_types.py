@@ -56,7 +56,7 @@ def test_int96_within_nanoseconds_keeps_them(tmp_path: Path) -> None:
         (pa.struct([("a", pa.int64()), ("t", pa.list_(pa.timestamp("us")))]), lambda t: {"a": 1, "t": [t]}),
         (pa.map_(pa.string(), pa.timestamp("us")), lambda t: [("k", t)]),
     ],
-    ids=str,
+    ids=["list", "struct", "map"],
 )
 def test_int96_inside_other_types(tmp_path: Path, kind: pa.DataType, wrap: Any) -> None:
     column = pa.array([None if time is None else wrap(time) for time in FAR], kind)
