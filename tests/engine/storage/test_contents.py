@@ -52,7 +52,7 @@ def database(path: Path) -> bytes:
         (zipped("[Content_Types].xml"), Content.EXCEL),
         (zipped("mimetype", "application/vnd.oasis.opendocument.spreadsheet"), Content.SPREADSHEET),
         (zipped("clips.csv"), Content.ZIP),
-        (gzip.compress(b"src\n"), Content.GZIP),
+        (gzip.compress(b"src\n", mtime=0), Content.GZIP),
         (pa.compress(b"src\n", "zstd", asbytes=True), Content.ZSTD),
         (written(lambda sink: pq.write_table(TABLE, sink)), Content.PARQUET),
         (written(lambda sink: pq.write_table(TABLE.slice(0, 0), sink)), Content.PARQUET),

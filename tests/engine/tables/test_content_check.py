@@ -50,7 +50,7 @@ def as_file(path: Path, kind: str) -> None:
     [
         (workbook(), "it is an Excel workbook, not {}: save it as CSV in UTF-8"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "it is an old Excel workbook or .*, not {}: save it as CSV"),
-        (gzip.compress(ROW), "it is gzip data, not {}: name it .{}.gz"),
+        (gzip.compress(ROW, mtime=0), "it is gzip data, not {}: name it .{}.gz"),
         (pa.compress(ROW, "zstd", asbytes=True), "it is zstd data, not {}: name it .{}.zst"),
         (PAGE, "it is a web page, not {}: the download has probably failed"),
         (POINTER, "it is a Git LFS pointer, not {}: run git lfs pull"),
@@ -80,7 +80,7 @@ def test_text_that_is_none(tmp_path: Path, data: bytes | str, words: str, suffix
         ("in.arrow", b"[" + ROW + b"]", "it is a JSON array, not an Arrow file: make JSON lines of it with jq"),
         ("in.csv", ROW, "it is JSON, not CSV: name it .jsonl"),
         ("in.csv.gz", b"src\na.mp4\n", "it is text, not gzip data"),
-        ("in.jsonl.zst", gzip.compress(ROW), "it is gzip data, not zstd data: name it .jsonl.gz"),
+        ("in.jsonl.zst", gzip.compress(ROW, mtime=0), "it is gzip data, not zstd data: name it .jsonl.gz"),
     ],
 )
 def test_other_formats(tmp_path: Path, name: str, data: bytes, words: str) -> None:
@@ -104,7 +104,7 @@ def test_from_a_pipe() -> None:
 def test_one_json_array(tmp_path: Path, output: str, indent: int | None, packed: bool) -> None:
     data = json.dumps([{"src": "a.mp4"}, {"src": "b.mp4"}], indent=indent).encode()
     path = tmp_path / ("in.jsonl.gz" if packed else "in.jsonl")
-    path.write_bytes(gzip.compress(data) if packed else data)
+    path.write_bytes(gzip.compress(data, mtime=0) if packed else data)
     message = stderr_of("run", path, "-o", tmp_path / output, "--model", "frequency_tuned_v1", code=2)
     assert message == (
         f"InputError: {path}: it is one JSON array, where JSON lines have one object a line: make them with "

@@ -128,7 +128,7 @@ def damaged(name: str, tmp_path: Path) -> Path:
     path = tmp_path / name
     lines = b"".join(b'{"src": "%d"}\n' % i for i in range(50_000))
     if name.endswith(".jsonl.gz"):
-        packed = gzip.compress(lines)
+        packed = gzip.compress(lines, mtime=0)
         path.write_bytes(packed[:-9] if name.startswith("cut") else packed + b"junk")
     elif name.endswith(".parquet"):
         pq.write_table(pa.table({"src": [f"{i}" for i in range(1000)]}), path, compression="snappy")
@@ -159,11 +159,11 @@ ROW, ROWS = b'{"src": "a.mp4"}\n', [ClipReference("a.mp4")]
 @pytest.mark.parametrize(
     ("packed", "rows"),
     [
-        (gzip.compress(ROW) + bytes(1), 1),
-        (gzip.compress(ROW) + bytes(100_000), 1),
-        (gzip.compress(ROW) + bytes(512) + gzip.compress(ROW) + bytes(10_240), 2),
-        (gzip.compress(ROW) + gzip.compress(b""), 1),  # as bgzip ends its files
-        (gzip.compress(b"") + bytes(512), 0),
+        (gzip.compress(ROW, mtime=0) + bytes(1), 1),
+        (gzip.compress(ROW, mtime=0) + bytes(100_000), 1),
+        (gzip.compress(ROW, mtime=0) + bytes(512) + gzip.compress(ROW, mtime=0) + bytes(10_240), 2),
+        (gzip.compress(ROW, mtime=0) + gzip.compress(b"", mtime=0), 1),  # as bgzip ends its files
+        (gzip.compress(b"", mtime=0) + bytes(512), 0),
     ],
 )
 def test_zeros_behind_gzip_are_passed_over(tmp_path: Path, packed: bytes, rows: int) -> None:
