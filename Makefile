@@ -14,7 +14,7 @@ EXTRAS ?= $(shell $(PYTHON) -c 'import sys; print("dev" + ",export" * (sys.versi
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 # The tests that depend most on Python and on the libraries.
 QUICK := $(addprefix tests/engine/,$(addprefix video/test_,damage.py decode.py) tables/test_csv.py jobs/test_doctor.py \
-	$(addprefix journeys/test_,api.py run.py))
+	journeys/test_api.py)
 
 ## PYTHON=python3.12           the interpreter to set up with, 3.11 to 3.14; by default python3
 ## VENV=FOLDER                 where everything is installed, 2 GB; by default .venv
