@@ -11,10 +11,9 @@ PIP := python -m pip --quiet --disable-pip-version-check
 # left out, because it comes with gigabytes of CUDA.
 EXTRAS ?= $(shell $(PYTHON) -c 'import sys; print("dev" + ",export" * (sys.version_info < (3, 12)))' 2>/dev/null)
 # Half of the time is that of processes that start: two at once take little more than half of it on two cores.
-PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
 # The tests that depend most on Python and on the libraries.
-QUICK := $(addprefix tests/engine/,$(addprefix video/test_,damage.py decode.py) tables/test_csv.py jobs/test_doctor.py \
-	journeys/test_api.py)
+QUICK := $(addprefix tests/engine/,$(addprefix video/test_,damage.py decode.py) tables/test_csv.py journeys/test_api.py)
 
 ## PYTHON=python3.12           the interpreter to set up with, 3.11 to 3.14; by default python3
 ## VENV=FOLDER                 where everything is installed, 2 GB; by default .venv

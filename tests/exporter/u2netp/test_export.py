@@ -113,5 +113,6 @@ def test_a_poisoned_weight_fails_parity(checkout: StandIn, tmp_path: Path) -> No
 
 
 def test_a_manifest_that_cannot_be_written_takes_the_model_with_it(checkout: StandIn, tmp_path: Path) -> None:
-    message = checkout.refuse(tmp_path, "--manifest-out", tmp_path / "absent" / "m.json")
+    (tmp_path / "file").write_text("")
+    message = checkout.refuse(tmp_path, "--manifest-out", tmp_path / "file" / "m.json")
     assert message.splitlines()[-1].startswith("OutputError: ")
