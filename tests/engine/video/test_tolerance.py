@@ -173,6 +173,7 @@ def clip_with(
         stream = container.add_stream("libx264", 25)
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        stream.codec_context.thread_count = 1  # the same frames give the same packets
         for pts, frame in enumerate(frames):
             frame.pts, frame.time_base, frame.pict_type = pts, Fraction(1, 25), 0
             container.mux(stream.encode(frame))
