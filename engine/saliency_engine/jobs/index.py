@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from saliency_engine.config import RunConfig, TableJob
+from saliency_engine.jobs.job_input import open_input
 from saliency_engine.pipeline.prober import Prober
 from saliency_engine.report.notes import note, warn_of_no_rows
 from saliency_engine.report.progress import ProgressDisplay
@@ -10,8 +11,7 @@ from saliency_engine.report.summary import print_index_summary
 from saliency_engine.storage.locate import Locator
 from saliency_engine.storage.overwrite import Files
 from saliency_engine.tables.facts_join import FactsJoiner, columns_to_index
-from saliency_engine.tables.input import open_table
-from saliency_engine.tables.output import choose_format, needs_batches, open_output
+from saliency_engine.tables.output import choose_format, open_output
 from saliency_engine.tables.rejects import Rejects
 
 
@@ -26,15 +26,7 @@ def index_table(job: TableJob, config: RunConfig, *, count_frames: bool) -> int:
     files.writes("--output", job.output, may_replace="--input")
     files.writes("--rejects", job.rejects_path)
     rejects = Rejects(job.rejects_path)
-    with open_table(
-        job.inputs,
-        columns_to_index(config),
-        root=config.root,
-        output=job.output,
-        lines_as_arrow=lambda format: needs_batches(format, job.output, job.output_format),
-        header=not job.no_header,
-        reject=rejects.add if job.rejects_path else None,
-    ) as table:
+    with open_input(job, columns_to_index(config), config.root, rejects) as table:
         files.reads("--input", *table.parts)
         joiner = FactsJoiner(config, table.schema)
         if joiner.replaced and not job.quiet:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from saliency_engine.config import MEMO_NAME, RunConfig, TableJob
+from saliency_engine.jobs.job_input import open_input
 from saliency_engine.models.load import Model, load_model
 from saliency_engine.pipeline.clock import Clock
 from saliency_engine.pipeline.counts import Counts
@@ -22,10 +22,9 @@ from saliency_engine.storage.atomic import check_output, write_json
 from saliency_engine.storage.locate import Locator
 from saliency_engine.storage.overwrite import OF_SQLITE, Files
 from saliency_engine.tables.columns import columns_of
-from saliency_engine.tables.input import Table, open_table
 from saliency_engine.tables.join import Joiner, OutputColumns
 from saliency_engine.tables.kept_rows import KeptRows
-from saliency_engine.tables.output import Output, choose_format, needs_batches, open_output
+from saliency_engine.tables.output import Output, choose_format, open_output
 from saliency_engine.tables.rejects import Rejects
 from saliency_engine.types import ClipResult, RowBatch
 
@@ -41,7 +40,7 @@ def run_table(job: TableJob, config: RunConfig, config_file: str = "") -> dict[s
     model = _load_model(config, files)
     config = dataclasses.replace(config, model=config.model_name, memo=_memo_path(job, config))
     rejects = Rejects(job.rejects_path)
-    with _open_input(job, config, rejects) as table:
+    with open_input(job, columns_of(config), config.root, rejects) as table:
         files.reads("--input", *table.parts)
         columns = OutputColumns(config, table.schema)
         output_format = choose_format(job.output, job.output_format, table.format)
@@ -77,18 +76,6 @@ def _load_model(config: RunConfig, files: Files) -> Model:
     warn_of(model)
     warn_of_options(config)
     return model
-
-
-def _open_input(job: TableJob, config: RunConfig, rejects: Rejects) -> AbstractContextManager[Table]:
-    return open_table(
-        job.inputs,
-        columns_of(config),
-        root=config.root,
-        output=job.output,
-        lines_as_arrow=lambda format: needs_batches(format, job.output, job.output_format),
-        header=not job.no_header,
-        reject=rejects.add if job.rejects_path else None,
-    )
 
 
 def _runs_on(engine: Engine) -> RunsOn:

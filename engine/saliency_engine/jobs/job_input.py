@@ -1,0 +1,27 @@
+"""The input table of a job, opened as its options say."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+from saliency_engine.config import TableJob
+from saliency_engine.tables.columns import Columns
+from saliency_engine.tables.input import Table, open_table
+from saliency_engine.tables.output import needs_batches
+from saliency_engine.tables.rejects import Rejects
+
+
+def open_input(job: TableJob, columns: Columns, root: str, rejects: Rejects) -> AbstractContextManager[Table]:
+    """The table that ``job`` reads; lines that are no rows go to ``rejects`` where the job has a file for them.
+
+    ``root`` is the folder that relative paths of clips start from. Raises as ``open_table`` does.
+    """
+    return open_table(
+        job.inputs,
+        columns,
+        root=root,
+        output=job.output,
+        lines_as_arrow=lambda format: needs_batches(format, job.output, job.output_format),
+        header=not job.no_header,
+        reject=rejects.add if job.rejects_path else None,
+    )
