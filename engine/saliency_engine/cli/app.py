@@ -5,6 +5,7 @@ Libraries that are slow to import are imported inside the commands, so that ``--
 
 from __future__ import annotations
 
+import atexit
 import io
 import os
 import sys
@@ -14,7 +15,7 @@ import click
 
 from saliency_engine.cli import signals
 from saliency_engine.cli.bench import bench
-from saliency_engine.cli.endings import report_end
+from saliency_engine.cli.endings import lacks_memory, report_end
 from saliency_engine.cli.index import index
 from saliency_engine.cli.memo import memo
 from saliency_engine.cli.models import models
@@ -180,14 +181,20 @@ def main() -> None:
         signals.listen()
         main_group.main(prog_name="saliency-batch", standalone_mode=False)
         status: int | str | None = 0
+        half_loaded = False
     except BaseException as error:  # noqa: BLE001  signals and failures alike become an exit status
         status = report_end(error)
+        half_loaded = status == 2 and lacks_memory(error)
     if sys.stdout is not None:
         try:
             sys.stdout.flush()
         except OSError as error:
             status = status or report_end(error)
             forget_buffered(sys.stdout.buffer)
+    if half_loaded:
+        # A library that found no memory while it was loaded may crash when it is unloaded: jemalloc does, in PyArrow.
+        atexit._run_exitfuncs()
+        os._exit(2)
     sys.exit(status)
 
 

@@ -58,7 +58,7 @@ def _explain(error: BaseException) -> str:
     name, words = type(error).__name__, printable(error)
     if isinstance(error, SaliencyError):
         return f"{name}: {words}"
-    if any(map(_lacks_memory, _chain(error))):
+    if lacks_memory(error):
         details = f" ({words})" if words else ""
         return (
             f"MemoryError: there is not enough memory for {_find_task(error)}{details}: raise the limit (ulimit -v), "
@@ -80,7 +80,12 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _lacks_memory(error: BaseException) -> bool:
+def lacks_memory(error: BaseException) -> bool:
+    """Whether the error, or one that it came from, says that memory was lacking."""
+    return any(map(_says_so, _chain(error)))
+
+
+def _says_so(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
     return isinstance(error, OSError | ImportError | RuntimeError) and any(sign in str(error) for sign in _NO_MEMORY)

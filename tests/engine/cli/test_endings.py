@@ -58,7 +58,7 @@ def test_other_errors_keep_their_words(capsys: pytest.CaptureFixture[str]) -> No
     assert report_end(caught(kernels, RuntimeError("a bug"))) == 70
 
 
-@pytest.mark.parametrize("mebibytes", [8, 32, 64, 96, 128])
+@pytest.mark.parametrize("mebibytes", [8, 96])  # at 96 a library crashed at the end
 def test_a_limit_of_memory_is_told_at_the_end(tmp_path: Path, clips: dict[str, Path], mebibytes: int) -> None:
     """Whatever its libraries say, and those of the fork server, which imports them at the same time."""
     table = write_clips(tmp_path / "in.jsonl", [clips["bikes"]])
