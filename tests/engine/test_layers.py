@@ -30,7 +30,8 @@ HOMES = {
     "click": {"cli"},
     "cryptography": {"models"},
     "google": {"models"},  # Protocol Buffers, in which ONNX files are written
-    "matplotlib": {"jobs"},  # the chart of `bench`, an extra
+    "jinja2": {"report"},
+    "matplotlib": {"jobs", "report"},  # the chart of `bench`, and those of pages
     "numba": {"numerics"},
     "onnx": {"models"},
     "onnxruntime": {"inference"},
@@ -38,7 +39,9 @@ HOMES = {
     "PIL": {"report"},
     "pyarrow": {"tables"},
     "rich": {"report", "jobs"},  # `show`, `doctor` and `bench` print tables of their own
+    "scipy": {"numerics"},
     "sigstore": {"models"},
+    "sklearn": {"numerics"},
     "sqlite3": {"pipeline"},
 }
 """Libraries by the rooms that may import them; numpy and orjson may be imported anywhere."""
