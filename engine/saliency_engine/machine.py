@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import shutil
@@ -10,7 +11,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from saliency_engine.errors import ConfigError
+
 PACKAGES = ("saliency-batch", "av", "numba", "numpy", "onnxruntime-gpu", "onnxruntime", "openvino", "orjson", "pyarrow")
+_ANALYSIS = {"jinja2": "jinja2", "matplotlib": "matplotlib", "scipy": "scipy", "sklearn": "scikit-learn"}
+"""The libraries of the extra ``analysis``, by the names of their modules."""
 # Instruction sets that decide how fast a model runs: vectors, 8-bit and 16-bit arithmetic, tiles.
 _X86_FLAGS = ("avx2", "fma", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "avx512_fp16")
 _AMX_FLAGS = ("amx_tile", "amx_int8", "amx_bf16")
@@ -63,6 +68,13 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return installed
+
+
+def require_analysis(command: str) -> None:
+    """Raise ``ConfigError`` where ``command`` lacks a library of the extra ``analysis``; none of them is loaded."""
+    missing = [name for module, name in _ANALYSIS.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        raise ConfigError(f"{command} needs {' and '.join(missing)}: pip install 'saliency-batch[analysis]'")
 
 
 def _read_processor() -> tuple[str, list[str]]:
