@@ -31,6 +31,7 @@ HOMES = {
     "cryptography": {"models"},
     "google": {"models"},  # Protocol Buffers, in which ONNX files are written
     "jinja2": {"report"},
+    "markupsafe": {"report"},  # what jinja2 takes for HTML
     "matplotlib": {"jobs", "report"},  # the chart of `bench`, and those of pages
     "numba": {"numerics"},
     "onnx": {"models"},
