@@ -13,7 +13,7 @@ from saliency_engine.errors import ConfigError, InputError
 from saliency_engine.tables.row_values import read_values
 from saliency_engine.types import ClipReference, RowBatch, Status
 
-MOS_COLUMNS = ("mos", "MOS", "mean_mos", "mos_raw_0_100", "raw_mos", "score", "quality")
+MOS_COLUMNS = ("mos", "MOS", "mean_mos", "mos_raw_0_100", "raw_mos", "score", "quality", "video_score")
 """Columns that hold a mean opinion score, the likeliest first."""
 _GRAMMAR = "worst, best, worst:COLUMN, best:COLUMN, failed, COLUMN=VALUE, or the number of a row"
 _DONE = {None, "", Status.OK, Status.SKIPPED_EXISTING}
