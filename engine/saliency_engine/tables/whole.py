@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from math import isfinite, isnan, nan
 from pathlib import Path
@@ -15,9 +15,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from saliency_engine.errors import InputError
+from saliency_engine.tables.batches import BATCH_ROWS
 from saliency_engine.tables.columns import Columns, column_index
 from saliency_engine.tables.dictionaries import decode_dictionary
+from saliency_engine.tables.formats import of_path
 from saliency_engine.tables.input import open_table
+from saliency_engine.tables.output import open_output
 
 
 class Whole:
@@ -96,7 +99,25 @@ def read_whole(inputs: str | Sequence[str], columns: Sequence[str] | None = None
         batches: list[Any] = [_select(batch.payload, columns) for batch in table]
         if batches:
             return Whole(name, pa.Table.from_batches(batches))
-        return Whole(name, _select(table.schema.empty_table(), columns))
+        schema: Any = table.schema
+        return Whole(name, _select(schema.empty_table(), columns))
+
+
+def write_whole(path: str, columns: Mapping[str, NDArray[Any]]) -> None:
+    """Write a table with these ``columns``, each ``[rows]``, whole or not at all; the suffix decides its format.
+
+    Object arrays are text, with ``None`` for null; NaN in an array of fractions is null, too. Raises ``ConfigError``
+    for an unknown suffix and ``OutputError`` where it cannot be written.
+    """
+    arrays = [
+        pa.array(column, pa.string()) if column.dtype == object else pa.array(column, from_pandas=True)
+        for column in columns.values()
+    ]
+    batch = pa.RecordBatch.from_arrays(arrays, list(columns))
+    with open_output(path, of_path(path, "output"), batch.schema) as output:
+        for start in range(0, batch.num_rows, BATCH_ROWS):
+            output.write(batch.slice(start, BATCH_ROWS))
+        output.commit(batch.num_rows)
 
 
 def _select(table: Any, columns: Sequence[str] | None) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +13,13 @@ import pytest
 from pyarrow import feather
 
 from saliency_engine.errors import InputError
-from saliency_engine.tables.whole import Whole, read_whole
+from saliency_engine.tables.whole import Whole, read_whole, write_whole
 
-ROWS = [{"key": "0012345", "mos": 4.25, "n": 3}, {"key": "7", "mos": None, "n": 5}, {"key": None, "mos": 1.5, "n": 8}]
+ROWS: list[dict[str, Any]] = [
+    {"key": "0012345", "mos": 4.25, "n": 3},
+    {"key": "7", "mos": None, "n": 5},
+    {"key": None, "mos": 1.5, "n": 8},
+]
 
 
 def write(path: Path) -> Path:
@@ -99,3 +104,16 @@ def test_clips_are_no_table(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"")
     with pytest.raises(InputError, match="run `saliency-batch run` on them first"):
         read_whole(str(tmp_path))
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv", ".arrow"])
+def test_columns_are_written_and_read_again(tmp_path: Path, suffix: str) -> None:
+    keys = np.array(["0012", None, "ö"], object)
+    columns = {"key": keys, "x": np.array([0.1, np.nan, 3]), "n": np.array([1, 2, 3])}
+    write_whole(str(tmp_path / f"t{suffix}"), columns)
+    again = read_whole(str(tmp_path / f"t{suffix}"))
+    assert (again.names, again.texts("key").tolist()) == (("key", "x", "n"), keys.tolist())
+    np.testing.assert_array_equal(again.numbers("x"), columns["x"])
+    if suffix == ".parquet":
+        table = pq.read_table(tmp_path / "t.parquet")
+        assert (table["x"].null_count, table.schema.types) == (1, [pa.string(), pa.float64(), pa.int64()])
