@@ -19,6 +19,7 @@ from saliency_engine.cli.endings import lacks_memory, report_end
 from saliency_engine.cli.index import index
 from saliency_engine.cli.memo import memo
 from saliency_engine.cli.models import models
+from saliency_engine.cli.mos_prep import mos_prep
 from saliency_engine.cli.options import config_options, given_only, take_inputs
 from saliency_engine.config import OPTIONS, load_options, split_options
 from saliency_engine.errors import ConfigError
@@ -172,6 +173,7 @@ main_group.add_command(bench)
 main_group.add_command(index)
 main_group.add_command(memo)
 main_group.add_command(models)
+main_group.add_command(mos_prep)
 
 
 def main() -> None:

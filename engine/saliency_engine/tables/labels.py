@@ -15,7 +15,7 @@ from saliency_engine.tables.keys import first_key_column, normalize_keys
 from saliency_engine.tables.selection import MOS_COLUMNS
 from saliency_engine.tables.whole import Whole, read_whole
 
-MORE_COLUMNS = ("mos_std_dev", "mos_n_ratings", "split", "corpus", "corpus_version")
+MORE_COLUMNS = ("mos_std_dev", "mos_n_ratings", "split", "corpus", "corpus_version", "content", "chug_content_name")
 """What else a table of labels may say of a clip; the first two are numbers, the others text."""
 _NUMBERS = ("mos_std_dev", "mos_n_ratings")
 _OF_RAW = ("mos_raw_0_100",)

@@ -1,0 +1,349 @@
+"""Tables of features and of scores become one table that heads are trained on, and nothing is done in silence."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from saliency_engine.errors import ConfigError, InputError
+from saliency_engine.jobs.mos_prep.run import prepare
+from saliency_engine.jobs.mos_prep.settings import FEATURES, Settings
+
+TAGS = {
+    "saliency_model_id": "u2netp_mirror_v1",
+    "saliency_aggregator": "mean",
+    "saliency_ema_alpha": 0.6,
+    "saliency_sampling": "head:8@320x320",
+}
+
+
+def clip(number: int, **values: Any) -> dict[str, Any]:
+    """A row as `run` writes it."""
+    row = {"src": f"k/{number:04d}.mp4", "adm2": 0.9 + number / 1000, "saliency_mean": 0.2 + number / 1000}
+    return row | {"saliency_var": 0.01, "saliency_status": "ok"} | TAGS | values
+
+
+def write(path: Path, rows: Sequence[dict[str, Any]]) -> str:
+    pq.write_table(pa.Table.from_pylist(list(rows)), path)
+    return str(path)
+
+
+def write_labels(path: Path, count: int, text: str = "") -> str:
+    lines = text or "".join(f"{number:04d}.mp4,{1 + 4 * (number * 7 % count) / count}\n" for number in range(count))
+    path.write_text("name,mos\n" + lines)
+    return str(path)
+
+
+def run(tmp_path: Path, rows: Sequence[dict[str, Any]], **options: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The manifest, and the rows of the table."""
+    tables = options.pop("tables", None) or [write(tmp_path / "features.parquet", rows)]
+    labels = options.pop("labels", None)
+    labels = [write_labels(tmp_path / "labels.csv", 60)] if labels is None else labels
+    output = str(tmp_path / "out" / "train.parquet")
+    manifest = prepare(Settings(tables=tables, labels=labels, output=output, **options))
+    return manifest, pq.read_table(output).to_pylist()
+
+
+CLIPS = [clip(number) for number in range(60)]
+
+
+def test_a_row_has_what_a_trainer_reads(tmp_path: Path) -> None:
+    manifest, rows = run(tmp_path, CLIPS)
+    assert len(rows) == 60
+    first = rows[0]
+    assert [type(first[name]) for name in FEATURES] == [float] * 11
+    assert {"key": first["key"], "adm2": first["adm2"], "mos": first["mos"]} == {
+        "key": "0000.mp4",
+        "adm2": 0.9,
+        "mos": 1.0,
+    }
+    assert first["mos_raw_0_100"] == 0
+    assert first["mos_label_status"] == "ok"
+    assert {row["split"] for row in rows} == {"train", "val", "test"}
+    assert all(row[name] == value for row in rows for name, value in TAGS.items())
+    assert not any(value is None for row in rows for value in row.values())
+    assert manifest["counts"]["clips"] == 60
+    assert json.loads((tmp_path / "out" / "train.manifest.json").read_text()) == json.loads(json.dumps(manifest))
+
+
+def test_zeros_that_stand_for_nothing_are_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    rows = [clip(number, vif_scale0_mean=0.5, motion2=None if number == 7 else 2.0) for number in range(60)]
+    manifest, written = run(tmp_path, rows)
+    zero = manifest["features"]["zero_filled"]
+    assert zero["motion2"] == {"clips": 1, "all": False}
+    assert zero["shot_cut_density"] == {"clips": 60, "all": True}
+    assert "vif_scale0" not in zero
+    assert manifest["features"]["stand_ins"] == {"vif_scale0": 60}
+    assert {row["vif_scale0"] for row in written} == {0.5}
+    errors = capfd.readouterr().err
+    assert (
+        "no table has vif_scale1, vif_scale2, vif_scale3, shot_count_norm, shot_mean_len_norm, shot_cut_density"
+        in errors
+    )
+    assert "motion2 is missing in 1 clips: 0.0 there" in errors
+    assert "the same number in every row: vif_scale0, " in errors
+
+
+def test_failed_rows_are_dropped_with_a_counted_reason(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    failed = {"saliency_mean": None, "saliency_var": None, "saliency_model_id": None}
+    rows = [
+        *CLIPS[:50],
+        *(clip(number, saliency_status="decode-failed", **failed) for number in (50, 51)),
+        clip(52, saliency_status="missing-source", **failed),
+        clip(53, saliency_status=None, **failed),
+        clip(54, src=None),
+    ]
+    manifest, written = run(tmp_path, rows)
+    counts = {"decode-failed": 2, "missing-source": 1, "without saliency": 1, "without a key": 1}
+    assert manifest["counts"]["dropped"] == counts
+    assert len(written) == 50
+    assert "dropped     2 decode-failed" in capfd.readouterr().err
+
+
+def test_the_rows_of_a_clip_are_pooled(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Without that, folds over rows have frames of one clip on both sides."""
+    rows = [clip(number, adm2=0.5 + frame / 10, frame_index=frame) for number in range(30) for frame in range(5)]
+    manifest, written = run(tmp_path, rows)
+    assert len(written) == 30
+    np.testing.assert_allclose([row["adm2"] for row in written], 0.7)
+    assert "frame_index" not in written[0]
+    assert manifest["counts"]["tables"][0]["pooled_clips"] == 30
+    assert "has several rows of 30 clips: their mean is taken" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"saliency_model_id": "saliency_student_v2"},
+        {"saliency_aggregator": "max"},
+        {"saliency_aggregator": "ema", "saliency_ema_alpha": 0.9},
+        {"saliency_sampling": "uniform:8@320x320"},
+    ],
+    ids=lambda other: "-".join(map(str, other.values())),
+)
+def test_saliency_of_several_kinds_is_refused(tmp_path: Path, other: dict[str, Any]) -> None:
+    rows = [clip(number, **(other if number >= 40 else {})) for number in range(60)]
+    with pytest.raises(
+        InputError, match=r"saliency of several kinds.*u2netp_mirror_v1, mean, head.* \(40 clips\).*20 clips"
+    ):
+        run(tmp_path, rows)
+
+
+def test_several_kinds_may_be_told_apart_by_a_column(tmp_path: Path) -> None:
+    tables = [
+        write(tmp_path / "a.parquet", CLIPS),
+        write(
+            tmp_path / "b.parquet", [clip(number, saliency_model_id="v2", saliency_mean=0.5) for number in range(60)]
+        ),
+        write(tmp_path / "c.parquet", [{"src": row["src"], "motion2": 3.0} for row in CLIPS]),
+    ]
+    manifest, rows = run(tmp_path, [], tables=tables, allow_mixed=True)
+    assert len(rows) == 120
+    assert {row["motion2"] for row in rows} == {3.0}
+    flags = [(row["saliency_model_id_is_u2netp_mirror_v1"], row["saliency_model_id_is_v2"]) for row in rows]
+    assert (flags.count((1.0, 0.0)), flags.count((0.0, 1.0))) == (60, 60)
+    splits: dict[str, set[str]] = {}
+    for row in rows:
+        splits.setdefault(row["key"], set()).add(row["split"])
+    assert all(len(each) == 1 for each in splits.values())  # a clip's two rows never part
+    assert len(manifest["saliency"]) == 2
+
+
+def test_tables_are_joined_by_key(tmp_path: Path) -> None:
+    bare = [{name: row[name] for name in row if name != "adm2"} for row in CLIPS]
+    vmaf = [{"clip_name": f"{number:04d}.mp4", "adm2": number / 100, "psnr": 40.0} for number in range(58)]
+    tables = [write(tmp_path / "a.parquet", bare), write(tmp_path / "b.parquet", vmaf)]
+    manifest, rows = run(tmp_path, [], tables=tables)
+    assert [row["adm2"] for row in rows] == [number / 100 for number in range(58)] + [0.0, 0.0]
+    assert [row["psnr"] for row in rows[56:]] == [40.0, 40.0, None, None]
+    assert manifest["features"]["zero_filled"]["adm2"]["clips"] == 2
+    tables.append(write(tmp_path / "c.parquet", [row | {"psnr": 41.0} for row in vmaf]))
+    with pytest.raises(InputError, match=r"c\.parquet: 58 clips have another .* the first of them '0000.mp4'"):
+        run(tmp_path, [], tables=tables)
+
+
+def test_columns_of_another_prefix_are_taken(tmp_path: Path) -> None:
+    rows = [
+        {"src": row["src"]} | {f"v1_{name.removeprefix('saliency_')}": row[name] for name in row if "saliency" in name}
+        for row in CLIPS
+    ]
+    manifest, written = run(tmp_path, rows, prefix="v1_")
+    assert written[5]["saliency_mean"] == CLIPS[5]["saliency_mean"]
+    assert manifest["saliency"] == ["u2netp_mirror_v1, mean, head:8@320x320"]
+
+
+def test_null_labels_are_counted_and_not_fatal(tmp_path: Path) -> None:
+    text = "".join(f"{number:04d}.mp4,{'' if number % 20 == 3 else 1 + number % 5}\n" for number in range(60))
+    manifest, rows = run(tmp_path, CLIPS, labels=[write_labels(tmp_path / "l.csv", 0, text)])
+    assert (len(rows), manifest["labels"]["null"]) == (57, 3)
+    assert manifest["counts"]["dropped"] == {"with a null label": 3}
+
+
+def test_too_few_matches_are_refused_with_a_way_out(tmp_path: Path) -> None:
+    stems = "".join(f"{number:04d},{1 + number % 5}\n" for number in range(60))
+    labels = [write_labels(tmp_path / "l.csv", 0, stems)]
+    with pytest.raises(
+        InputError, match=r"0 of 60 clips .* called '0000.mp4' here and '0000' in .*stem 60 would match"
+    ):
+        run(tmp_path, CLIPS, labels=labels)
+    _, rows = run(tmp_path, CLIPS, labels=labels, key_normalize="stem")
+    assert [row["key"] for row in rows][:2] == ["0000", "0001"]
+    with pytest.raises(InputError, match=r"50 of 60 clips have a label, which is less than --min-match-rate 0.95"):
+        run(tmp_path, CLIPS, labels=[write_labels(tmp_path / "l50.csv", 50)])
+    manifest, rows = run(tmp_path, CLIPS, labels=[write_labels(tmp_path / "l50.csv", 50)], min_match_rate=0.8)
+    assert (len(rows), manifest["counts"]["dropped"]) == (50, {"without a label": 10})
+
+
+def test_labels_may_stand_in_the_table_itself(tmp_path: Path) -> None:
+    manifest, rows = run(
+        tmp_path, [clip(number, mos=20.0 + number, mos_std_dev=10.0) for number in range(60)], labels=[]
+    )
+    np.testing.assert_allclose([row["mos"] for row in rows], [1 + 0.04 * (20 + number) for number in range(60)])
+    assert manifest["labels"]["tables"][0]["scale"] == [0, 100]
+    assert rows[0]["mos_std_dev"] == pytest.approx(0.4)
+
+
+def test_versions_of_a_content_stay_together(tmp_path: Path) -> None:
+    rows = [clip(number, content=f"scene {number // 6}") for number in range(60)]
+    manifest, written = run(tmp_path, rows)
+    assert manifest["counts"]["contents"] == 10
+    for scene in range(10):
+        assert len({row["split"] for row in written[6 * scene : 6 * scene + 6]}) == 1
+    assert manifest["splits"]["clips"] == {"train": 48, "val": 6, "test": 6}
+    again, _ = run(tmp_path, rows)
+    other, _ = run(tmp_path, rows, seed=1)
+    assert again["splits"] == manifest["splits"]
+    assert other["splits"]["seed"] == 1
+
+
+def test_scores_are_spread_over_the_folds(tmp_path: Path) -> None:
+    _, rows = run(tmp_path, CLIPS, folds=3)
+    means = [np.mean([row["mos"] for row in rows if row["fold"] == fold]) for fold in range(3)]
+    assert np.ptp(means) < 0.25
+
+
+def test_chug_is_divided_by_its_own_rule(tmp_path: Path) -> None:
+    """The rule of the contract, written again: BLAKE2s of 8 bytes as a fraction."""
+    rows = [clip(number, chug_content_name=f"content-{number // 2}") for number in range(60)]
+    manifest, written = run(tmp_path, rows)
+    assert manifest["splits"]["rule"] == "chug"
+    for row in written:
+        digest = hashlib.blake2s(b"chug-hdr-v1\0" + row["content"].encode(), digest_size=8).hexdigest()
+        part = int(digest, 16) / 2**64
+        assert row["split"] == ("train" if part < 0.8 else "val" if part < 0.9 else "test")
+    assert len({row["split"] for row in written}) > 1
+
+
+def test_splits_of_the_table_are_kept_and_leaks_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    splits = ["k150ka"] * 40 + ["Validation"] * 10 + ["test"] * 10
+    rows = [clip(number, split=splits[number], content=f"scene {number // 8}") for number in range(60)]
+    manifest, written = run(tmp_path, rows)
+    assert [row["split"] for row in written] == ["train"] * 40 + ["val"] * 10 + ["test"] * 10
+    assert manifest["splits"]["leaking_contents"] == {"count": 1, "examples": ["scene 6"]}
+    assert "1 contents are in several splits: scores on val and test will be too good" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [(None, "1 of 60 clips have no split"), ("fold3", "holds 'fold3', which is none of train, val and test")],
+)
+def test_odd_splits_are_refused(tmp_path: Path, split: str | None, message: str) -> None:
+    rows = [clip(number, split=split if number == 5 else "train") for number in range(60)]
+    with pytest.raises(InputError, match=message):
+        run(tmp_path, rows)
+    manifest, _ = run(tmp_path, rows, split="folds")
+    assert manifest["splits"]["rule"] == "folds"
+
+
+def test_frames_of_a_clip_in_two_splits_are_refused(tmp_path: Path) -> None:
+    rows = [clip(number, split=split) for number in range(60) for split in ("train", "val")]
+    with pytest.raises(InputError, match=r"rows of the clip '0000.mp4' are in the splits 'train' and 'val'"):
+        run(tmp_path, rows)
+
+
+def test_statistics_are_of_train_alone(tmp_path: Path) -> None:
+    rows = [clip(number, split="train" if number < 40 else "val") for number in range(60)]
+    manifest, _ = run(tmp_path, rows)
+    described = manifest["statistics"]["columns"]["adm2"]
+    own = np.array([row["adm2"] for row in rows[:40]])
+    assert described == pytest.approx({"mean": own.mean(), "std": own.std(), "min": 0.9, "max": own.max(), "count": 40})
+
+
+def test_clips_that_are_alike_and_numbers_that_cannot_be(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        clip(number % 50, src=f"k/{number:04d}.mp4", split="train" if number < 50 else "test") for number in range(60)
+    ]
+    rows[20]["saliency_mean"], rows[21]["saliency_var"] = 1.5, 0.3
+    manifest, _ = run(tmp_path, rows)
+    features = manifest["features"]
+    assert (features["duplicates"], features["leaking_duplicates"]) == (10, 20)
+    assert features["examples"][0] == ["0000.mp4", "0050.mp4"]
+    assert {name: odd["clips"] for name, odd in features["out_of_range"].items()} == {
+        "saliency_mean": 1,
+        "saliency_var": 1,
+    }
+    errors = capfd.readouterr().err
+    assert "10 clips have the numbers of another one (0000.mp4 = 0050.mp4)" in errors
+    assert "20 clips with equal numbers are in several splits" in errors
+    assert "no clip is in the split val" in errors
+
+
+def test_numpy_gets_arrays(tmp_path: Path) -> None:
+    _, rows = run(tmp_path, CLIPS, npz=str(tmp_path / "train.npz"))
+    arrays = np.load(tmp_path / "train.npz")
+    assert arrays["feature_names"].tolist() == list(FEATURES)
+    np.testing.assert_array_equal(arrays["features"][:, 0], np.array([row["adm2"] for row in rows], np.float32))
+    assert arrays["split"].tolist() == [row["split"] for row in rows]
+    assert arrays["features"].dtype == arrays["mos"].dtype == np.float32
+
+
+def test_the_manifest_says_where_everything_is_from(tmp_path: Path) -> None:
+    manifest, rows = run(tmp_path, CLIPS)
+    provenance = manifest["run_provenance"]
+    features = hashlib.sha256((tmp_path / "features.parquet").read_bytes()).hexdigest()
+    assert provenance["inputs"]["table_0"]["sha256"] == features
+    assert set(provenance["inputs"]) == {"table_0", "labels_0"}
+    output = hashlib.sha256((tmp_path / "out" / "train.parquet").read_bytes()).hexdigest()
+    assert provenance["outputs"]["output"]["sha256"] == output
+    croissant = json.loads((tmp_path / "out" / "train.croissant.json").read_text())
+    assert croissant["conformsTo"] == "http://mlcommons.org/croissant/1.1"
+    assert croissant["distribution"][0]["sha256"] == output
+    fields = croissant["recordSet"][0]["field"]
+    assert [field["name"] for field in fields] == list(rows[0]) == [column["name"] for column in manifest["columns"]]
+
+
+def test_nothing_is_written_over_what_is_read(tmp_path: Path) -> None:
+    table = write(tmp_path / "features.parquet", CLIPS)
+    labels = [write_labels(tmp_path / "labels.csv", 60)]
+    with pytest.raises(ConfigError, match="would overwrite"):
+        prepare(Settings(tables=[table], labels=labels, output=table))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tables": []}, "no table is given"),
+        ({"min_match_rate": 2.0}, "--min-match-rate is 2.0: give a share from 0 to 1"),
+        ({"folds": 2}, "--folds is 2"),
+        ({"split": "explicit"}, "--split explicit: no table has a column 'split'"),
+        ({"content_column": "scene"}, r"no table has a column 'scene' \(--content-column\)"),
+    ],
+)
+def test_options_that_cannot_be(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    given = {"tables": [write(tmp_path / "f.parquet", CLIPS)], "labels": [write_labels(tmp_path / "l.csv", 60)]}
+    with pytest.raises((ConfigError, InputError), match=message):
+        prepare(Settings(output=str(tmp_path / "train.parquet"), **(given | options)))
+    assert not (tmp_path / "train.parquet").exists()
+
+
+def test_no_clip_left(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no clip is left: 60 decode-failed"):
+        run(tmp_path, [clip(number, saliency_status="decode-failed") for number in range(60)])
