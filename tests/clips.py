@@ -92,9 +92,12 @@ def write_clip(path: Path, frames: Sequence[av.VideoFrame], **settings: Unpack[S
 def _encode(path: Path, frames: Sequence[av.VideoFrame], settings: Settings) -> None:
     os.environ.setdefault("SVT_LOG", "1")  # else the AV1 encoder talks on stderr
     codec, rate = settings.get("codec", "libx264"), settings.get("rate", 25)
-    quiet = {"x265-params": "log-level=none"} if codec == "libx265" else {}
+    options = dict(settings.get("options", {}))
+    if codec == "libx265":  # one thread: with many, two clips could not be encoded once, on a busy machine
+        given = options.get("x265-params", "")
+        options["x265-params"] = ":".join(filter(None, ("log-level=none:pools=none:frame-threads=1", given)))
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=rate, options=quiet | settings.get("options", {}))
+        stream = container.add_stream(codec, rate=rate, options=options)
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = frames[0].width, frames[0].height, frames[0].format.name
         stream.time_base = stream.codec_context.time_base = Fraction(1, rate)

@@ -168,6 +168,8 @@ class DecodePool:
             except (EOFError, OSError):
                 return self._died(index)
             self._any_started = True
+            if outcome is None:
+                worker.seconds = 0.0  # it has started; that was no work on its clip
             return outcome
         if worker.seconds < self._timeout:
             return None

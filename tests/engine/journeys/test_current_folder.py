@@ -68,12 +68,16 @@ def test_the_package_as_a_program(here: Path) -> None:
     run(here, *AS_MODULE, *RUN)
 
 
+SHORT = ("--batch-size", "8", "--precision", "float32", "--rounds", "1")
+"""For `bench`: one setting, measured once."""
+
+
 @pytest.mark.parametrize(
     "options",
     [
         ("doctor",),
         ("preview", "--input", "in.jsonl", "--output", "sheet.png", "--model", "frequency_tuned_v1"),
-        ("bench", "in.jsonl", "--model", "frequency_tuned_v1", "--provider", "cpu", "--threads", "1", "--rounds", "1"),
+        ("bench", "in.jsonl", "--model", "frequency_tuned_v1", "--provider", "cpu", "--threads", "1", *SHORT),
         ("show", "in.jsonl"),
         ("models", "list"),
     ],

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from tests.clips import Encode
 from tests.processes import finished_clips, session_members, shared_memory, start, until
+from tests.rows import write_clips
 
 from saliency_engine.config import MEMO_NAME
 from saliency_engine.errors import DecodeError
@@ -39,7 +40,7 @@ def table(tmp_path: Path, forty: list[Path]) -> Path:
     return tmp_path / "in.jsonl"
 
 
-def test_twenty_kills_lose_nothing_and_repeat_nothing(tmp_path: Path, table: Path) -> None:
+def test_ten_kills_lose_nothing_and_repeat_nothing(tmp_path: Path, table: Path) -> None:
     def arguments(folder: Path) -> list[str | Path]:
         folder.mkdir(exist_ok=True)
         options = ("--model", "frequency_tuned_v1", "--audit-json", folder / "audit.json")
@@ -52,7 +53,7 @@ def test_twenty_kills_lose_nothing_and_repeat_nothing(tmp_path: Path, table: Pat
     seconds = time.monotonic() - started
     expected = (tmp_path / "undisturbed" / "out.jsonl").read_bytes()
     generator, shared = random.Random(7), shared_memory()
-    for trial in range(4):
+    for trial in range(2):
         folder = tmp_path / f"trial-{trial}"
         finished: set[bytes] = set()
         for _ in range(5):
@@ -81,7 +82,8 @@ def test_twenty_kills_lose_nothing_and_repeat_nothing(tmp_path: Path, table: Pat
     assert shared_memory() <= shared
 
 
-def test_a_second_run_on_one_output_is_refused(tmp_path: Path, table: Path) -> None:
+def test_a_second_run_on_one_output_is_refused(tmp_path: Path, clips: dict[str, Path]) -> None:
+    table = write_clips(tmp_path / "in.jsonl", [clips["carphone_pristine"]])
     partial = tmp_path / "out.jsonl.partial"
     options = ("--input", table, "--output", tmp_path / "out.jsonl", "--model", "frequency_tuned_v1")
     with partial.open("wb") as held:  # what a run in progress holds
@@ -260,13 +262,14 @@ def test_a_worker_is_replaced_after_many_clips(
 
 
 def test_a_hanging_worker_is_stopped_at_its_time_out(
-    clips: dict[str, Path], encode: Encode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    encode: Encode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    endless = Path(shutil.copyfile(encode("three.h264", size=(160, 96), frames=3), tmp_path / "endless.h264"))
+    whole = encode("whole.h264", size=(160, 96), frames=4)
+    endless = Path(shutil.copyfile(whole, tmp_path / "endless.h264"))
     os.truncate(endless, 1 << 40)
     pool = DecodePool(SPEC, workers=1, ring_slots=2, timeout=3.0)
     try:
-        request = _request(clips["bigbuckbunny"])
+        request = _request(whole)
         pool.submit(request)
         assert isinstance(_outcome(pool), DecodedClip)
         with monkeypatch.context() as patch:

@@ -68,7 +68,7 @@ def test_hdr_read_as_it_is_is_told_with_the_way_out(source: Path) -> None:
         "warning: 2 clips are HDR (1 PQ, 1 HLG) and read as if SDR: flat, dark or pale. --hdr tonemap maps such clips "
         "to SDR\n"
     )
-    for option in ((), (), ("--quiet",), ("--overwrite",)):  # computed, then from the memo
+    for option in ((), ("--quiet",), ("--overwrite",)):  # computed, then from the memo
         assert run_once(source, *option)[1].count(words) == 1
     assert "HDR" not in run_once(source, "--hdr", "tonemap")[1]
     write_clips(source, ["gone.mp4"])

@@ -36,7 +36,7 @@ def index(*arguments: str | Path, code: int = 0, **options: Any) -> str:
 @pytest.fixture
 def corpus(encode: Encode, tmp_path: Path) -> Path:
     """A folder of what people have."""
-    hdr = {"x265-params": "log-level=none:transfer=smpte2084"}
+    hdr = {"x265-params": "transfer=smpte2084"}
     clips = {
         "a_turned.mp4": encode("turned.mp4", size=(96, 64), rotation=90),
         "b_hdr.mp4": encode("hdr.mp4", codec="libx265", pix_fmt="yuv420p10le", options=hdr, size=(96, 64)),

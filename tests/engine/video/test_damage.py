@@ -15,7 +15,7 @@ from saliency_engine.errors import DecodeError
 FRAMES, GROUP = 40, 10
 CODECS: dict[str, dict[str, Any]] = {
     "libx264": {"options": {"bf": "2", "x264-params": "scenecut=0"}},
-    "libx265": {"options": {"x265-params": "scenecut=0:bframes=2:open-gop=0:keyint=10:log-level=none"}},
+    "libx265": {"options": {"x265-params": "scenecut=0:bframes=2:open-gop=0:keyint=10"}},
     "mpeg2video": {"options": {"b": "2M"}},
     "mpeg1video": {"options": {"b": "2M", "bf": "2"}},
 }

@@ -70,7 +70,7 @@ def test_rotation_is_clockwise(encode: Encode, rotation: int) -> None:
 
 @pytest.mark.parametrize(("tag", "transfer"), [("smpte2084", "pq"), ("arib-std-b67", "hlg")])
 def test_ten_bits_and_their_transfer(encode: Encode, tag: str, transfer: str) -> None:
-    options = {"x265-params": f"log-level=none:transfer={tag}:colorprim=bt2020:colormatrix=bt2020nc"}
+    options = {"x265-params": f"transfer={tag}:colorprim=bt2020:colormatrix=bt2020nc"}
     facts = probe(encode(f"{transfer}.mp4", codec="libx265", pix_fmt="yuv420p10le", frames=2, options=options))
     assert (facts.codec, facts.pix_fmt, facts.bit_depth, facts.transfer) == ("hevc", "yuv420p10le", 10, transfer)
 

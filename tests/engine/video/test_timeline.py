@@ -65,7 +65,7 @@ def with_steps_of_one(source: Path, target: Path) -> Path:
     [
         {"size": SIZE, "codec": "libx264", "options": {"bf": "2"}, "gop": 250},
         {"size": SIZE, "codec": "libx264", "options": {"bf": "4", "b-pyramid": "none"}, "gop": 12},
-        {"size": SIZE, "codec": "libx265", "options": {"x265-params": "bframes=3:log-level=none"}},
+        {"size": SIZE, "codec": "libx265", "options": {"x265-params": "bframes=3"}},
         {"size": SIZE, "codec": "mpeg4", "options": {"bf": "2"}, "gop": 8},
         {"size": SIZE, "codec": "mpeg4", "options": {"bf": "2"}, "gop": 250},
         {"size": SIZE, "codec": "mpeg2video", "options": {"bf": "2"}, "gop": 12},

@@ -181,7 +181,7 @@ def hdr_clip(encode: Encode, name: str, transfer: str, **settings: Any) -> Path:
 
 
 CODECS: dict[str, dict[str, Any]] = {
-    "hevc.mp4": {"codec": "libx265", "options": {"x265-params": "log-level=none:lossless=1"}},
+    "hevc.mp4": {"codec": "libx265", "options": {"x265-params": "lossless=1"}},
     "hevc.mkv": {"codec": "libx265"},
     "av1.mkv": {"codec": "libsvtav1", "options": {"preset": "12"}},
 }
