@@ -54,7 +54,7 @@ def _rows(engine: Engine, paths: Sequence[Path]) -> Rows:
 
 def _hold_up(engine: Engine, generator: random.Random, ended: threading.Event) -> None:
     while not ended.is_set():
-        pids = [worker.process.pid for worker in engine._pool._workers]
+        pids = [worker.process.pid for worker in engine._runner.pool._workers]
         chosen = [pid for pid in pids if pid is not None and generator.random() < 0.5]
         for pid in chosen:
             os.kill(pid, signal.SIGSTOP)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from saliency_engine.errors import ConfigError
-from saliency_engine.options import check_values, describe_unknown, flag_of, option, take_paths
+from saliency_engine.options import check_values, describe_unknown, flag_of, normalize_names, option, take_paths
 from saliency_engine.path_template import PathTemplate
 
 Auto = Literal["auto"]
@@ -219,15 +219,7 @@ def load_options(path: str | Path) -> dict[str, Any]:
         ) from error
     except (OSError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"the options file {path} cannot be read: {error}") from error
-    options: dict[str, Any] = {}
-    for key, value in table.items():
-        name = key.replace("-", "_")
-        if name in options:
-            raise ConfigError(f"{path}: {key!r} is given twice, with hyphens and with underscores: keep one")
-        if name not in OPTIONS:
-            raise ConfigError(f"{path}: {describe_unknown(name, OPTIONS)}")
-        options[name] = tuple(value) if isinstance(value, list) else value
-    return options
+    return normalize_names(table, str(path), OPTIONS)
 
 
 def run_config(options: Mapping[str, Any]) -> RunConfig:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from saliency_engine.errors import ConfigError
@@ -71,6 +71,22 @@ def describe_unknown(name: str, known: Iterable[str]) -> str:
     """What to say of the option ``name``, which is none of ``known``."""
     close = difflib.get_close_matches(name, known, n=1)
     return f"unknown option {name!r}; " + (f"did you mean {close[0]!r}?" if close else "see saliency-batch run --help")
+
+
+def normalize_names(values: Mapping[str, Any], where: str, known: Collection[str]) -> dict[str, Any]:
+    """Options as a file has them, with underscores for the hyphens in their names, and tuples for lists.
+
+    Raises ``ConfigError``, which begins with ``where``, for a name that is not ``known`` or is given twice.
+    """
+    options: dict[str, Any] = {}
+    for key, value in values.items():
+        name = key.replace("-", "_")
+        if name in options:
+            raise ConfigError(f"{where}: {key!r} is given twice, with hyphens and with underscores: keep one")
+        if name not in known:
+            raise ConfigError(f"{where}: {describe_unknown(name, known)}")
+        options[name] = tuple(value) if isinstance(value, list) else value
+    return options
 
 
 def flag_of(name: str) -> str:

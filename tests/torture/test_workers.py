@@ -52,9 +52,11 @@ def test_workers_that_die(forty: list[Path], record: Record) -> None:
     while totals["deaths"] < times(300):
         with Engine(config) as engine:
             doomed = {str(path.resolve()): generator.choice((0, 0, 0, 0, 1, 2)) for path in forty}
-            totals["deaths"] += _kill_workers(engine._pool, doomed, generator)
+            totals["deaths"] += _kill_workers(engine._runner.pool, doomed, generator)
             rows = _rows(engine, forty)
-            totals["workers_missing"] += workers - sum(worker.process.is_alive() for worker in engine._pool._workers)
+            totals["workers_missing"] += workers - sum(
+                worker.process.is_alive() for worker in engine._runner.pool._workers
+            )
         totals["runs"] += 1
         totals["clips_hit_twice"] += sum(count == 2 for count in doomed.values())
         for path in forty:

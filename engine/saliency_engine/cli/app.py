@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from saliency_engine.cli import signals
+from saliency_engine.cli.batch import batch
 from saliency_engine.cli.bench import bench
 from saliency_engine.cli.endings import lacks_memory, report_end
 from saliency_engine.cli.index import index
@@ -169,6 +170,7 @@ def doctor(as_json: bool) -> None:
     sys.exit(any(finding.state == BROKEN for finding in findings))
 
 
+main_group.add_command(batch)
 main_group.add_command(bench)
 main_group.add_command(index)
 main_group.add_command(memo)

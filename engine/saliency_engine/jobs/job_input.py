@@ -7,12 +7,12 @@ from contextlib import AbstractContextManager
 from saliency_engine.config import TableJob
 from saliency_engine.tables.columns import Columns
 from saliency_engine.tables.input import Table, open_table
+from saliency_engine.tables.jsonl_lines import Reject
 from saliency_engine.tables.output import needs_batches
-from saliency_engine.tables.rejects import Rejects
 
 
-def open_input(job: TableJob, columns: Columns, root: str, rejects: Rejects) -> AbstractContextManager[Table]:
-    """The table that ``job`` reads; lines that are no rows go to ``rejects`` where the job has a file for them.
+def open_input(job: TableJob, columns: Columns, root: str, reject: Reject) -> AbstractContextManager[Table]:
+    """The table that ``job`` reads; lines that are no rows go to ``reject`` where the job has a file for them.
 
     ``root`` is the folder that relative paths of clips start from. Raises as ``open_table`` does.
     """
@@ -23,5 +23,5 @@ def open_input(job: TableJob, columns: Columns, root: str, rejects: Rejects) -> 
         output=job.output,
         lines_as_arrow=lambda format: needs_batches(format, job.output, job.output_format),
         header=not job.no_header,
-        reject=rejects.add if job.rejects_path else None,
+        reject=reject if job.rejects_path else None,
     )

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from saliency_engine.config import MEMO_NAME, RunConfig, TableJob
 from saliency_engine.jobs.job_input import open_input
+from saliency_engine.jobs.target import Target
 from saliency_engine.models.load import Model, load_model
-from saliency_engine.pipeline.clock import Clock
 from saliency_engine.pipeline.counts import Counts
 from saliency_engine.pipeline.engine import Engine
-from saliency_engine.report.audit import RunsOn, audit_of, provenance_of
-from saliency_engine.report.failures import Failures
+from saliency_engine.report.audit import RunsOn, provenance_of
 from saliency_engine.report.missing import hint_at_paths
 from saliency_engine.report.notes import note, warn_of, warn_of_hdr, warn_of_no_rows, warn_of_options
 from saliency_engine.report.progress import ProgressDisplay
@@ -22,11 +23,10 @@ from saliency_engine.storage.atomic import check_output, write_json
 from saliency_engine.storage.locate import Locator
 from saliency_engine.storage.overwrite import OF_SQLITE, Files
 from saliency_engine.tables.columns import columns_of
-from saliency_engine.tables.join import Joiner, OutputColumns
-from saliency_engine.tables.kept_rows import KeptRows
-from saliency_engine.tables.output import Output, choose_format, open_output
+from saliency_engine.tables.input import Table
+from saliency_engine.tables.join import OutputColumns
+from saliency_engine.tables.output import choose_format, open_output
 from saliency_engine.tables.rejects import Rejects
-from saliency_engine.types import ClipResult, RowBatch
 
 
 def run_table(job: TableJob, config: RunConfig, config_file: str = "") -> dict[str, Any]:
@@ -36,11 +36,38 @@ def run_table(job: TableJob, config: RunConfig, config_file: str = "") -> dict[s
     or not at all, and so does the file of lines that are no rows. Raises ``SaliencyError``; a clip that fails is no
     error but a row with its status.
     """
-    files = _list_files(job, config, config_file)
-    model = _load_model(config, files)
-    config = dataclasses.replace(config, model=config.model_name, memo=_memo_path(job, config))
+    files = Files()
+    files.reads("--config", config_file)
+    config = dataclasses.replace(config, memo=memo_path(job, config))
+    list_reads(files, job, config)
+    list_writes(files, job, config)
+    model = load(config, files)
+    config = dataclasses.replace(config, model=config.model_name)
+    return process_table(job, config, files, lambda: Engine(config, model))
+
+
+def load(config: RunConfig, files: Files) -> Model:
+    """The model that ``config`` names, with warnings where there is something to be warned of."""
+    model = load_model(config)
+    files.reads("--model", *model.files)
+    warn_of(model)
+    return model
+
+
+def process_table(
+    job: TableJob,
+    config: RunConfig,
+    files: Files,
+    start: Callable[[], AbstractContextManager[Engine]],
+    names: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """``run_table`` with the engine that ``start`` gives when input and output are sound.
+
+    ``files`` has what the table reads and writes. ``names`` are put into the audit before all else.
+    """
+    warn_of_options(config)
     rejects = Rejects(job.rejects_path)
-    with open_input(job, columns_of(config), config.root, rejects) as table:
+    with open_input(job, columns_of(config), config.root, rejects.add) as table:
         files.reads("--input", *table.parts)
         columns = OutputColumns(config, table.schema)
         output_format = choose_format(job.output, job.output_format, table.format)
@@ -48,46 +75,35 @@ def run_table(job: TableJob, config: RunConfig, config_file: str = "") -> dict[s
         with (
             open_output(job.output, output_format, columns.schema) as output,
             rejects.opened(),
-            Engine(config, model, Locator(config, files, note)) as engine,
+            start() as engine,
         ):
-            joiner, kept, failures = Joiner(columns, engine.tags), KeptRows(engine.tags, config), Failures()
-            runs_on = _runs_on(engine)
-            with ProgressDisplay(runs_on, engine.counts, "off" if job.quiet else job.progress) as progress:
-                rows = engine.results(kept.watch(table), lambda: progress.update(table, rejects.count))
-                for batch, results in rows:
-                    kept.check(results)
-                    failures.add(batch, results)
-                    failures.check(job.max_failures, table.rows_total, rejects.count)
-                    _write(joiner, output, engine.clock, batch, results)
-            failures.check(job.max_failures, table.count_rows(), rejects.count)
-            with engine.clock("write"):
-                rejects.commit()
-                output.commit(table.count_rows() - rejects.count)
-            audit = audit_of(job, config, runs_on, counts=engine.counts, clock=engine.clock, rejected=rejects.count)
-            audit |= {"kept": kept.as_json(), "failures": failures.as_json(), "first_reject": rejects.first or None}
-    _write_audit(job, config, model, audit)
-    _print_end(job, config, engine.counts, audit)
+            task = engine.new_task(config, Locator(config, files, note))
+            target = Target(job, config, task, columns, output)
+            audit = _process_rows(target, engine, table, rejects)
+    audit |= names or {}
+    _write_audit(job, config, engine.model, audit)
+    _print_end(job, config, task.counts, audit)
     return audit
 
 
-def _load_model(config: RunConfig, files: Files) -> Model:
-    model = load_model(config)
-    files.reads("--model", *model.files)
-    warn_of(model)
-    warn_of_options(config)
-    return model
+def _process_rows(target: Target, engine: Engine, table: Table, rejects: Rejects) -> dict[str, Any]:
+    """Compute the rows of ``table``, write and commit them; gives the audit."""
+    job, task, runs_on = target.job, target.task, _runs_on(engine)
+    with ProgressDisplay(runs_on, task.counts, "off" if job.quiet else job.progress) as progress:
+        work = ((task, batch) for batch in target.kept.watch(table))
+        for _, batch, results in engine.run_tasks(work, lambda: progress.update(table, rejects.count)):
+            target.write(batch, results, engine.clock)
+            target.failures.check(job.max_failures, table.rows_total, rejects.count)
+    target.failures.check(job.max_failures, table.count_rows(), rejects.count)
+    with engine.clock("write"):
+        rejects.commit()
+        target.output.commit(table.count_rows() - rejects.count)
+    return target.audit(runs_on, engine.clock, rejects)
 
 
 def _runs_on(engine: Engine) -> RunsOn:
     session = engine.session
     return RunsOn(engine.model, session.provider, session.remark, engine.threads, engine.decode_workers)
-
-
-def _write(joiner: Joiner, output: Output, clock: Clock, batch: RowBatch[Any], results: list[ClipResult]) -> None:
-    with clock("join"):
-        payload = joiner.join(batch, results)
-    with clock("write"):
-        output.write(payload)
 
 
 def _write_audit(job: TableJob, config: RunConfig, model: Model, audit: dict[str, Any]) -> None:
@@ -108,21 +124,22 @@ def _print_end(job: TableJob, config: RunConfig, counts: Counts, audit: dict[str
         print_last_line(audit)
 
 
-def _list_files(job: TableJob, config: RunConfig, config_file: str) -> Files:
-    """The files of a run; raises ``ConfigError`` where one would be written over another."""
-    files = Files()
-    files.reads("--config", config_file)
-    files.reads("--input", *job.inputs)
-    files.reads("--model-path", config.model_path)
-    files.writes("--output", job.output, may_replace="--input")
-    files.writes("--audit-json", job.audit_json, holds=".json")
-    files.writes("--rejects", job.rejects_path)
-    if (memo := _memo_path(job, config)) != "off":
-        files.writes("--memo", memo, OF_SQLITE, holds=".sqlite")
-    return files
+def list_reads(files: Files, job: TableJob, config: RunConfig, whose: str = "") -> None:
+    """Note the files that a table reads. ``whose`` follows each option in messages, as in ``--input of table 'b'``."""
+    files.reads(f"--input{whose}", *job.inputs)
+    files.reads(f"--model-path{whose}", config.model_path)
 
 
-def _memo_path(job: TableJob, config: RunConfig) -> str:
+def list_writes(files: Files, job: TableJob, config: RunConfig, whose: str = "") -> None:
+    """Note the files that a table writes; raises ``ConfigError`` where one would be written over another."""
+    files.writes(f"--output{whose}", job.output, may_replace=f"--input{whose}")
+    files.writes(f"--audit-json{whose}", job.audit_json, holds=".json")
+    files.writes(f"--rejects{whose}", job.rejects_path)
+    if config.memo != "off":
+        files.writes("--memo", config.memo, OF_SQLITE, holds=".sqlite")
+
+
+def memo_path(job: TableJob, config: RunConfig) -> str:
     """The memo in force: the file that ``--memo`` names, else the one of the output's folder; a pipe has none.
 
     Where an output has one of its own, as earlier versions made, that goes on being used.

@@ -24,6 +24,12 @@ class Clock:
         # Of ``shared``, by stage: how many threads are inside, and up to when their time has been counted.
         self._inside: dict[str, tuple[int, float]] = {}
 
+    def restart(self) -> None:
+        """Count from now on, as if the clock had just been made."""
+        with self._lock:
+            self.seconds.clear()
+            self._started = time.perf_counter()
+
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
         started = time.perf_counter()

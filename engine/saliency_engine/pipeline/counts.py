@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from saliency_engine.facts import Signal
+from saliency_engine.types import ClipStatistics
 
 
 @dataclass
@@ -22,20 +23,21 @@ class Counts:
     clips_computed: int = 0
     """Distinct clips that went through decoder and model."""
     clips_reused: int = 0
-    """Distinct clips whose numbers the memo had from an earlier run."""
+    """Distinct clips whose numbers the memo had, from an earlier run or for another task of this one."""
     clips_failed: int = 0
     """Distinct clips that were decoded or modelled without success; not those that could not be located."""
     frames: int = 0
-    """Frames that went through the model."""
+    """Frames of the clips that were computed."""
     signals: Counter[Signal | None] = field(default_factory=Counter)
     """The clips that were computed or reused, by what their code values are; ``None``: the memo does not say."""
 
-    def add_computed(self, signal: Signal | None) -> None:
+    def add_computed(self, statistics: ClipStatistics) -> None:
         """Count one more clip that went through decoder and model."""
         self.clips_computed += 1
-        self.signals[signal] += 1
+        self.frames += len(statistics.means)
+        self.signals[statistics.signal] += 1
 
-    def add_reused(self, signal: Signal | None) -> None:
+    def add_reused(self, statistics: ClipStatistics) -> None:
         """Count one more clip whose numbers the memo had."""
         self.clips_reused += 1
-        self.signals[signal] += 1
+        self.signals[statistics.signal] += 1

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import WorkerError
@@ -23,6 +24,8 @@ from saliency_engine.pipeline.one_clip import OneClip, as_reference, model_clip
 from saliency_engine.pipeline.pool import DecodePool
 from saliency_engine.pipeline.raw_video import check_pixel_format
 from saliency_engine.pipeline.ring import ring_slots_for
+from saliency_engine.pipeline.runner import Runner
+from saliency_engine.pipeline.task import Task
 from saliency_engine.pipeline.worker import claim_open_files, start_fork_server
 from saliency_engine.storage.locate import Locator
 from saliency_engine.tables import rows
@@ -30,12 +33,28 @@ from saliency_engine.tables.arrow_stream import ArrowStream, iterate_batches
 from saliency_engine.tables.columns import columns_of
 from saliency_engine.tables.join import Joiner, OutputColumns
 from saliency_engine.tables.kept_rows import KeptRows
-from saliency_engine.tables.sampling_tag import tags_of
 from saliency_engine.tags import Tags
 from saliency_engine.types import ClipResult, PayloadT, RowBatch, decode_spec
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_OF_TABLES = frozenset(
+    {
+        *("temporal_aggregator", "ema_alpha", "root", "path_column", "path_template", "path_regex", "path_suffix"),
+        *("width_column", "height_column", "pix_fmt_column", "default_width", "default_height", "yuv_pixel_format"),
+        *("overwrite", "keep_others", "prefix", "verify_clips", "ffmpeg_bin", "ffprobe_bin"),
+        *("mean_column", "var_column", "status_column", "model_id_column", "aggregator_column", "ema_alpha_column"),
+        *("sampling_column", "error_column"),
+    }
+)
+"""Options in which the tasks of one engine may differ."""
+
+
+def engine_settings(config: RunConfig) -> dict[str, Any]:
+    """What an engine is made of: tables whose options agree in this can share one."""
+    settings = {name: value for name, value in asdict(config).items() if name not in _OF_TABLES}
+    return {**settings, "confined_to": config.confined_to}
 
 
 class Engine:
@@ -76,28 +95,28 @@ class Engine:
         with self.clock("start"), ExitStack() as opened:
             self.session = open_session(self.model, config)
             opened.callback(self.session.close)
-            self._spec = decode_spec(config, self.session.width, self.session.height)
+            spec = decode_spec(config, self.session.width, self.session.height)
             path = None if config.memo in {"", "off"} else Path(config.memo)
-            self._memo = Memo(
-                path, memo_context(self.model.sha256, self.session.provider, self._spec), self.model.model_id
-            )
-            opened.callback(self._memo.close)
-            ring_slots = ring_slots_for(self._spec, self.decode_workers, config.batch_size)
-            self._pool = DecodePool(self._spec, self.decode_workers, ring_slots, config.clip_timeout)
-            opened.callback(self._pool.close)
-            feeder = Feeder(self.session, self._pool, config.batch_size, self.clock)
+            memo = Memo(path, memo_context(self.model.sha256, self.session.provider, spec), self.model.model_id)
+            opened.callback(memo.close)
+            ring_slots = ring_slots_for(spec, self.decode_workers, config.batch_size)
+            pool = DecodePool(spec, self.decode_workers, ring_slots, config.clip_timeout)
+            opened.callback(pool.close)
+            feeder = Feeder(self.session, pool, config.batch_size, self.clock)
             opened.callback(feeder.close)
-            self._pipeline = Pipeline(
-                locator=locator,
-                pool=self._pool,
-                feeder=feeder,
-                memo=self._memo,
-                aggregator=config.temporal_aggregator,
-                alpha=config.ema_alpha,
-                spec=self._spec,
-                clock=self.clock,
-            )
+            self._runner = Runner(self.model, self.session, spec, pool, feeder, memo)
+            self._pipeline = Pipeline([self._runner], self.clock)
+            self._task = self.new_task(config, locator)
             self._opened = opened.pop_all()  # all is well: nothing is closed before ``close``
+
+    def new_task(self, config: RunConfig, locator: Locator) -> Task:
+        """A table of its own for this engine: ``locator`` finds its clips, ``config`` names aggregator and alpha.
+
+        It has counts of its own. ``engine_settings`` of ``config`` must be those of ``Engine.config``. Raises
+        ``ConfigError`` for a pixel format that cannot be read.
+        """
+        check_pixel_format(config)
+        return self._pipeline.new_task(self._runner, config, locator)
 
     def process(self, table: ArrowStream | Iterable[ArrowStream]) -> Iterator[pa.RecordBatch]:
         """Yield every record batch of ``table``, in order, with the saliency columns of ``config``.
@@ -126,7 +145,14 @@ class Engine:
 
         ``tick`` is called whenever something has happened, for those who show progress from ``counts``.
         """
-        return self._pipeline.process(batches, tick)
+        for _, batch, results in self.run_tasks(((self._task, batch) for batch in batches), tick):
+            yield batch, results
+
+    def run_tasks(
+        self, work: Iterable[tuple[Task, RowBatch[PayloadT]]], tick: Callable[[], None] = lambda: None, tasks: int = 1
+    ) -> Iterator[tuple[Task, RowBatch[PayloadT], list[ClipResult]]]:
+        """``results`` for row batches of so many ``tasks`` of this engine, which take turns."""
+        return self._pipeline.process(work, tick, tasks)
 
     def compute_clip(self, path: str | os.PathLike[str]) -> OneClip:
         """As ``saliency_engine.compute_clip``, with this engine's model, which is loaded already."""
@@ -136,12 +162,12 @@ class Engine:
     @property
     def tags(self) -> Tags:
         """What rows are tagged with that get their numbers from this engine."""
-        return tags_of(self.config, self.model.model_id, self.session.width, self.session.height)
+        return self._task.tags
 
     @property
     def counts(self) -> Counts:
-        """What has happened so far."""
-        return self._pipeline.counts
+        """What has happened so far, but for tasks of their own."""
+        return self._task.counts
 
     def close(self) -> None:
         """Stop the workers and close the memo; what was finished is kept. Does nothing in a forked process."""

@@ -80,16 +80,16 @@ class Feeder:
         if self._filling and not self._running and (self._session.frames_per_call == 1 or not self._pool.busy):
             self._dispatch()
 
-    def collect(self) -> Iterator[tuple[int, list[Measured]]]:
-        """Yield, in order, what has come back: a frame batch's number of frames, and the clips complete with it."""
+    def collect(self) -> Iterator[list[Measured]]:
+        """Yield, in order, what has come back: the clips that are complete with each frame batch."""
         while self.connection.poll():
             self.connection.recv_bytes()
         while self._running and self._running[0][1].done():
             batch, future = self._running.popleft()
-            measured, frames = future.result(), len(batch.owners)
+            measured = future.result()
             batch.owners.clear()
             self._spare.append(batch)
-            yield frames, measured
+            yield measured
 
     def close(self) -> None:
         """Stop the model's threads, each after the frame batch that it is running."""

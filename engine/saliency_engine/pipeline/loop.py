@@ -1,115 +1,85 @@
 """The only module that knows every stage: rows → locate → decode → batch → infer → aggregate → results, in order.
 
-One thread drives an event loop; decoding runs in worker processes, the model in the feeder's threads. Everything is
+One thread drives an event loop; decoding runs in worker processes, the models in the feeders' threads. Everything is
 bounded: row batches under way by ``_OPEN_BATCHES``, decoded frames by the ring slots, maps by the clips in ring slots
 and in frame batches.
 """
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing.connection
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-
+from saliency_engine.config import RunConfig
 from saliency_engine.errors import ClipError, InferenceError, WorkerError
-from saliency_engine.numerics.aggregate import summarize
 from saliency_engine.pipeline.clock import Clock
-from saliency_engine.pipeline.counts import Counts
-from saliency_engine.pipeline.feeder import Feeder
-from saliency_engine.pipeline.memo import Memo
 from saliency_engine.pipeline.outcomes import DecodedInRing, NotDecoded
 from saliency_engine.pipeline.pool import DecodePool
+from saliency_engine.pipeline.runner import Runner
+from saliency_engine.pipeline.task import OpenBatch, Task
 from saliency_engine.storage.locate import Locator
-from saliency_engine.types import (
-    SKIPPED,
-    ClipRequest,
-    ClipResult,
-    ClipStatistics,
-    DecodeSpec,
-    PayloadT,
-    RowBatch,
-    Status,
-)
+from saliency_engine.tables.sampling_tag import tags_of
+from saliency_engine.types import ClipRequest, ClipResult, ClipStatistics, PayloadT, RowBatch
 
-# Row batches under way, each of which holds its rows. More than one, because rows behind a slow clip wait for it here.
+# Row batches under way for each task, each of which holds its rows. More than one, because rows behind a slow clip
+# wait for it here.
 _OPEN_BATCHES = 4
 
-
-@dataclass
-class _OpenBatch:
-    """A row batch under way. The lists have one entry for each of ``batch.clips``."""
-
-    batch: RowBatch[Any]
-    rows_per_clip: list[int]
-    results: list[ClipResult | None]
-    missing: int
-    """How many of the results are still ``None``."""
-    wanted: bool = True
-    """False once the caller has stopped early."""
-
-
-_Place = tuple[_OpenBatch, int]
+_Place = tuple[OpenBatch, int]
 """Where a clip's result belongs: a batch, and the index into its ``results``."""
 
 
 class Pipeline:
-    """Computes the results of row batches. Owns nothing: pool, feeder and memo are the engine's."""
+    """Computes the results of row batches. Owns nothing: the runners and what they hold are the engine's."""
 
-    def __init__(
-        self,
-        *,
-        locator: Locator,
-        pool: DecodePool,
-        feeder: Feeder,
-        memo: Memo,
-        aggregator: str,
-        alpha: float,
-        spec: DecodeSpec,
-        clock: Clock,
-    ) -> None:
-        self._locator, self._pool, self._feeder, self._memo = locator, pool, feeder, memo
-        self._aggregator, self._alpha, self._spec = aggregator, alpha, spec
-        self._clock = clock
-        self.counts = Counts()
+    def __init__(self, runners: Sequence[Runner], clock: Clock) -> None:
+        self._runners, self._clock = runners, clock
+        self._pools = list({id(runner.pool): runner.pool for runner in runners}.values())
         self._process, self._lock = os.getpid(), threading.RLock()
+        self._numbers = itertools.count()
         self._todo: deque[_Place] = deque()
         self._waiting: dict[bytes, list[_Place]] = {}  # by memo key: the places that a clip under way will fill
+        self._decoding: dict[tuple[int, ClipRequest], list[Runner]] = {}  # by pool: for whom a clip is being decoded
+
+    def new_task(self, runner: Runner, config: RunConfig, locator: Locator) -> Task:
+        """A task whose clips ``locator`` finds, and whose aggregator and alpha ``config`` names."""
+        tags = tags_of(config, runner.model.model_id, runner.spec.width, runner.spec.height)
+        return Task(next(self._numbers), runner, locator, config.temporal_aggregator, config.ema_alpha, tags)
 
     def process(
-        self, batches: Iterable[RowBatch[PayloadT]], tick: Callable[[], None]
-    ) -> Iterator[tuple[RowBatch[PayloadT], list[ClipResult]]]:
-        """Yield every batch, in order, with one result per entry of its ``clips``.
+        self, work: Iterable[tuple[Task, RowBatch[PayloadT]]], tick: Callable[[], None], tasks: int = 1
+    ) -> Iterator[tuple[Task, RowBatch[PayloadT], list[ClipResult]]]:
+        """Yield every batch with its task, in order, and one result per entry of its ``clips``.
 
-        ``tick`` is called whenever something has happened.
+        ``tick`` is called whenever something has happened. The batches are of so many ``tasks``, which take turns.
         """
-        incoming = iter(batches)
+        incoming = iter(work)
         exhausted = False
-        under_way: deque[_OpenBatch] = deque()
+        most = _OPEN_BATCHES * tasks
+        under_way: deque[OpenBatch] = deque()
         try:
             while under_way or not exhausted:
                 with self._turn():
-                    while not exhausted and self._has_room(under_way) and not _is_first_done(under_way):
+                    while not exhausted and self._has_room(under_way, most) and not _is_first_done(under_way):
                         with self._clock("read"):
-                            batch = next(incoming, None)
-                        if batch is None:
+                            item = next(incoming, None)
+                        if item is None:
                             exhausted = True
                         else:
-                            under_way.append(self._open(batch))
+                            under_way.append(self._open(*item))
                     self._advance()
                     tick()
                 while _is_first_done(under_way):
                     done = under_way.popleft()
-                    yield done.batch, [result for result in done.results if result is not None]
+                    yield done.task, done.batch, [result for result in done.results if result is not None]
                 with self._turn():
-                    can_read = not exhausted and self._has_room(under_way)
-                    if not can_read and (self._pool.busy or self._feeder.busy):
+                    can_read = not exhausted and self._has_room(under_way, most)
+                    if not can_read and any(runner.pool.busy or runner.feeder.busy for runner in self._runners):
                         self._wait()
         finally:
             for opened in under_way:  # a caller may stop early; clips under way still reach the memo
@@ -134,109 +104,102 @@ class Pipeline:
 
     # rows
 
-    def _has_room(self, under_way: deque[_OpenBatch]) -> bool:
-        return not self._todo and len(under_way) < _OPEN_BATCHES
+    def _has_room(self, under_way: deque[OpenBatch], most: int) -> bool:
+        return not self._todo and len(under_way) < most
 
-    def _open(self, batch: RowBatch[PayloadT]) -> _OpenBatch:
-        clips = len(batch.clips)
-        computed = batch.codes[batch.codes != SKIPPED]
-        skipped = batch.rows - len(computed)
-        self.counts.rows_read += batch.rows
-        self.counts.rows += skipped
-        self.counts.skipped_existing += skipped
-        opened = _OpenBatch(batch, np.bincount(computed, minlength=clips).tolist(), [None] * clips, clips)
-        self._todo.extend((opened, index) for index in range(clips))
+    def _open(self, task: Task, batch: RowBatch[PayloadT]) -> OpenBatch:
+        opened = OpenBatch(task, batch)
+        self._todo.extend((opened, index) for index in range(opened.missing))
         return opened
-
-    def _settle(self, places: list[_Place], result: ClipResult) -> None:
-        for opened, index in places:
-            opened.results[index] = result
-            opened.missing -= 1
-            rows = opened.rows_per_clip[index]
-            self.counts.rows += rows
-            if result.status is Status.OK:
-                self.counts.ok += rows
-            else:
-                self.counts.failed += rows
 
     # clips
 
     def _advance(self) -> None:
         """Do everything that can be done without waiting."""
-        while self._todo and self._pool.ready:
+        while self._todo and self._todo[0][0].task.runner.pool.ready:
             with self._clock("locate"):
-                self._take_up(self._todo.popleft())
-        self._feeder.feed()
+                self._take_up(*self._todo.popleft())
+        for runner in self._runners:
+            runner.feeder.feed()
 
-    def _take_up(self, place: _Place) -> None:
+    def _take_up(self, opened: OpenBatch, index: int) -> None:
         """Locate a clip; have its result from the memo, wait for it where it is under way, or begin to decode it."""
-        opened, index = place
         if not opened.wanted:
             return
+        task, runner = opened.task, opened.task.runner
         request: ClipRequest | None = None
         try:
-            request = self._locator.locate(opened.batch.clips[index])
-            if self._feeder.fault:
-                raise InferenceError(self._feeder.fault)
+            request = task.locator.locate(opened.batch.clips[index])
+            if runner.feeder.fault:
+                raise InferenceError(runner.feeder.fault)
         except ClipError as error:
-            self._settle([place], self._fail(error, request.path if request else ""))
+            opened.settle(index, error, request.path if request else "")
             return
-        key = self._memo.key(request)
+        key = runner.memo.key(request)
         if key in self._waiting:
-            self._waiting[key].append(place)
-            return
-        match self._memo.get(key):
-            case None:
-                self._waiting[key] = [place]
-                self._pool.submit(request)
-                self._feeder.warm()
-            case ClipStatistics() as statistics:
-                if self._memo.first_seen(key):
-                    self.counts.add_reused(statistics.signal)
-                self._settle([place], self._summarize(statistics, request.path))
-            case ClipResult() as failure:
-                self._settle([place], failure)
+            self._waiting[key].append((opened, index))
+        elif (outcome := runner.memo.get(key)) is not None:
+            task.count_known(key, outcome)
+            opened.settle(index, outcome, request.path)
+        else:
+            self._decode(request, runner.pool)
+            self._waiting[key].append((opened, index))
+
+    def _decode(self, request: ClipRequest, pool: DecodePool) -> None:
+        """Begin to decode a clip, for all models of one input size that lack its numbers."""
+        runners = [runner for runner in self._runners if runner.pool is pool and runner.lacks(request)]
+        for runner in runners:
+            self._waiting[runner.memo.key(request)] = []
+            runner.feeder.warm()
+        self._decoding[id(pool), request] = runners
+        pool.submit(request)
 
     def _wait(self) -> None:
-        multiprocessing.connection.wait([*self._pool.connections, self._feeder.connection], self._pool.patience)
-        for clip in self._pool.collect():
+        connections = [connection for pool in self._pools for connection in pool.connections]
+        patience = min((pool.patience for pool in self._pools if pool.patience is not None), default=None)
+        multiprocessing.connection.wait([*connections, *(r.feeder.connection for r in self._runners)], patience)
+        for pool in self._pools:
+            self._collect_decoded(pool)
+        for runner in self._runners:
+            self._collect_measured(runner)
+
+    def _collect_decoded(self, pool: DecodePool) -> None:
+        for clip in pool.collect():
+            runners = self._decoding.pop((id(pool), clip.request))
             match clip:
                 case NotDecoded(request, error):
-                    self._finish(request, error)
-                case DecodedInRing(decoded=decoded):
+                    for runner in runners:
+                        self._finish(runner, request, error)
+                case DecodedInRing(decoded=decoded, ring_slot=ring_slot):
                     self._clock.add("decode", decoded.seconds)
-                    self._feeder.add(clip)
-        for frames, measured in self._feeder.collect():
-            self.counts.frames += frames
+                    pool.share(ring_slot, len(runners))
+                    for runner in runners:
+                        runner.feeder.add(clip)
+
+    def _collect_measured(self, runner: Runner) -> None:
+        for measured in runner.feeder.collect():
             try:
                 for request, outcome in measured:
-                    self._finish(request, outcome)
+                    self._finish(runner, request, outcome)
             finally:  # Ctrl-C may come at any moment; what is finished is kept all the same
                 with self._clock("memo"):
-                    self._memo.commit()
+                    runner.memo.commit()
 
-    def _finish(self, request: ClipRequest, outcome: ClipStatistics | ClipError) -> None:
-        key = self._memo.key(request)
-        match outcome:
-            case ClipStatistics():
-                result = self._summarize(outcome, request.path)
-                if self._memo.first_seen(key):
-                    self.counts.add_computed(outcome.signal)
-                self._memo.put(key, request, outcome)
-            case ClipError():
-                result = self._fail(outcome, request.path)
-                self.counts.clips_failed += 1
-                self._memo.put_failure(key, result)
-        self._settle(self._waiting.pop(key), result)
-
-    def _fail(self, error: ClipError, path: str) -> ClipResult:
-        return ClipResult(Status(error.status), reason=self._locator.mention(str(error), path), path=path)
-
-    def _summarize(self, statistics: ClipStatistics, path: str) -> ClipResult:
-        mean, var = summarize(statistics, self._aggregator, self._alpha)
-        note = self._spec.describe_lack(len(statistics.means))
-        return ClipResult(Status.OK, mean, var, note and self._locator.mention(note, path))
+    def _finish(self, runner: Runner, request: ClipRequest, outcome: ClipStatistics | ClipError) -> None:
+        memo = runner.memo
+        key = memo.key(request)
+        places = self._waiting.pop(key)
+        if isinstance(outcome, ClipError):
+            memo.put_failure(key, outcome)
+        else:
+            memo.put(key, request, outcome)
+            if not places:
+                memo.mark_fresh(key)
+        for place, (opened, index) in enumerate(places):
+            count = opened.task.count_known if place else opened.task.count_computed
+            count(key, outcome)
+            opened.settle(index, outcome, request.path)
 
 
-def _is_first_done(under_way: deque[_OpenBatch]) -> bool:
+def _is_first_done(under_way: deque[OpenBatch]) -> bool:
     return bool(under_way) and not under_way[0].missing

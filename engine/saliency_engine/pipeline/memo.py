@@ -19,17 +19,19 @@ from typing import Any
 
 import orjson
 
-from saliency_engine.errors import MemoError
+from saliency_engine.errors import ClipError, MemoError
 from saliency_engine.pipeline.memo_entry import pack, unpack
 from saliency_engine.pipeline.memo_file import cure_of_damage, explained, name_of, open_memo
-from saliency_engine.types import ClipRequest, ClipResult, ClipStatistics, DecodeSpec, Status
+from saliency_engine.types import ClipRequest, ClipStatistics, DecodeSpec
 
 # Raised whenever a change of this code moves a number: no old entry is used from then on.
 NUMERICS_VERSION = 3
 _OF_A_RUN = (
     "failures (key BLOB PRIMARY KEY, status TEXT, reason TEXT) WITHOUT ROWID",
-    "seen (key BLOB PRIMARY KEY) WITHOUT ROWID",
+    "seen (task INTEGER, key BLOB, PRIMARY KEY (task, key)) WITHOUT ROWID",
+    "fresh (key BLOB PRIMARY KEY) WITHOUT ROWID",
 )
+_FAILURES = {kind.status: kind for kind in ClipError.__subclasses__()}
 
 
 def memo_context(model_sha256: str, provider: str, spec: DecodeSpec) -> dict[str, Any]:
@@ -62,7 +64,7 @@ class Memo:
             del clip["mtime_ns"]  # the contents say more, and a copied or touched file keeps its numbers
         return hashlib.sha256(self._context + _to_canonical_json(clip)).digest()
 
-    def get(self, key: bytes) -> ClipStatistics | ClipResult | None:
+    def get(self, key: bytes) -> ClipStatistics | ClipError | None:
         """What is known of a clip: its statistics, or its failure in this run; ``None`` where neither is."""
         with explained(self._path):
             row = self._db.execute("SELECT statistics FROM clips WHERE key = ?", (key,)).fetchone()
@@ -71,12 +73,22 @@ class Memo:
                     return statistics
                 raise MemoError(f"{name_of(self._path)}: an entry is damaged; {cure_of_damage(self._path)}")
             row = self._db.execute("SELECT status, reason FROM failures WHERE key = ?", (key,)).fetchone()
-        return None if row is None else ClipResult(Status(row[0]), reason=row[1])
+        return None if row is None else _FAILURES[row[0]](row[1])
 
-    def first_seen(self, key: bytes) -> bool:
-        """Whether this run meets the clip for the first time; remembers it on disk, not in memory."""
+    def first_seen(self, task: int, key: bytes) -> bool:
+        """Whether the task meets the clip for the first time; remembers it on disk, not in memory."""
         with explained(self._path):
-            return self._db.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,)).rowcount == 1
+            return self._db.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (task, key)).rowcount == 1
+
+    def mark_fresh(self, key: bytes) -> None:
+        """Note that a clip was computed in this run before any task had asked for it."""
+        with explained(self._path):
+            self._db.execute("INSERT OR IGNORE INTO fresh VALUES (?)", (key,))
+
+    def claim_fresh(self, key: bytes) -> bool:
+        """Whether this is the first call for a clip that ``mark_fresh`` was called for."""
+        with explained(self._path):
+            return self._db.execute("DELETE FROM fresh WHERE key = ?", (key,)).rowcount == 1
 
     def put(self, key: bytes, request: ClipRequest, statistics: ClipStatistics) -> None:
         """Remember a finished clip; durable against a kill after the next ``commit``."""
@@ -93,10 +105,10 @@ class Memo:
                 (key, self._context_id, request.size, request.mtime_ns, request.content, int(time.time())),
             )
 
-    def put_failure(self, key: bytes, failure: ClipResult) -> None:
+    def put_failure(self, key: bytes, error: ClipError) -> None:
         """Remember a failed clip until this memo is closed."""
         with explained(self._path):
-            self._db.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?)", (key, failure.status, failure.reason))
+            self._db.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?)", (key, error.status, str(error)))
 
     def commit(self) -> None:
         """Make everything put so far survive a kill."""

@@ -69,6 +69,7 @@ class DecodePool:
         self._ring = Ring((ring_slots, *spec.shape))
         self.frames: NDArray[np.uint16] = self._ring.frames
         self._free = list(range(ring_slots))
+        self._users = [1] * ring_slots
         self._any_started = False
         self._looked = time.monotonic()
         self._workers: list[_Worker] = []
@@ -127,9 +128,16 @@ class DecodePool:
                     self._replace(index)
         return finished
 
+    def share(self, ring_slot: int, users: int) -> None:
+        """The frames in a ring slot have so many ``users``, each of which will ``release`` it."""
+        self._users[ring_slot] = users
+
     def release(self, ring_slot: int) -> None:
-        """Let another clip have a ring slot; its frames may be overwritten from now on."""
-        self._free.append(ring_slot)
+        """Let another clip have a ring slot, when all who use its frames have called this."""
+        self._users[ring_slot] -= 1
+        if not self._users[ring_slot]:
+            self._users[ring_slot] = 1
+            self._free.append(ring_slot)
 
     def close(self) -> None:
         """Stop every worker at once, whatever it is doing."""

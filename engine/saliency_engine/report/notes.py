@@ -76,6 +76,11 @@ def warn_of_hdr(config: RunConfig, counts: Counts) -> None:
         )
 
 
+def headline(text: str) -> None:
+    """Print on stderr what the lines that follow are about."""
+    print(f"\n{printable(text)}", file=sys.stderr)
+
+
 def note(sentence: str) -> None:
     """Print a sentence about the run's clips on stderr."""
     print(printable(f"note: {sentence}"), file=sys.stderr)

@@ -133,7 +133,7 @@ class _Words(ProgressColumn):
 def describe_state(state: dict[str, Any], *, narrow: bool = False) -> str:
     """A state of ``ProgressDisplay`` in words: at most 84 columns of them, and 44 where it is ``narrow``."""
     total = "?" if state["rows_total"] is None else f"{state['rows_total']:,}"
-    left = None if state["seconds_left"] is None else _format_time(state["seconds_left"]) + " left"
+    left = None if state["seconds_left"] is None else format_time(state["seconds_left"]) + " left"
     failed = f"{state['failed']:,} failed" if state["failed"] else None
     if narrow:
         parts = [f"{state['rows']:,}/{total}", failed, left]
@@ -151,5 +151,6 @@ def _estimate_rows(table: Table, counts: Counts) -> int | None:
     return max(round(counts.rows_read / table.fraction), counts.rows_read)
 
 
-def _format_time(seconds: float) -> str:
+def format_time(seconds: float) -> str:
+    """Hours, minutes and seconds, such as ``1:02:03``."""
     return f"{int(seconds) // 3600}:{int(seconds) // 60 % 60:02}:{int(seconds) % 60:02}"

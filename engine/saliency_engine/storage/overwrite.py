@@ -19,7 +19,7 @@ PARTIAL, OF_SQLITE = (".partial",), ("-wal", "-shm", "-journal")
 """What is appended to a path to name the files that are written beside it."""
 _KINDS: dict[tuple[str, ...], tuple[Content, ...]] = {
     (".json", ".jsonl", ".ndjson"): (Content.JSON,),
-    (".csv", ".tsv"): (Content.TEXT,),
+    (".csv", ".tsv", ".md"): (Content.TEXT,),
     (".gz",): (Content.GZIP,),
     (".zst",): (Content.ZSTD,),
     (".parquet", ".pq"): (Content.PARQUET,),
@@ -39,7 +39,7 @@ class Files:
     """
 
     def __init__(self) -> None:
-        self._read: dict[_Key, str] = {}
+        self._read: dict[_Key, list[str]] = {}
         self._written: dict[_Key, tuple[str, str]] = {}
 
     def reads(self, option: str, *paths: str | Path) -> None:
@@ -47,7 +47,7 @@ class Files:
         for path in filter(None, map(str, paths)):
             for key in _keys_of(path, option):
                 self._check(self._written.get(key), f"{option} {path}")
-                self._read[key] = f"{option} {path}"
+                self._read.setdefault(key, []).append(f"{option} {path}")
 
     def writes(
         self,
@@ -72,15 +72,14 @@ class Files:
             named = f"{_resolve(path, option)}{suffix}" if suffix else path
             mention = f"{writer} (with {named} beside it)" if suffix else writer
             for key in _keys_of(named, option):
-                reader = self._read.get(key)
-                if reader and not (key in own and path != "-" and may_replace and reader.startswith(f"{may_replace} ")):
-                    self._check((option, mention), reader)
+                for reader in self._read.get(key, ()):
+                    if not (key in own and path != "-" and may_replace and reader.startswith(f"{may_replace} ")):
+                        self._check((option, mention), reader)
                 if key in self._written and self._written[key][0] != option:
                     self._check((option, mention), self._written[key][1])
                 self._written[key] = option, mention
-        if path != "-" and not (
-            may_replace and any(self._read.get(key, "").startswith(f"{may_replace} ") for key in own)
-        ):
+        readers = [reader for key in own for reader in self._read.get(key, ())] if may_replace else []
+        if path != "-" and not any(reader.startswith(f"{may_replace} ") for reader in readers):
             _check_kind(option, path, holds)
 
     def reads_clip(self, path: str, status: os.stat_result) -> None:

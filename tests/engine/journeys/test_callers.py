@@ -54,7 +54,7 @@ from saliency_engine.errors import WorkerError
 clip, memo, other = sys.argv[1:]
 with Engine(RunConfig(model="frequency_tuned_v1", decode_workers=1, memo=memo)) as engine:
     print(status(engine, clip), flush=True)
-    worker = engine._pool._workers[0].process.pid
+    worker = engine._runner.pool._workers[0].process.pid
     child = os.fork()
     if child == 0:
         try:
@@ -68,7 +68,7 @@ with Engine(RunConfig(model="frequency_tuned_v1", decode_workers=1, memo=memo)) 
         print(compute(clip, memo + "2"), flush=True)
         sys.exit(7)  # it leaves the engine's block, as the parent does below, and Python ends in good order
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-    print(status(engine, other), engine._pool._workers[0].process.pid == worker)
+    print(status(engine, other), engine._runner.pool._workers[0].process.pid == worker)
 print(compute(other, memo))
 """
 
