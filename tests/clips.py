@@ -112,6 +112,16 @@ def _encode(path: Path, frames: Sequence[av.VideoFrame], settings: Settings) -> 
             frame.pts, frame.time_base, frame.pict_type = pts, Fraction(1, rate), 0
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    restore_priority()
+
+
+def restore_priority() -> None:
+    """Undo what SVT-AV1 does where root encodes: it gives the process a real-time priority, and so all that it starts.
+
+    Tests ran before everything else on the machine from then on, and other tests, starved, came to their time-outs.
+    """
+    if hasattr(os, "sched_setscheduler"):
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def remuxed(path: Path, target: Path, options: dict[str, str]) -> Path:

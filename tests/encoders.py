@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import av
 import numpy as np
 from av.codec import Codec
+from tests.clips import restore_priority
 
 AnyPacket: TypeAlias = "av.Packet[Any]"
 # Suffix: the muxer's name.
@@ -128,6 +129,8 @@ def write_clip(path: Path, codec: str, group: str) -> bool:
     except (av.FFmpegError, ValueError, OSError, NotImplementedError):
         path.unlink(missing_ok=True)
         return False
+    finally:
+        restore_priority()
     return path.exists() and path.stat().st_size > 0
 
 
