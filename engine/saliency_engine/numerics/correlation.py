@@ -150,10 +150,6 @@ class Contents:
         starts = np.repeat(self._starts[drawn] - (np.cumsum(sizes) - sizes), sizes)
         return self._rows[starts + np.arange(len(starts))]
 
-    def weights_of(self, drawn: NDArray[np.int64]) -> NDArray[np.int64]:
-        """``[n]``: how many times each row stands in the resample of the contents ``drawn``."""
-        return np.bincount(drawn, minlength=self.count)[self.codes]
-
 
 def _both_vary(x: Numbers, y: Numbers) -> bool:
     return len(x) > 1 and all(np.ptp(values) > _ROUNDING * np.abs(values).max() for values in (x, y))

@@ -28,15 +28,16 @@ _VARIABLES = {_INK: "--ink", _FAINT: "--faint", _LINE: "--line"} | {
     color: f"--s{place}" for place, color in enumerate(_SERIES, 1)
 }
 _SIZE = (4.2, 2.7)  # inches: at the width of a phone, text of 9 points is some 10 pixels high
-_MOST_POINTS = 1500
-"""More are drawn as cells, darker where there are more: the page stays small, and a cloud is no blot."""
+_MOST_POINTS = 600
+"""More are drawn as cells, darker where there are more: a page stays below 2 MB, and a cloud is no blot."""
 
 
 @dataclass(frozen=True)
 class Estimate:
     """A number with its interval, on a line of a chart."""
 
-    label: str
+    label: tuple[str, ...]
+    """Its lines."""
     value: float
     low: float
     """NaN where there is no interval. So is ``high``."""
@@ -79,13 +80,10 @@ def draw_bars(names: Sequence[str], values: Sequence[float], unit: str, series: 
 def draw_scatter(x: Numbers, y: Numbers, names: tuple[str, str], *, diagonal: bool = False, series: int = 0) -> Any:
     """``y`` over ``x``; ``names`` are those of the axes. ``diagonal``: with the line where they are equal.
 
-    Of more than some thousand points, how many there are in each of a grid of cells.
+    Of more than some hundred points, how many there are in each of a grid of cells.
     """
     figure, axes = _new_chart(height=3.4)
-    if len(x) > _MOST_POINTS:
-        _draw_cells(axes, x, y, _color(series))
-    else:
-        axes.scatter(x, y, s=9, color=_color(series), alpha=0.45, linewidths=0)
+    _draw_cloud(axes, x, y, _color(series))
     if diagonal and len(x):
         low, high = float(min(x.min(), y.min())), float(max(x.max(), y.max()))
         axes.plot([low, high], [low, high], color=_FAINT, linewidth=1, linestyle=(0, (3, 3)))
@@ -97,10 +95,7 @@ def draw_scatter(x: Numbers, y: Numbers, names: tuple[str, str], *, diagonal: bo
 def draw_mapping(x: Numbers, y: Numbers, mapped: Numbers, names: tuple[str, str], *, series: int = 0) -> Any:
     """``y`` over ``x`` as points or cells, and what ``x`` is mapped to as a line through them."""
     figure, axes = _new_chart(height=3.0)
-    if len(x) > _MOST_POINTS:
-        _draw_cells(axes, x, y, _color(series))
-    else:
-        axes.scatter(x, y, s=9, color=_color(series), alpha=0.4, linewidths=0)
+    _draw_cloud(axes, x, y, _color(series))
     order = np.argsort(x)
     order = order[np.unique(np.linspace(0, len(order) - 1, 200).astype(int))] if len(order) else order
     axes.plot(x[order], mapped[order], color=_INK, linewidth=1.5)
@@ -111,14 +106,14 @@ def draw_mapping(x: Numbers, y: Numbers, mapped: Numbers, names: tuple[str, str]
 
 def draw_intervals(estimates: Sequence[Estimate], name: str, *, zero: bool = True) -> Any:
     """A line for each estimate, the first on top: a dot, and its interval as a bar. ``zero``: with a line at 0."""
-    figure, axes = _new_chart(height=0.75 + 0.3 * max(len(estimates), 1))
+    figure, axes = _new_chart(height=0.75 + 0.4 * max(len(estimates), 1))
     if zero:
         axes.axvline(0, color=_FAINT, linewidth=1)
     for place, one in enumerate(estimates):
         color = _color(one.series)
         axes.plot([one.low, one.high], [place, place], color=color, linewidth=2.5, alpha=0.45, solid_capstyle="round")
         axes.plot(one.value, place, "o", color=color, markersize=5)
-    axes.set_yticks(range(len(estimates)), [_shorten(one.label) for one in estimates])
+    axes.set_yticks(range(len(estimates)), ["\n".join(map(_shorten, one.label)) for one in estimates])
     axes.set_ylim(len(estimates) - 0.4, -0.6)
     axes.set_xlabel(_shorten(name, 60))
     axes.xaxis.grid(visible=True, color=_LINE)
@@ -139,9 +134,13 @@ def _new_chart(height: float = _SIZE[1]) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _draw_cells(axes: Axes, x: Numbers, y: Numbers, color: str) -> None:
+def _draw_cloud(axes: Axes, x: Numbers, y: Numbers, color: str) -> None:
+    """Points, or cells where there are too many."""
     from matplotlib.colors import to_rgba  # noqa: PLC0415
 
+    if len(x) <= _MOST_POINTS:
+        axes.scatter(x, y, s=max(9, min(36, 2000 / max(len(x), 1))), color=color, alpha=0.5, linewidths=0)
+        return
     cells = axes.hexbin(x, y, gridsize=36, mincnt=1, linewidths=0)
     filled = np.asarray(cells.get_array(), np.float64)
     cells.set_array(None)
@@ -152,6 +151,11 @@ def _draw_cells(axes: Axes, x: Numbers, y: Numbers, color: str) -> None:
 def _add_legend(axes: Axes, labels: Sequence[str]) -> None:
     if len(labels) > 1:
         axes.legend(fontsize=8, frameon=False, labelcolor=_FAINT, handlelength=1.2)
+
+
+def _round(attribute: re.Match[str]) -> str:
+    """Coordinates to a hundredth of a point, which nobody sees: a third of the text is decimals."""
+    return re.sub(r"(\d\.\d\d)\d+", r"\1", attribute[0])
 
 
 def _color(series: int) -> str:
@@ -183,6 +187,7 @@ def _to_svg(figure: Figure) -> Any:
         r'<svg viewBox="\1" role="img" xmlns:xlink="http://www.w3.org/1999/xlink">',
         svg,
     )
+    svg = re.sub(r'="[^"]*"', _round, svg)
     for color, variable in _VARIABLES.items():
         svg = svg.replace(color, f"var({variable})")
     return Markup(re.sub(r"\s*\n\s*", "\n", svg))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from saliency_engine.machine import versions
+from saliency_engine.report.contact_sheet import Tile, overlay
 from saliency_engine.report.terminal import printable
 
 _PAGES = Path(__file__).parents[1] / "assets" / "pages"
 _ABSENT = "–"
+_PICTURE = (288, 288)
+"""Width and height that pictures fit into, in pixels: twice what a page gives them, for dense screens."""
 _QUALITY = 78
-"""Of JPEG: a picture of 240 × 180 pixels takes some 8 kB."""
+"""Of JPEG: such a picture takes some 10 kB."""
 
 
 def render_page(template: str, **values: Any) -> str:
@@ -71,7 +75,7 @@ def interval(ends: tuple[float, float] | None, digits: int = 3) -> str:
 
 def count(value: int) -> str:
     """A whole number with its thousands apart."""
-    return f"{value:,}".replace(",", "\u202f")
+    return f"{value:,}"
 
 
 def share(value: float | None) -> str:
@@ -83,10 +87,34 @@ def share(value: float | None) -> str:
     return f"{value:.0%}" if value in {0, 1} else f"{value:.1%}"
 
 
+@dataclass(frozen=True)
+class Thumbnail:
+    """A clip on a page: two pictures, or a frame alone, or a reason."""
+
+    title: str
+    lines: tuple[str, ...]
+    """Below the title."""
+    frame: str = ""
+    """A URL that holds the picture. So is ``overlay``, the frame under its saliency."""
+    overlay: str = ""
+    reason: str = ""
+
+
+def thumbnail_of(tile: Tile, *lines: str) -> Thumbnail:
+    """The tile of a contact sheet as a page has it, with ``lines`` below its title."""
+    title = Path(tile.title).name
+    if tile.frame is None:
+        return Thumbnail(title, lines, reason=tile.reason)
+    picture = overlay(tile.frame, tile.heat) if tile.heat is not None else None
+    return Thumbnail(title, lines, as_jpeg(tile.frame), as_jpeg(picture) if picture is not None else "")
+
+
 def as_jpeg(picture: NDArray[np.uint8]) -> str:
-    """A picture ``[H, W, 3]`` of R'G'B' as a URL that holds it."""
+    """A picture ``[H, W, 3]`` of R'G'B' as a URL that holds it, made as small as a page shows it."""
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "JPEG", quality=_QUALITY, optimize=True)
+    image = Image.fromarray(picture)
+    image.thumbnail(_PICTURE)
+    image.save(file, "JPEG", quality=_QUALITY, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
 
 

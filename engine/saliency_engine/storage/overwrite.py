@@ -26,6 +26,7 @@ _KINDS: dict[tuple[str, ...], tuple[Content, ...]] = {
     (".arrow", ".feather"): (Content.ARROW, Content.STREAM),
     (".png", ".jpg", ".jpeg", ".pdf"): (Content.PNG, Content.JPEG, Content.PDF),
     (".onnx",): (Content.ONNX,),
+    (".html",): (Content.WEB_PAGE,),
 }
 """What a file that may be replaced is by its first bytes, for each suffix."""
 

@@ -110,6 +110,21 @@ class Selection:
         return [row for _, _, row in sorted(best.values(), key=lambda entry: entry[:2])]
 
 
+def find_rows(batches: Iterable[RowBatch[Any]], places: Iterable[int], columns: Sequence[str]) -> list[ChosenRow]:
+    """The rows at ``places``, counted from 0, with the values of ``columns``, in the table's order."""
+    wanted, rows = {*places}, []
+    for batch in batches:
+        own = {place - batch.first_row for place in wanted if 0 <= place - batch.first_row < batch.rows}
+        if not own:
+            continue
+        for at, (code, values) in enumerate(
+            zip(batch.codes.tolist(), read_values(batch.payload, {*columns}.__contains__), strict=True)
+        ):
+            if at in own:
+                rows.append(ChosenRow(batch.first_row + at + 1, batch.clips[code], values))
+    return rows
+
+
 def _take_distinct(rows: Iterable[ChosenRow], count: int) -> list[ChosenRow]:
     chosen: dict[ClipReference, ChosenRow] = {}
     for row in rows:

@@ -136,12 +136,12 @@ def test_intervals_resample_contents_and_not_rows() -> None:
 
 def test_intervals_are_those_of_scipys_percentile_bootstrap() -> None:
     x, y = pair(9, 150)
-    low, high = bootstrap(lambda rows: plcc(x[rows], y[rows]), np.arange(150), resamples=4000)
+    low, high = bootstrap(lambda rows: plcc(x[rows], y[rows]), np.arange(150), resamples=1500)
     theirs = stats.bootstrap(
-        (x, y), lambda a, b: stats.pearsonr(a, b).statistic, paired=True, vectorized=False, n_resamples=4000,
+        (x, y), lambda a, b: stats.pearsonr(a, b).statistic, paired=True, vectorized=False, n_resamples=1500,
         method="percentile", rng=np.random.default_rng(1),
     ).confidence_interval  # fmt: skip
-    assert (low, high) == pytest.approx((theirs.low, theirs.high), abs=0.01)
+    assert (low, high) == pytest.approx((theirs.low, theirs.high), abs=0.015)
 
 
 def test_resamples_are_the_same_for_a_seed_and_another_for_another() -> None:
@@ -155,7 +155,6 @@ def test_a_resample_holds_whole_contents() -> None:
     contents = Contents(names)
     rows = contents.rows_of(np.array([1, 1, 0]))
     assert list(names[rows]) == ["b"] * 6 + ["a"] * 2
-    assert contents.weights_of(np.array([1, 1, 0])).tolist() == [2, 1, 2, 0, 1, 2]
 
 
 def test_one_content_has_no_interval() -> None:

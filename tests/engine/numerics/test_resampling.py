@@ -1,4 +1,4 @@
-"""Weighted rows give the numbers of rows that are repeated, and resamples the intervals of the plain bootstrap."""
+"""Every resample has the numbers of its rows, written out, and so intervals are those of the plain bootstrap."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from saliency_engine.numerics import resampling
 from saliency_engine.numerics.correlation import (
+    Contents,
     bootstrap,
     interval_of,
     krcc,
@@ -17,60 +19,84 @@ from saliency_engine.numerics.correlation import (
     rmse,
     srocc,
 )
-from saliency_engine.numerics.resampling import WeightedPair, WeightedPartial, resample, weighted_rmse
+from saliency_engine.numerics.resampling import Resamples
 
 
-def table(seed: int, rows: int = 120) -> tuple[Any, Any, Any, NDArray[np.int64]]:
-    """x, y with ties, three columns to be given, and how often each row counts."""
+def table(seed: int, rows: int = 120) -> tuple[Any, Any, Any]:
+    """x, y with ties, and three columns to be given."""
     generator = np.random.default_rng(seed)
     given = generator.normal(size=(rows, 3)) * [1, 1000, 1e-4]
     x = np.round(given[:, 0] + generator.normal(size=rows), 1)
     y = np.round(0.4 * x + given[:, 0] + generator.normal(size=rows), 1)
-    return x, y, given, generator.poisson(1.0, rows)
+    return x, y, given
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_weighted_statistics_are_those_of_repeated_rows(seed: int) -> None:
-    x, y, given, weights = table(seed)
-    a, b, c = (np.repeat(column, weights, axis=0) for column in (x, y, given))
-    pair = WeightedPair(x, y)
-    assert pair.plcc(weights) == pytest.approx(plcc(a, b), abs=1e-9)
-    assert pair.srocc(weights) == pytest.approx(srocc(a, b), abs=1e-9)
-    assert pair.krcc(weights) == pytest.approx(krcc(a, b), abs=1e-9)
-    assert WeightedPartial(x, y, given).correlation(weights) == pytest.approx(partial_correlation(a, b, c), abs=1e-9)
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("of_one", [1, 3])
+def test_statistics_are_those_of_the_drawn_rows(seed: int, of_one: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resampling, "_CHUNK", 32)
+    x, y, given = table(seed)
+    groups = np.repeat(np.arange(120 // of_one), of_one).astype(str)
+    resamples = Resamples(groups, resamples=12, seed=seed)
     twice = np.column_stack([given, given[:, 0]])
-    assert WeightedPartial(x, y, twice).correlation(weights) == pytest.approx(partial_correlation(a, b, c), abs=1e-9)
-    assert weighted_rmse((x - y) ** 2, weights) == pytest.approx(rmse(a, b), abs=1e-9)
+    columns = [
+        resamples.plcc(x, y),
+        *resamples.rank_correlations(x, y),
+        resamples.rmse(x, y),
+        resamples.partial_correlation(x, y, given),
+        resamples.partial_correlation(x, y, twice),
+    ]
+    contents = Contents(groups)
+    for drawn, values in zip(contents.draws(12, seed), np.transpose(columns), strict=True):
+        rows = contents.rows_of(drawn)
+        a, b, c = x[rows], y[rows], given[rows]
+        left = partial_correlation(a, b, c)
+        assert values == pytest.approx([plcc(a, b), srocc(a, b), krcc(a, b), rmse(a, b), left, left], abs=1e-9)
+
+
+def test_many_different_values_are_counted_in_all_levels() -> None:
+    generator = np.random.default_rng(1)
+    x = generator.normal(size=9000)
+    y = np.round(x + generator.normal(size=9000), 4)
+    resamples = Resamples(np.arange(9000), resamples=1)
+    rows = resamples.contents.rows_of(next(resamples.contents.draws(1, 0)))
+    spearman, kendall = resamples.rank_correlations(x, y)
+    assert spearman == pytest.approx([srocc(x[rows], y[rows])], abs=1e-9)
+    assert kendall == pytest.approx([krcc(x[rows], y[rows])], abs=1e-9)
 
 
 def test_a_resample_in_which_nothing_varies_has_no_correlation() -> None:
-    pair, weights = WeightedPair(np.array([1.0, 2.0, 3.0]), np.array([3.0, 1.0, 2.0])), np.array([0, 3, 0])
-    assert np.isnan([pair.plcc(weights), pair.srocc(weights), pair.krcc(weights)]).all()
+    x, y = np.array([1.0, 2.0]), np.array([3.0, 1.0])
+    resamples = Resamples(np.array(["a", "b"]), resamples=40)
+    alike = (resamples.counts == 0).any(axis=1)
+    assert 5 < alike.sum() < 35
+    for values in (resamples.plcc(x, y), *resamples.rank_correlations(x, y)):
+        assert np.isnan(values[alike]).all()
+        assert values[~alike] == pytest.approx(-1.0)
 
 
 def test_intervals_are_those_of_the_plain_bootstrap() -> None:
-    x, y, _, _ = table(11)
+    x, y, _ = table(11)
     contents = np.repeat(np.arange(40), 3).astype(str)
-    pair = WeightedPair(x, y)
-    values = resample([pair.plcc, pair.srocc, pair.krcc], contents, resamples=60, seed=4)
-    for column, statistic in enumerate((plcc, srocc, krcc)):
 
-        def measure(rows: NDArray[np.intp], of: Any = statistic) -> float:
-            return float(of(x[rows], y[rows]))
+    def measure(rows: NDArray[np.intp]) -> float:
+        return srocc(x[rows], y[rows])
 
-        plain = bootstrap(measure, contents, resamples=60, seed=4)
-        assert interval_of(values[:, column]) == pytest.approx(plain, abs=1e-9)
+    spearman, _ = Resamples(contents, resamples=60, seed=4).rank_correlations(x, y)
+    assert interval_of(spearman) == pytest.approx(bootstrap(measure, contents, resamples=60, seed=4), abs=1e-9)
 
 
 def test_differences_of_two_signals_are_paired() -> None:
     generator = np.random.default_rng(12)
     y = generator.normal(size=200)
     x = y + generator.normal(size=200)
-    near = x + generator.normal(0, 0.01, 200)
-    values = resample([WeightedPair(x, y).srocc, WeightedPair(near, y).srocc], np.arange(200), resamples=200)
-    assert np.std(values[:, 0] - values[:, 1]) < 0.1 * np.std(values[:, 0])
+    resamples = Resamples(np.arange(200), resamples=200)
+    first, _ = resamples.rank_correlations(x, y)
+    second, _ = resamples.rank_correlations(x + generator.normal(0, 0.01, 200), y)
+    assert np.std(first - second) < 0.1 * np.std(first)
 
 
 def test_one_content_gives_no_resample() -> None:
-    pair = WeightedPair(np.array([1.0, 2.0]), np.array([1.0, 2.0]))
-    assert resample([pair.plcc], np.array(["a", "a"])).shape == (0, 1)
+    resamples = Resamples(np.array(["a", "a"]))
+    x = np.array([1.0, 2.0])
+    assert [len(values) for values in (resamples.plcc(x, x), *resamples.rank_correlations(x, x))] == [0, 0, 0]

@@ -1,0 +1,271 @@
+"""``saliency-batch compare``: tables joined by key, agreement and prediction as SciPy has them, a page to look at."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from scipy import stats
+from tests.browser import check_page, needs_chromium
+from tests.engine.conftest import command
+from tests.processes import stderr_of
+from tests.rows import write_rows
+
+from saliency_engine.errors import ConfigError, InputError
+from saliency_engine.numerics.correlation import bootstrap, fit_logistic, partial_correlation, srocc
+
+ROWS = 90
+TAGS = {
+    "saliency_model_id": "m1",
+    "saliency_aggregator": "mean",
+    "saliency_ema_alpha": 0.6,
+    "saliency_sampling": "head:8@320x320",
+}
+QUALITY = np.random.default_rng(1).normal(size=ROWS)
+
+
+def rows_of(seed: int, noise: float = 0.5, **tags: Any) -> list[dict[str, Any]]:
+    """Rows with numbers that go with ``QUALITY``, and noise."""
+    generator = np.random.default_rng(seed)
+    means = 1 / (1 + np.exp(-0.5 * QUALITY - noise * generator.normal(size=ROWS)))
+    return [
+        {
+            "key": f"{place:04d}",
+            "saliency_mean": float(mean),
+            "saliency_var": float(var),
+            "saliency_status": "ok",
+            **TAGS,
+            **tags,
+        }
+        for place, (mean, var) in enumerate(zip(means, generator.uniform(0, 0.1, ROWS), strict=True))
+    ]
+
+
+def scores(noise: float = 0.3) -> list[dict[str, Any]]:
+    generator = np.random.default_rng(9)
+    return [
+        {"key": f"{place:04d}", "mos": float(3 + quality + noise * generator.normal()), "content": place // 3,
+         "adm2": float(quality + generator.normal()), "motion2": float(generator.normal()), "other": 1.0}
+        for place, quality in enumerate(QUALITY)
+    ]  # fmt: skip
+
+
+def compare(tmp_path: Path, *words: str | Path) -> Any:
+    command("compare", *words, "--json", tmp_path / "out.json")
+    return json.loads((tmp_path / "out.json").read_text())
+
+
+def column(rows: Sequence[Mapping[str, Any]], name: str) -> Any:
+    return np.array([row[name] for row in rows])
+
+
+def test_agreement_is_scipys_on_the_clips_that_both_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = rows_of(2), rows_of(3, saliency_aggregator="max")
+    failed = {"saliency_mean": None, "saliency_var": None, "saliency_status": "decode-failed", **dict.fromkeys(TAGS)}
+    a[5] |= failed
+    b[6] |= failed | {"saliency_status": "missing-source"}
+    del b[80:]
+    document = compare(tmp_path, write_rows(tmp_path / "a.jsonl", a), write_rows(tmp_path / "b.jsonl", b))
+    assert document["schema"] == "saliency-compare-v1"
+    assert document["clips"] == ROWS
+    assert [(side["name"], side["clips"], side["absent"]) for side in document["sides"]] == [
+        ("mean", 89, 0),
+        ("max", 79, 10),
+    ]
+    assert document["sides"][1]["statuses"] == {"missing-source": 1}
+    (pair,) = document["pairs"]
+    assert (pair["only_first"], pair["only_second"]) == (11, 1)
+    assert {(one["first"], one["second"]): one["clips"] for one in pair["status_disagreements"]} == {
+        ("ok", "not in the table"): 10,
+        ("decode-failed", "ok"): 1,
+        ("ok", "missing-source"): 1,
+    }
+    both = [place for place in range(80) if place not in {5, 6}]
+    for one in pair["signals"]:
+        x, y = (column([rows[place] for place in both], f"saliency_{one['signal']}") for rows in (a, b))
+        assert one["clips"] == 78
+        assert one["plcc"] == pytest.approx(stats.pearsonr(x, y).statistic, abs=1e-9)
+        assert one["srocc"] == pytest.approx(stats.spearmanr(x, y).statistic, abs=1e-9)
+        assert one["delta_mean"] == pytest.approx((y - x).mean(), abs=1e-12)
+        assert one["delta_abs_mean"] == pytest.approx(np.abs(y - x).mean(), abs=1e-12)
+        assert one["delta_abs_max"] == pytest.approx(np.abs(y - x).max(), abs=1e-12)
+    largest = document["largest_differences"][0]
+    assert largest["spread"] == pytest.approx(pair["signals"][0]["delta_abs_max"])
+    assert largest["means"]["mean"] == a[int(largest["key"])]["saliency_mean"]
+    shown = capsys.readouterr().out
+    assert "between mean and max on 78 clips" in shown
+    assert "missing-source" in shown
+
+
+def test_settings_and_prefixes_in_one_table_are_sides_of_their_own(tmp_path: Path) -> None:
+    rows = rows_of(2)
+    for place, row in enumerate(rows):
+        row |= {"saliency_aggregator": "ema", "saliency_ema_alpha": 0.3 if place % 2 else 0.9}
+        row |= {f"v2_{name}": row[f"saliency_{name}"] for name in ("mean", "var", "status")}
+    rows[0] |= {"saliency_mean": None, "saliency_status": "decode-failed", "v2_mean": 0.5}
+    document = compare(tmp_path, write_rows(tmp_path / "wide.jsonl", rows))
+    sides = {side["name"]: side for side in document["sides"]}
+    assert {name: side["clips"] for name, side in sides.items()} == {
+        "saliency · ema 0.3": 45,
+        "saliency · ema 0.9": 44,
+        "v2": 90,
+    }
+    assert sides["saliency · ema 0.3"]["statuses"]["decode-failed"] == 1
+    assert len(document["pairs"]) == 3
+    # Alpha says nothing of an aggregator that has none.
+    for place, row in enumerate(rows):
+        row |= {"saliency_aggregator": "max", "saliency_ema_alpha": place / 100}
+        del row["v2_mean"]
+    assert len(compare(tmp_path, write_rows(tmp_path / "max.jsonl", rows))["sides"]) == 1
+
+
+def test_prediction_is_scipys_and_intervals_resample_contents(tmp_path: Path) -> None:
+    a, b, labels = rows_of(2), rows_of(3, 1.5, saliency_model_id="m2"), scores()
+    a[3]["saliency_mean"] = None
+    labels[4]["adm2"] = None
+    tables = [write_rows(tmp_path / f"{name}.jsonl", rows) for name, rows in (("a", a), ("b", b), ("l", labels))]
+    document = compare(tmp_path, *tables[:2], "--labels", tables[2], "--content", "content")
+    target = document["target"]
+    assert (target["name"], target["clips"], target["labelled"], target["contents"]) == ("mos", 89, 90, 30)
+    assert (target["given"], target["given_clips"]) == (["adm2", "motion2"], 88)
+    kept = [place for place in range(ROWS) if place != 3]
+    mos = column([labels[place] for place in kept], "mos")
+    contents = column([labels[place] for place in kept], "content")
+    names = [(one["side"], one["signal"]) for one in target["signals"]]
+    assert names == [("m1", "mean"), ("m1", "var"), ("m2", "mean"), ("m2", "var")]
+    for one, rows in zip(target["signals"], (a, a, b, b), strict=True):
+        x = column([rows[place] for place in kept], f"saliency_{one['signal']}").astype(float)
+        mapped = fit_logistic(x, mos).values
+        assert one["srocc"]["value"] == pytest.approx(stats.spearmanr(x, mos).statistic, abs=1e-9)
+        assert one["krcc"]["value"] == pytest.approx(stats.kendalltau(x, mos).statistic, abs=1e-9)
+        assert one["plcc"]["value"] == pytest.approx(stats.pearsonr(mapped, mos).statistic, abs=1e-9)
+        assert one["plcc_unmapped"] == pytest.approx(stats.pearsonr(x, mos).statistic, abs=1e-9)
+        assert one["rmse"]["value"] == pytest.approx(np.sqrt(np.mean((mapped - mos) ** 2)), abs=1e-9)
+        has = [place for place, of in enumerate(kept) if of != 4]
+        given = np.array([[labels[kept[place]][name] for name in ("adm2", "motion2")] for place in has], float)
+        assert one["partial"]["value"] == pytest.approx(partial_correlation(x[has], mos[has], given), abs=1e-9)
+        low, high = one["partial"]["interval"]
+        assert low < one["partial"]["value"] < high
+        if one["signal"] == "mean":
+            interval = bootstrap(lambda chosen, x=x: srocc(x[chosen], mos[chosen]), contents)  # type: ignore[misc]
+            assert one["srocc"]["interval"] == pytest.approx(interval, abs=1e-9)
+    first, second = (target["signals"][place] for place in (0, 2))
+    assert first["srocc_gain_over_first"] is None
+    gain = second["srocc_gain_over_first"]
+    assert gain["value"] == pytest.approx(abs(second["srocc"]["value"]) - abs(first["srocc"]["value"]))
+    assert gain["interval"][0] < gain["value"] < gain["interval"][1] < 0, "m2 is noisier, and that is shown"
+    assert target["best"] == {"side": "m1", "signal": "mean"}
+
+
+def test_noise_is_not_shown_to_go_with_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = rows_of(2)
+    for row, value in zip(rows, np.random.default_rng(4).normal(size=ROWS), strict=True):
+        row["mos"] = float(value)
+    table = write_rows(tmp_path / "a.jsonl", rows)
+    command("compare", table, "--target", "mos")
+    assert "No signal is shown to go with mos: the nearest, " in capsys.readouterr().out
+    for row in rows:
+        row["mos"] = 5 * row["saliency_mean"]
+    command("compare", write_rows(table, rows), "--target", "mos")
+    assert "mean of a goes with mos: SROCC 1.000" in " ".join(capsys.readouterr().out.split())
+
+
+def test_keys_are_text_and_several_rows_of_a_clip_are_pooled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = [
+        row | {"key": f"/clips/{row['key']}.mp4", "saliency_var": var} for row in rows_of(2) for var in (0.1, 0.3)
+    ]
+    table = write_rows(tmp_path / "frames.jsonl", frames)
+    labels = tmp_path / "scores.csv"
+    labels.write_text("clip_id,mos\n" + "".join(f"{row['key']},{row['mos']}\n" for row in scores()))
+    document = compare(tmp_path, table, "--key", "key", "--key-normalize", "stem", "--labels", labels)
+    assert document["target"]["clips"] == ROWS, "0007 is no number, and is the stem of /clips/0007.mp4"
+    assert document["sides"][0]["signals"]["var"]["mean"] == pytest.approx(0.2)
+    assert "frames.jsonl has several rows for a clip: their mean stands for it" in capsys.readouterr().out
+    with pytest.raises(
+        InputError, match=r"no clip has both a label 'mos' and numbers.*'/clips/0000.mp4', of the second '0000'"
+    ):
+        compare(tmp_path, table, "--labels", labels)
+
+
+def test_mistakes_are_told_with_their_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = write_rows(tmp_path / "a.jsonl", rows_of(2))
+    twice = write_rows(tmp_path / "l.jsonl", [*scores(), {"key": "0007", "mos": -1.0}])
+    with pytest.raises(InputError, match=r"the clip '0007' has two labels: .* in .*l.jsonl and -1 in .*l.jsonl"):
+        compare(tmp_path, table, "--labels", twice)
+    with pytest.raises(InputError, match=r"no table has a column 'mox' \(--target\); the columns are 'key', "):
+        compare(tmp_path, table, "--target", "mox")
+    with pytest.raises(InputError, match=r"no table has a column 'scene' \(--content\)"):
+        compare(tmp_path, table, "--labels", write_rows(twice, scores()), "--content", "scene")
+    with pytest.raises(InputError, match=r"l.jsonl: no columns are those of a run, such as saliency_mean"):
+        compare(tmp_path, twice)
+    with pytest.raises(ConfigError, match=r"--json .*a\.jsonl would overwrite the tables .*a.jsonl"):
+        command("compare", table, "--json", table)
+    assert "compare needs a table" in stderr_of("compare", code=2)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in {"scipy", "sklearn"} else find(name))
+    with pytest.raises(
+        ConfigError, match=r"compare needs scipy and scikit-learn: pip install 'saliency-batch\[analysis\]'"
+    ):
+        compare(tmp_path, table)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory, clips: dict[str, Path]) -> Path:
+    """A comparison of two aggregators on real clips, with scores that are made up."""
+    folder = tmp_path_factory.mktemp("compare")
+    rows = []
+    for place, name in enumerate(sorted(clips)):
+        clip = shutil.copy(clips[name], folder / f"{name} & <b>.mp4")
+        rows.append({"key": name, "src": str(clip), "mos": float(place)})
+    tables = []
+    for aggregator in ("mean", "max"):
+        source = write_rows(folder / "in.jsonl", rows)
+        tables.append(folder / f"{aggregator}.parquet")
+        options = ("--model", "frequency_tuned_v1", "--temporal-aggregator", aggregator, "--quiet")
+        stderr_of("run", source, "-o", tables[-1], *options)
+    pq.write_table(pa.Table.from_pylist([*pq.read_table(tables[1]).to_pylist()][:-1]), tables[1])
+    command("compare", *tables, "--target", "mos", "--html", folder / "page.html", "--clips", "2")
+    return folder / "page.html"
+
+
+def test_the_page_shows_the_clips_that_differ_most(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert text.count("data:image/jpeg;base64,") == 8, "two clips as two sides see them: frame and overlay"
+    assert "<script" not in text
+    assert "&lt;b&gt;" in text
+    assert "frequency_tuned_v1  ·  max of 8 frames, head" in text
+    assert text.count("<svg ") == 2 + 4 + 2 + 2, "intervals and gains, mappings, scatter plots, distributions"
+
+
+@needs_chromium
+def test_the_page_opens_on_a_phone_and_in_the_dark(page: Path, tmp_path: Path) -> None:
+    seen = check_page(page, tmp_path)
+    assert "mos" in seen["headline"]
+    assert len(seen["pictures"]) == 8
+
+
+def test_a_page_without_clips_says_how_to_show_them(tmp_path: Path) -> None:
+    tables = [write_rows(tmp_path / f"{seed}.jsonl", rows_of(seed)) for seed in (2, 3)]
+    command("compare", *tables, "--html", tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "--path-column" in text
+    assert "data:image" not in text
+    gone = [row | {"src": "gone.mp4"} for row in rows_of(2)]
+    command("compare", write_rows(tables[0], gone), tables[1], "--html", tmp_path / "page.html")
+    assert f"no such file: {Path.cwd() / 'gone.mp4'}" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_many_sides_are_compared_with_the_first(tmp_path: Path) -> None:
+    tables = [write_rows(tmp_path / f"{seed}.jsonl", rows_of(seed)[:9]) for seed in range(8)]
+    pairs = compare(tmp_path, *tables)["pairs"]
+    assert [(pair["first"], pair["second"]) for pair in pairs] == [("0", str(place)) for place in range(1, 8)]
