@@ -49,7 +49,8 @@ del main.__spec__
 exec({UNGUARDED!r}, main.__dict__)
 """
 FORK = """
-import os, sys
+import os, sys, warnings
+warnings.filterwarnings("ignore", "This process", DeprecationWarning)  # Python since 3.12, at every fork beside threads
 from saliency_engine.errors import WorkerError
 clip, memo, other = sys.argv[1:]
 with Engine(RunConfig(model="frequency_tuned_v1", decode_workers=1, memo=memo)) as engine:
