@@ -38,7 +38,7 @@ class RunConfig:
     """How clips are read, modelled and tagged. Raises ``ConfigError`` when an option is of the wrong type or range."""
 
     # model
-    model: str = option("", f"Id of a registered model; default: {BUILT_IN_MODEL}, which is built in.")
+    model: str = option("", f"Id of a registered model, or an ONNX file; default: {BUILT_IN_MODEL}, built in.")
     model_path: str = option("", "ONNX file with the saliency model, in place of --model.")
     model_id: str = option("", "Model id for the rows; default: the registered one, that inside the file, its name.")
     model_sha256: str = option("", "Refuse the model unless its bytes have this sha256 (64 hex digits).")
@@ -54,7 +54,9 @@ class RunConfig:
     accept_short: bool = option(False, "Use the frames there are of clips that are cut off or too short.")
     color: str = option("auto", "auto: follow the stream's colour tags; bt709: ignore them.", ("auto", "bt709"))
     hdr: str = option("plain", "plain: take PQ and HLG as they are; tonemap: map them to SDR.", ("plain", "tonemap"))
-    temporal_aggregator: str = option("mean", "How the frames' maps become one map.", AGGREGATORS)
+    temporal_aggregator: str = option(
+        "mean", "How the frames' maps become one map; ema:0.3: with this alpha.", AGGREGATORS
+    )
     ema_alpha: float = option(0.6, "For ema: weight of the newest frame, above 0 and at most 1.")
     # what rows say
     path_column: str = option("src", "Input column with the clip's path.")
@@ -102,6 +104,9 @@ class RunConfig:
     def __post_init__(self) -> None:
         take_paths(self)
         check_values(self)
+        if self.model.lower().endswith(".onnx") and not self.model_path:
+            object.__setattr__(self, "model_path", self.model)
+            object.__setattr__(self, "model", "")
         if self.model and self.model_path:
             raise ConfigError("--model and --model-path are both given: give the one that is meant")
         if not 0.0 < self.ema_alpha <= 1.0:  # also refuses NaN

@@ -23,8 +23,9 @@ from saliency_engine.cli.memo import memo
 from saliency_engine.cli.models import models
 from saliency_engine.cli.mos_prep import mos_prep
 from saliency_engine.cli.options import config_options, given_only, take_inputs
-from saliency_engine.config import OPTIONS, load_options, split_options
+from saliency_engine.config import OPTIONS, load_options
 from saliency_engine.errors import ConfigError
+from saliency_engine.jobs.points import expand
 from saliency_engine.storage.atomic import forget_buffered
 
 
@@ -43,13 +44,16 @@ def main_group() -> None:
 @main_group.command(short_help="Write a table of clips with their saliency.")
 @click.argument("inputs", nargs=-1)
 @click.option("--config", "config_file", default=None, help="TOML file with options; those on the command line win.")
-@config_options(tuple(OPTIONS))
+@config_options(tuple(OPTIONS), several=("model", "temporal_aggregator"))
 def run(config_file: str | None, inputs: tuple[str, ...], **given: Any) -> None:
     """Read a table of clips, compute their saliency, and write the table with it.
 
     INPUTS is a table, a folder of Parquet parts, or clips: folders, patterns, files, text files of paths (.txt .lst).
     The suffix decides the format of a table: .jsonl .ndjson .csv .tsv (each also .gz .zst), .parquet .pq .arrow
     .feather; - is stdin or stdout.
+
+    --model and --temporal-aggregator may be given again: a clip is decoded once for all of them. With {model_id} and
+    {aggregator} in --output each has a table of its own; else there is one, with columns for each.
 
     After a crash, run the same command again: finished clips are in the memo and are not computed twice.
 
@@ -61,14 +65,14 @@ def run(config_file: str | None, inputs: tuple[str, ...], **given: Any) -> None:
     """
     options = load_options(config_file) if config_file else {}
     options.update(given_only({**given, "input": take_inputs(inputs, given["input"] or "") or None}))
-    job, config = split_options(options)
+    job, points = expand(options)
     from saliency_engine.pipeline.worker import fork_server
 
     with fork_server():  # it imports its libraries while the next line imports ours: a quarter of a second less
-        from saliency_engine.jobs.run import run_table
+        from saliency_engine.jobs.run import run_sweep
 
-        audit = run_table(job, config, config_file or "")
-    sys.exit(1 if audit["summary"]["failed"] else 0)
+        audits = run_sweep(job, points, config_file or "")
+    sys.exit(1 if any(audit["summary"]["failed"] for audit in audits) else 0)
 
 
 @main_group.command(short_help="Print a table's first rows.")

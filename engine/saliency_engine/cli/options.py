@@ -27,12 +27,15 @@ class _AutoInt(click.ParamType[Any]):
             return self.fail(f"{value!r} is neither a whole number nor auto", param, ctx)
 
 
-def config_options(names: Sequence[str]) -> Callable[[CommandT], CommandT]:
-    """Options for the config fields of these names. One that is not given is ``None`` or empty: a file may give it."""
+def config_options(names: Sequence[str], several: Sequence[str] = ()) -> Callable[[CommandT], CommandT]:
+    """Options for the config fields of these names. One that is not given is ``None`` or empty: a file may give it.
+
+    Those in ``several`` may be given again, and are checked elsewhere.
+    """
 
     def decorate(command: CommandT) -> CommandT:
         for name in reversed(names):
-            command = _make_option(OPTIONS[name])(command)
+            command = (_make_several if name in several else _make_option)(OPTIONS[name])(command)
         return command
 
     return decorate
@@ -73,6 +76,14 @@ def _make_option(field: dataclasses.Field[Any]) -> Callable[[CommandT], CommandT
     shown = "" if default in ("", 0) else f"  [default: {default}]"
     flags = [_flag_of(field.name), *_SHORT.get(field.name, ())]
     return click.option(*flags, type=_kind_of(field), default=None, help=help_text + shown)
+
+
+def _make_several(field: dataclasses.Field[Any]) -> Callable[[CommandT], CommandT]:
+    default, choices = field.default, field.metadata["choices"]
+    shown = f"  [default: {default}]" if default else ""
+    text = f"{field.metadata['help']} May be given again.{shown}"
+    metavar = f"[{'|'.join(choices)}]" if choices else None
+    return click.option(_flag_of(field.name), multiple=True, metavar=metavar, help=text)
 
 
 def _flag_of(name: str) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 
 from saliency_engine.errors import MemoError, ModelError, SaliencyError, WorkerError
 from saliency_engine.jobs.manifest import Entry, read_manifest
-from saliency_engine.jobs.run import list_reads, list_writes, load, memo_path, process_table
+from saliency_engine.jobs.run import list_reads, list_writes, load, memo_path
+from saliency_engine.jobs.table import Point, process_table
 from saliency_engine.pipeline.engine import Engine, engine_settings
 from saliency_engine.report.batch_report import batch_report, print_batch_line, write_reports
 from saliency_engine.report.notes import headline, note
@@ -133,7 +134,7 @@ def _run_one(entry: Entry, files: Files, shared: SharedEngine, manifest: str) ->
     }
     names = {"schema": "saliency-materializer-audit-v1", "batch_manifest": manifest, "table_id": entry.id}
     try:
-        audit = process_table(job, config, files, lambda: shared.start(entry), names)
+        (audit,) = process_table([Point(job, config)], files, lambda: shared.start(entry), names)
     except (SaliencyError, OSError) as error:
         if isinstance(error, ModelError | MemoError | WorkerError):
             shared.close()  # it may be unfit for the tables that follow

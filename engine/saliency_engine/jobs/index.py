@@ -38,7 +38,7 @@ def index_table(job: TableJob, config: RunConfig, *, count_frames: bool) -> int:
             rejects.opened(),
             Prober(config, Locator(config, files, note), count_frames=count_frames) as prober,
         ):
-            with ProgressDisplay(None, prober.counts, "off" if job.quiet else job.progress) as progress:
+            with ProgressDisplay([], [prober.counts], "off" if job.quiet else job.progress) as progress:
                 for batch, outcomes in prober.results(table, lambda: progress.update(table, rejects.count)):
                     output.write(joiner.join(batch, outcomes))
             rejects.commit()

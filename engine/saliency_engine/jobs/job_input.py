@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 from saliency_engine.config import TableJob
@@ -11,10 +12,13 @@ from saliency_engine.tables.jsonl_lines import Reject
 from saliency_engine.tables.output import needs_batches
 
 
-def open_input(job: TableJob, columns: Columns, root: str, reject: Reject) -> AbstractContextManager[Table]:
+def open_input(
+    job: TableJob, columns: Columns, root: str, reject: Reject, views: Sequence[Columns] = ()
+) -> AbstractContextManager[Table]:
     """The table that ``job`` reads; lines that are no rows go to ``reject`` where the job has a file for them.
 
-    ``root`` is the folder that relative paths of clips start from. Raises as ``open_table`` does.
+    ``root`` is the folder that relative paths of clips start from. Raises as ``open_table`` does, where ``views`` are
+    explained.
     """
     return open_table(
         job.inputs,
@@ -24,4 +28,5 @@ def open_input(job: TableJob, columns: Columns, root: str, reject: Reject) -> Ab
         lines_as_arrow=lambda format: needs_batches(format, job.output, job.output_format),
         header=not job.no_header,
         reject=reject if job.rejects_path else None,
+        views=views,
     )

@@ -103,6 +103,8 @@ def _make_entry(where: str, table: Any, defaults: dict[str, Any], given: Mapping
     for option in _PATHS:
         if option in options:
             options[option] = _resolve(options[option], folder, option)
+    if str(options.get("model")).lower().endswith(".onnx"):
+        options["model"] = _resolve(options["model"], folder, "model")
     if "model" in given:  # it is the whole model, and what the manifest says of another would contradict it
         options = {option: value for option, value in options.items() if option not in {"model_path", "model_id"}}
     elif "model_path" in given:

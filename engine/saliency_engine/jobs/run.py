@@ -1,32 +1,20 @@
-"""One table from input to output: read, compute, join, write, audit."""
+"""``saliency-batch run``: one table, for one model and aggregator or for several."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from saliency_engine.config import MEMO_NAME, RunConfig, TableJob
-from saliency_engine.jobs.job_input import open_input
-from saliency_engine.jobs.target import Target
+from saliency_engine.errors import ConfigError
+from saliency_engine.jobs.points import fill, has_placeholder, name_of
+from saliency_engine.jobs.table import Point, process_table
 from saliency_engine.models.load import Model, load_model
-from saliency_engine.pipeline.counts import Counts
 from saliency_engine.pipeline.engine import Engine
-from saliency_engine.report.audit import RunsOn, provenance_of
-from saliency_engine.report.missing import hint_at_paths
-from saliency_engine.report.notes import note, warn_of, warn_of_hdr, warn_of_no_rows, warn_of_options
-from saliency_engine.report.progress import ProgressDisplay
-from saliency_engine.report.summary import print_last_line, print_summary
-from saliency_engine.storage.atomic import check_output, write_json
-from saliency_engine.storage.locate import Locator
+from saliency_engine.report.notes import warn_of
 from saliency_engine.storage.overwrite import OF_SQLITE, Files
-from saliency_engine.tables.columns import columns_of
-from saliency_engine.tables.input import Table
-from saliency_engine.tables.join import OutputColumns
-from saliency_engine.tables.output import choose_format, open_output
-from saliency_engine.tables.rejects import Rejects
 
 
 def run_table(job: TableJob, config: RunConfig, config_file: str = "") -> dict[str, Any]:
@@ -36,14 +24,85 @@ def run_table(job: TableJob, config: RunConfig, config_file: str = "") -> dict[s
     or not at all, and so does the file of lines that are no rows. Raises ``SaliencyError``; a clip that fails is no
     error but a row with its status.
     """
+    (audit,) = run_sweep(job, [config], config_file)
+    return audit
+
+
+def run_sweep(job: TableJob, configs: Sequence[RunConfig], config_file: str = "") -> list[dict[str, Any]]:
+    """``run_table`` for each of ``configs``, which ``expand`` gives; returns the audit of each output.
+
+    Where ``job.output`` has a placeholder, each point has an output of its own; else there is one, with columns for
+    each. A clip is decoded once for all models of one input size.
+    """
     files = Files()
     files.reads("--config", config_file)
-    config = dataclasses.replace(config, memo=memo_path(job, config))
-    list_reads(files, job, config)
-    list_writes(files, job, config)
-    model = load(config, files)
-    config = dataclasses.replace(config, model=config.model_name)
-    return process_table(job, config, files, lambda: Engine(config, model))
+    if len(configs) > 1 and not has_placeholder(job.output):
+        _refuse_shared_columns(configs[0])
+    for config in configs:
+        list_reads(files, job, config)
+    if not has_placeholder(job.output):
+        list_writes(files, job, dataclasses.replace(configs[0], memo=memo_path(job, configs[0])))
+    points = list(_make_points(job, configs, files))
+    if has_placeholder(job.output):
+        _refuse_shared_files(job, points)
+        for point in points:
+            list_writes(files, point.job, point.config)
+    models = list({point.model.sha256: point.model for point in points if point.model}.values())
+    return process_table(points, files, lambda: Engine(points[0].config, models[0], others=models[1:]))
+
+
+def _make_points(job: TableJob, configs: Sequence[RunConfig], files: Files) -> Iterator[Point]:
+    """The points with their models, and with what these are called in the names of files and columns."""
+    models: dict[tuple[str, str], Model] = {}
+    memo = ""
+    for config in configs:
+        named = config.model, config.model_path
+        if named not in models:
+            models[named] = load(config, files)
+            twice = [other for other, model in models.items() if model.sha256 == models[named].sha256]
+            if len(twice) > 1:
+                raise ConfigError(f"--model {twice[0][0] or twice[0][1]} and {named[0] or named[1]} are the same model")
+        model = models[named]
+        paths: dict[str, Any] = {
+            name: fill(getattr(job, name), model.model_id, config) for name in ("output", "audit_json", "rejects")
+        }
+        columns: dict[str, Any] = {
+            f"{role}_column": fill(name, model.model_id, config) for role, name in config.output_columns.items()
+        }
+        point_job = dataclasses.replace(job, **paths)
+        memo = memo or memo_path(point_job, config)
+        prefix = fill(config.prefix, model.model_id, config)
+        config = dataclasses.replace(config, model=config.model_name, memo=memo, prefix=prefix, **columns)  # noqa: PLW2901
+        yield Point(point_job, config, model)
+
+
+def _refuse_shared_columns(config: RunConfig) -> None:
+    """Raise ``ConfigError`` where an output column has a name that is the same for all points."""
+    for role, name in config.output_columns.items():
+        if name and not has_placeholder(name):
+            raise ConfigError(
+                f"--{role.replace('_', '-')}-column {name} is one column for all points: leave it out, or name it with "
+                "{model_id} and {aggregator}"
+            )
+
+
+def _refuse_shared_files(job: TableJob, points: Sequence[Point]) -> None:
+    """Raise ``ConfigError`` where two points would write one file."""
+    for option in ("output", "audit_json"):
+        template = getattr(job, option)
+        owners: dict[str, Point] = {}
+        for point in points if template else ():
+            other = owners.setdefault(getattr(point.job, option), point)
+            if other is not point:
+                both = f"{_describe(other)} and {_describe(point)}"
+                raise ConfigError(
+                    f"--{option.replace('_', '-')} {template} is one file for {both}: "
+                    "name it with {model_id} and {aggregator}"
+                )
+
+
+def _describe(point: Point) -> str:
+    return f"{point.model.model_id if point.model else ''} {name_of(point.config)}".strip()
 
 
 def load(config: RunConfig, files: Files) -> Model:
@@ -52,76 +111,6 @@ def load(config: RunConfig, files: Files) -> Model:
     files.reads("--model", *model.files)
     warn_of(model)
     return model
-
-
-def process_table(
-    job: TableJob,
-    config: RunConfig,
-    files: Files,
-    start: Callable[[], AbstractContextManager[Engine]],
-    names: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
-    """``run_table`` with the engine that ``start`` gives when input and output are sound.
-
-    ``files`` has what the table reads and writes. ``names`` are put into the audit before all else.
-    """
-    warn_of_options(config)
-    rejects = Rejects(job.rejects_path)
-    with open_input(job, columns_of(config), config.root, rejects.add) as table:
-        files.reads("--input", *table.parts)
-        columns = OutputColumns(config, table.schema)
-        output_format = choose_format(job.output, job.output_format, table.format)
-        check_output(job.audit_json)
-        with (
-            open_output(job.output, output_format, columns.schema) as output,
-            rejects.opened(),
-            start() as engine,
-        ):
-            task = engine.new_task(config, Locator(config, files, note))
-            target = Target(job, config, task, columns, output)
-            audit = _process_rows(target, engine, table, rejects)
-    audit |= names or {}
-    _write_audit(job, config, engine.model, audit)
-    _print_end(job, config, task.counts, audit)
-    return audit
-
-
-def _process_rows(target: Target, engine: Engine, table: Table, rejects: Rejects) -> dict[str, Any]:
-    """Compute the rows of ``table``, write and commit them; gives the audit."""
-    job, task, runs_on = target.job, target.task, _runs_on(engine)
-    with ProgressDisplay(runs_on, task.counts, "off" if job.quiet else job.progress) as progress:
-        work = ((task, batch) for batch in target.kept.watch(table))
-        for _, batch, results in engine.run_tasks(work, lambda: progress.update(table, rejects.count)):
-            target.write(batch, results, engine.clock)
-            target.failures.check(job.max_failures, table.rows_total, rejects.count)
-    target.failures.check(job.max_failures, table.count_rows(), rejects.count)
-    with engine.clock("write"):
-        rejects.commit()
-        target.output.commit(table.count_rows() - rejects.count)
-    return target.audit(runs_on, engine.clock, rejects)
-
-
-def _runs_on(engine: Engine) -> RunsOn:
-    session = engine.session
-    return RunsOn(engine.model, session.provider, session.remark, engine.threads, engine.decode_workers)
-
-
-def _write_audit(job: TableJob, config: RunConfig, model: Model, audit: dict[str, Any]) -> None:
-    if job.audit_json:
-        # Only where it is wanted: hashing input and output took a quarter of the time of rows that need nothing.
-        audit["run_provenance"] = provenance_of(job, config, model, audit["rejects"])
-        write_json(job.audit_json, audit)
-
-
-def _print_end(job: TableJob, config: RunConfig, counts: Counts, audit: dict[str, Any]) -> None:
-    warn_of_hdr(config, counts)
-    warn_of_no_rows(job, audit["summary"]["total"])
-    if not job.quiet:
-        print_summary(audit, verbose=job.verbose)
-        if hint := hint_at_paths(audit):
-            note(hint)
-    if not job.quiet or audit["summary"]["failed"] or audit["kept"]["other_settings"]:
-        print_last_line(audit)
 
 
 def list_reads(files: Files, job: TableJob, config: RunConfig, whose: str = "") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from saliency_engine.facts import Signal
@@ -41,3 +42,19 @@ class Counts:
         """Count one more clip whose numbers the memo had."""
         self.clips_reused += 1
         self.signals[statistics.signal] += 1
+
+
+def together(tasks: Sequence[Counts]) -> Counts:
+    """How far tasks are that take turns over the same rows: the rows that all of them are done with."""
+    if len(tasks) == 1:
+        return tasks[0]
+    return Counts(
+        rows_read=max(counts.rows_read for counts in tasks),
+        rows=min(counts.rows for counts in tasks),
+        failed=max(counts.failed for counts in tasks),
+        clips_computed=sum(counts.clips_computed for counts in tasks),
+        clips_reused=max(counts.clips_reused for counts in tasks),
+        clips_failed=max(counts.clips_failed for counts in tasks),
+        frames=sum(counts.frames for counts in tasks),
+        signals=max((counts.signals for counts in tasks), key=Counter.total),
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -34,7 +34,7 @@ from saliency_engine.tables.columns import columns_of
 from saliency_engine.tables.join import Joiner, OutputColumns
 from saliency_engine.tables.kept_rows import KeptRows
 from saliency_engine.tags import Tags
-from saliency_engine.types import ClipResult, PayloadT, RowBatch, decode_spec
+from saliency_engine.types import ClipResult, DecodeSpec, PayloadT, RowBatch, decode_spec
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,7 +63,9 @@ class Engine:
     Threads may share it; they take turns. A process needs one of its own, also where it was forked from another.
 
     ``config.memo`` names the memo file; empty or ``off`` keeps none. ``model`` is what ``load_model(config)`` gave, for
-    callers that needed it earlier; ``locator`` replaces ``Locator(config)``, which finds the clips' files.
+    callers that needed it earlier; ``locator`` replaces ``Locator(config)``, which finds the clips' files. ``others``
+    are models that run beside it, on the same decoded frames where their input has the same size; ``new_task`` asks for
+    their numbers. No two models may have the same bytes.
 
     Raises ``ConfigError``, ``ModelError``, ``ProviderError``, ``MemoError`` or ``WorkerError`` when it cannot start.
     """
@@ -79,7 +81,13 @@ class Engine:
     clock: Clock
     """How long each stage was busy so far."""
 
-    def __init__(self, config: RunConfig, model: Model | None = None, locator: Locator | None = None) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        model: Model | None = None,
+        locator: Locator | None = None,
+        others: Sequence[Model] = (),
+    ) -> None:
         check_pixel_format(config)
         self.config = config
         self.decode_workers = cores() if config.decode_workers == "auto" else config.decode_workers
@@ -88,35 +96,44 @@ class Engine:
         self.clock = Clock()
         self.model = model or load_model(config)
         self.threads = model_threads(config)
-        self._start(locator or Locator(config))
+        self._start([self.model, *others], locator or Locator(config))
 
-    def _start(self, locator: Locator) -> None:
-        config = self.config
+    def _start(self, models: Sequence[Model], locator: Locator) -> None:
         with self.clock("start"), ExitStack() as opened:
-            self.session = open_session(self.model, config)
-            opened.callback(self.session.close)
-            spec = decode_spec(config, self.session.width, self.session.height)
-            path = None if config.memo in {"", "off"} else Path(config.memo)
-            memo = Memo(path, memo_context(self.model.sha256, self.session.provider, spec), self.model.model_id)
-            opened.callback(memo.close)
-            ring_slots = ring_slots_for(spec, self.decode_workers, config.batch_size)
-            pool = DecodePool(spec, self.decode_workers, ring_slots, config.clip_timeout)
-            opened.callback(pool.close)
-            feeder = Feeder(self.session, pool, config.batch_size, self.clock)
-            opened.callback(feeder.close)
-            self._runner = Runner(self.model, self.session, spec, pool, feeder, memo)
-            self._pipeline = Pipeline([self._runner], self.clock)
-            self._task = self.new_task(config, locator)
+            pools: dict[DecodeSpec, DecodePool] = {}
+            self._runners = {model.sha256: self._start_runner(model, pools, opened) for model in models}
+            self._runner = self._runners[self.model.sha256]
+            self.session = self._runner.session
+            self._pipeline = Pipeline(list(self._runners.values()), self.clock)
+            self._task = self.new_task(self.config, locator)
             self._opened = opened.pop_all()  # all is well: nothing is closed before ``close``
 
-    def new_task(self, config: RunConfig, locator: Locator) -> Task:
+    def _start_runner(self, model: Model, pools: dict[DecodeSpec, DecodePool], opened: ExitStack) -> Runner:
+        """What runs ``model``; models of one input size share one of ``pools``. All is closed with ``opened``."""
+        config = self.config
+        session = open_session(model, config)
+        opened.callback(session.close)
+        spec = decode_spec(config, session.width, session.height)
+        path = None if config.memo in {"", "off"} else Path(config.memo)
+        memo = Memo(path, memo_context(model.sha256, session.provider, spec), model.model_id)
+        opened.callback(memo.close)
+        if spec not in pools:
+            ring_slots = ring_slots_for(spec, self.decode_workers, config.batch_size)
+            pools[spec] = DecodePool(spec, self.decode_workers, ring_slots, config.clip_timeout)
+            opened.callback(pools[spec].close)
+        feeder = Feeder(session, pools[spec], config.batch_size, self.clock)
+        opened.callback(feeder.close)
+        return Runner(model, session, spec, pools[spec], feeder, memo)
+
+    def new_task(self, config: RunConfig, locator: Locator, model: Model | None = None) -> Task:
         """A table of its own for this engine: ``locator`` finds its clips, ``config`` names aggregator and alpha.
 
-        It has counts of its own. ``engine_settings`` of ``config`` must be those of ``Engine.config``. Raises
-        ``ConfigError`` for a pixel format that cannot be read.
+        It has counts of its own. ``model`` is one of the engine's, by default its first. ``engine_settings`` of
+        ``config`` must be those of ``Engine.config``, but for the model. Raises ``ConfigError`` for a pixel format that
+        cannot be read.
         """
         check_pixel_format(config)
-        return self._pipeline.new_task(self._runner, config, locator)
+        return self._pipeline.new_task(self._runners[(model or self.model).sha256], config, locator)
 
     def process(self, table: ArrowStream | Iterable[ArrowStream]) -> Iterator[pa.RecordBatch]:
         """Yield every record batch of ``table``, in order, with the saliency columns of ``config``.

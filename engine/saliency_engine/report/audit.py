@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -71,13 +72,15 @@ def audit_of(
     }
 
 
-def provenance_of(job: TableJob, config: RunConfig, model: Model, rejects: str | None) -> dict[str, Any]:
+def provenance_of(job: TableJob, config: RunConfig, models: Sequence[Model], rejects: str | None) -> dict[str, Any]:
     """``run_provenance`` of a run; reads input and output once more, for their hashes."""
     outputs = {"output": job.output} | ({"rejects": rejects} if rejects else {})
     inputs = {f"input_{place}" if place else "input": path for place, path in enumerate(job.inputs)}
     provenance = run_provenance(inputs, outputs, {**asdict(job), **asdict(config)})
     # The hash is that of the bytes that ran: by now the path may hold others.
-    provenance["inputs"]["model"] = {"path": model.source, "exists": True, "kind": "file", "sha256": model.sha256}
+    for place, model in enumerate(models):
+        name = f"model_{place}" if place else "model"
+        provenance["inputs"][name] = {"path": model.source, "exists": True, "kind": "file", "sha256": model.sha256}
     return provenance
 
 

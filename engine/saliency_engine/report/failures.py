@@ -59,6 +59,11 @@ class Failures:
                 path = result.path or reason[_start_of_path(reason) :]
                 group.examples.append({"clip": batch.clips[at].path, "path": path, "reason": reason})
 
+    @property
+    def rows(self) -> int:
+        """How many rows have failed so far."""
+        return sum(group.rows for group in self._groups.values())
+
     def check(self, limit: str, total: int | None, rejected: int) -> None:
         """Raise ``InputError`` when more rows failed than ``limit`` allows: a number, a share of ``total``, or empty.
 
@@ -67,7 +72,7 @@ class Failures:
         if not limit or (limit.endswith("%") and total is None):
             return
         allowed = float(limit.rstrip("%")) * ((total or 0) / 100 if limit.endswith("%") else 1)
-        failed = rejected + sum(group.rows for group in self._groups.values())
+        failed = rejected + self.rows
         if failed > allowed:
             most = next(iter(self.as_json()), None)
             reason = f": {most['rows']} {most['status']}, {most['examples'][0]['reason']}" if most else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
+from collections.abc import Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task
 from rich.text import Text
 
-from saliency_engine.pipeline.counts import Counts
+from saliency_engine.pipeline.counts import Counts, together
 from saliency_engine.report.audit import RunsOn
 from saliency_engine.report.terminal import printable
 from saliency_engine.tables.input import Table
@@ -54,14 +55,13 @@ class Pace:
 
 
 class ProgressDisplay:
-    """First says what runs the model, then how far the run is. ``counts`` are the engine's, and change meanwhile.
+    """First says what runs each model, then how far the run is. ``counts`` are its tasks', and change meanwhile.
 
-    ``runs_on`` is ``None`` where no model runs.
     ``kind``: ``bar``, ``lines``, ``json`` (an object a line), ``off``, or ``auto``: a bar on a terminal, else lines.
     """
 
-    def __init__(self, runs_on: RunsOn | None, counts: Counts, kind: str) -> None:
-        self._runs_on, self._counts, self._pace = runs_on, counts, Pace()
+    def __init__(self, runs_on: Sequence[RunsOn], counts: Sequence[Counts], kind: str) -> None:
+        self._runs_on, self._tasks, self._pace = runs_on, counts, Pace()
         self._console = Console(stderr=True)
         self._kind = ("bar" if self._console.is_terminal else "lines") if kind == "auto" else kind
         self._started = self._shown = time.monotonic()
@@ -77,11 +77,11 @@ class ProgressDisplay:
         if self._kind == "off" or now - self._shown < interval:
             return
         self._shown = now
-        self._pace.add(now, self._counts)
-        self._show(self._describe(now - self._started, _estimate_rows(table, self._counts), rejected))
+        counts = together(self._tasks)
+        self._pace.add(now, counts)
+        self._show(self._describe(now - self._started, counts, _estimate_rows(table, counts), rejected))
 
-    def _describe(self, seconds: float, total: int | None, rejected: int) -> dict[str, Any]:
-        counts = self._counts
+    def _describe(self, seconds: float, counts: Counts, total: int | None, rejected: int) -> dict[str, Any]:
         left = None if total is None else self._pace.seconds_for(max(total - counts.rows, 0))
         return {
             "seconds": round(seconds, 1),
@@ -103,10 +103,9 @@ class ProgressDisplay:
         self._console.out(text, highlight=False)
 
     def __enter__(self) -> Self:
-        if self._runs_on and self._kind in {"bar", "lines"}:
-            remark = f" ({self._runs_on.remark})" if self._runs_on.remark else ""
-            first_line = f"{self._runs_on.model.model_id} on {self._runs_on.provider}{remark}"
-            self._console.out(printable(first_line), highlight=False)
+        for runs_on in self._runs_on if self._kind in {"bar", "lines"} else ():
+            remark = f" ({runs_on.remark})" if runs_on.remark else ""
+            self._console.out(printable(f"{runs_on.model.model_id} on {runs_on.provider}{remark}"), highlight=False)
         self._bar.__enter__()
         return self
 
@@ -114,7 +113,8 @@ class ProgressDisplay:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:  # else the bar stays where the run stopped
-            self._bar.update(self._task, completed=self._counts.rows, total=self._counts.rows)
+            rows = together(self._tasks).rows
+            self._bar.update(self._task, completed=rows, total=rows)
         self._bar.__exit__(kind, error, trace)
 
 

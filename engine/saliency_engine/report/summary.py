@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ def print_summary(audit: dict[str, Any], *, verbose: bool) -> None:
     rows, clips, seconds = audit["summary"], audit["clips"], max(audit["seconds"], 1e-9)
     lines = [
         ("model", f"{audit['model']['id']} on {audit['machine']['provider']}"),
+        *([("points", f"{len(audit['points'])}, each with columns of its own")] if "points" in audit else []),
         ("rows", f"{rows['total']}: {rows['ok']} ok, {rows['skipped_existing']} skipped, {rows['failed']} failed"),
         *_describe_kept(audit["kept"]),
         *_describe_failures(audit["failures"]),
@@ -35,10 +36,27 @@ def print_summary(audit: dict[str, Any], *, verbose: bool) -> None:
         print(printable(f"{name:<12}{value}"), file=sys.stderr)
 
 
-def print_last_line(audit: dict[str, Any]) -> None:
-    """Print one line with the counts, for programs that look for it; it also tells what is easily overlooked."""
-    rows, kept = audit["summary"], audit["kept"]
+def print_outputs(audits: Sequence[dict[str, Any]]) -> None:
+    """Print, below the summary of a sweep's first output, a line for each of the others."""
+    for audit in audits:
+        rows = audit["summary"]
+        counts = f"{rows['ok']} ok, {rows['skipped_existing']} skipped, {rows['failed']} failed"
+        print(
+            printable(f"{'output':<12}{audit['output']} ({_describe_size(audit['output'])}): {counts}"), file=sys.stderr
+        )
+
+
+def print_last_line(audits: Sequence[dict[str, Any]]) -> None:
+    """Print one line with the counts, for programs that look for it; it also tells what is easily overlooked.
+
+    A sweep's outputs are counted, and so are the rows of all of them.
+    """
+    rows = {
+        name: sum(audit["summary"][name] for audit in audits) for name in ("total", "ok", "skipped_existing", "failed")
+    }
+    outputs = f"outputs={len(audits)} " if len(audits) > 1 else ""
     counts = f"total={rows['total']} ok={rows['ok']} skipped={rows['skipped_existing']} failed={rows['failed']}"
+    kept = max((audit["kept"] for audit in audits), key=lambda kept: int(kept["other_settings"]))
     others = f" other_settings={kept['other_settings']}" if kept["other_settings"] else ""
     remark = ""
     if kept["other_settings"] and not rows["ok"]:
@@ -46,7 +64,7 @@ def print_last_line(audit: dict[str, Any]) -> None:
             f": nothing is computed; {kept['other_settings']} rows keep numbers that other settings than those asked "
             f"for made ({kept['description']}); --overwrite computes them anew, --prefix NAME_ beside them"
         )
-    print(printable(f"saliency-batch: {counts}{others}{remark}"), file=sys.stderr)
+    print(printable(f"saliency-batch: {outputs}{counts}{others}{remark}"), file=sys.stderr)
 
 
 def print_index_summary(counts: Counts, rejects: Rejects) -> None:

@@ -37,7 +37,7 @@ _UNREADABLE = (pa.lib.Type_INTERVAL_MONTHS, pa.lib.Type_INTERVAL_DAY_TIME)
 class Table:
     """An open input table; iterating gives its ``RowBatch`` es in order, once. Raises ``InputError`` saying where."""
 
-    def __init__(self, name: str, opened: Opened, columns: Columns, parts: Sequence[str] = ()) -> None:
+    def __init__(self, name: str, opened: Opened, views: Sequence[Columns], parts: Sequence[str] = ()) -> None:
         self.format = opened.format
         self.schema = opened.schema
         """``None`` where rows stay JSON lines, a ``CsvLayout`` where they stay CSV."""
@@ -51,7 +51,7 @@ class Table:
         """To be called at the end: how many rows the input has by its own account, rejected lines among them."""
         self._name, self._pieces = name, opened.pieces
         with _reading(name):
-            self._rows: Any = _choose_rows(self.schema, columns)
+            self._rows: list[Any] = [_choose_rows(self.schema, columns) for columns in views]
 
     def __iter__(self) -> Iterator[RowBatch[pa.RecordBatch | Lines]]:
         first_row = 0
@@ -59,12 +59,13 @@ class Table:
             with _reading(self._name):
                 self.fraction, piece = next(self._pieces, (1.0, None))
                 if piece is None:
-                    if isinstance(self._rows, LineRows):
-                        self._rows.end()
+                    for rows in self._rows:
+                        if isinstance(rows, LineRows):
+                            rows.end()
                     return
-                batch = self._rows.find_clips(piece, first_row)
-            yield batch
-            first_row += batch.rows
+                batches = [rows.find_clips(piece, first_row) for rows in self._rows]
+            yield from batches
+            first_row += batches[0].rows
 
 
 def _choose_rows(schema: pa.Schema | CsvLayout | None, columns: Columns) -> LineRows | CsvRows | ArrowRows:
@@ -87,6 +88,7 @@ def open_table(
     header: bool = True,
     reject: Reject | None = None,
     stdin: BinaryIO | None = None,
+    views: Sequence[Columns] = (),
 ) -> Iterator[Table]:
     """Open the table at ``paths``, or in ``stdin`` (by default the process's own) where that is ``-``.
 
@@ -97,26 +99,37 @@ def open_table(
     JSON lines and CSV rows keep their bytes, or become record batches where ``lines_as_arrow`` says so, perhaps by the
     table's format. For that JSON lines are read twice, first for their schema; a pipe is kept in a temporary file on
     disk meanwhile. Without ``header`` the columns of CSV are called ``column_1``, ``column_2`` and so on. Lines that
-    are no rows go to ``reject``; without it the first one is an ``InputError``. Raises ``ConfigError`` for an unknown
-    suffix and ``InputError`` for everything else.
+    are no rows go to ``reject``; without it the first one is an ``InputError``. With ``views`` the rows come once for
+    each of them, in turns, and its columns say which are kept; ``columns`` must name what all of them write.
+
+    Raises ``ConfigError`` for an unknown suffix and ``InputError`` for everything else.
     """
     with ExitStack() as files:
         inputs = Inputs([paths] if isinstance(paths, str) else paths, output)
         with _reading(inputs.name):
             if inputs.table:
-                format, stream = _open_stream(inputs.table, stdin, files)
-                check_content(format, stream)
+                format, stream = _open_checked(inputs.table, stdin, files)
                 as_arrow = lines_as_arrow(format) if callable(lines_as_arrow) else lines_as_arrow
                 raw = RawTable(inputs.table, stream, format, columns, as_arrow, header, reject, files)
                 opened = _READERS[format.kind](raw)
             elif inputs.parts:
                 opened = parquet_parts.open_parts(inputs.parts, inputs.former)
             else:
-                columns = dataclasses.replace(columns, path=columns.path or "src")
-                if inputs.are_files:
-                    columns = dataclasses.replace(columns, template=None, whole=True)
-                opened = inputs.open_clips(columns.path, root)
-        yield Table(inputs.name, opened, columns, inputs.parts)
+                views = [_of_clips(view, whole=inputs.are_files) for view in views or [columns]]
+                opened = inputs.open_clips(views[0].path, root)
+        yield Table(inputs.name, opened, views or [columns], inputs.parts)
+
+
+def _of_clips(columns: Columns, *, whole: bool) -> Columns:
+    """``columns`` of a table that is made of the clips that a command names; ``whole``: by their files."""
+    columns = dataclasses.replace(columns, path=columns.path or "src")
+    return dataclasses.replace(columns, template=None, whole=True) if whole else columns
+
+
+def _open_checked(path: str, stdin: BinaryIO | None, files: ExitStack) -> tuple[Format, io.BufferedReader]:
+    format, stream = _open_stream(path, stdin, files)
+    check_content(format, stream)
+    return format, stream
 
 
 def _open_stream(path: str, stdin: BinaryIO | None, files: ExitStack) -> tuple[Format, io.BufferedReader]:

@@ -30,9 +30,14 @@ class KeptRows:
         self._rows: Iterator[RowBatch[Any]] = iter(())
         self._todo, self._computed = 0, False
 
-    def watch(self, batches: Iterable[RowBatch[PayloadT]]) -> Iterator[RowBatch[PayloadT]]:
-        """``batches`` as they are; raises ``InputError`` as ``check`` does."""
-        self._rows = self._count(batches)
+    def watch(
+        self, batches: Iterable[RowBatch[PayloadT]], turn: int = 0, turns: int = 1
+    ) -> Iterator[RowBatch[PayloadT]]:
+        """``batches`` as they are; raises ``InputError`` as ``check`` does.
+
+        Where several runs share the batches in so many ``turns``, those of this one are each ``turn``'s.
+        """
+        self._rows = self._count(batches, turn, turns)
         for batch in self._rows:
             self._refuse_mixture()
             yield batch
@@ -58,8 +63,11 @@ class KeptRows:
         more = len(self.others) - len(examples)
         return "; ".join(examples) + (f"; and {more} other combinations" if more else "")
 
-    def _count(self, batches: Iterable[RowBatch[PayloadT]]) -> Iterator[RowBatch[PayloadT]]:
-        for batch in batches:
+    def _count(self, batches: Iterable[RowBatch[PayloadT]], turn: int, turns: int) -> Iterator[RowBatch[PayloadT]]:
+        for place, batch in enumerate(batches):
+            if place % turns != turn:
+                yield batch
+                continue
             self._todo += int((batch.codes != SKIPPED).sum())
             for tags, rows in batch.kept.items():
                 if tags.contradictions(self._tags):

@@ -120,7 +120,7 @@ def test_progress_for_programs_and_logs(kind: str, capfd: pytest.CaptureFixture[
     """The display itself, because a run's first line comes after half a minute."""
     counts = Counts()
     table: Any = SimpleNamespace(rows_total=8, fraction=None)
-    with ProgressDisplay(None, counts, kind) as display:
+    with ProgressDisplay([], [counts], kind) as display:
         for rows in (2, 4):
             counts.rows, counts.clips_computed = rows, rows
             display._shown -= 31  # half a minute goes by
