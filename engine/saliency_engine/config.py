@@ -181,6 +181,7 @@ class TableJob:
     output_format: str = option("auto", "Format of --output -; auto: that of the input.", _PIPED)
     no_header: bool = option(False, "CSV has no line with names: columns are column_1, column_2 and so on.")
     audit_json: str = option("", "JSON file for the audit: options, counts and provenance; default: none.")
+    series: str = option("", "Parquet or Arrow file for the values of every sampled frame; default: none.")
     rejects: str = option("", "File for JSON lines that are not rows; default: OUTPUT.rejects.jsonl.")
     max_failures: str = option("", "Stop, and write no output, when more rows fail: a number, or a share such as 5%.")
     progress: str = option("auto", "How progress is shown on stderr; auto: bar on a terminal, else lines.", _PROGRESS)

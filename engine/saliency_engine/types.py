@@ -204,6 +204,8 @@ class DecodedClip:
     motion: tuple[float, ...]
     """``motion[t]`` is mean|Y_t − Y_(t−1)| / 255 between consecutive sampled frames (Y: 8-bit luma at the clip's own
     size), in [0, 1]; ``motion[0]`` is 0. There is one entry for each frame."""
+    times: tuple[float, ...]
+    """When each frame is shown, in seconds of the stream's clock; NaN where the stream does not say."""
     seconds: float
     """How long decoding took."""
     signal: Signal
@@ -228,6 +230,8 @@ class ClipStatistics:
     """Mean and variance of the pixelwise maximum."""
     signal: Signal | None = None
     """``None`` where nothing is known of it, as in entries of older memos. No number follows from it."""
+    times: NDArray[np.float64] | None = None
+    """``[K]``: as in ``DecodedClip``; ``None`` as for ``signal``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,3 +246,5 @@ class ClipResult:
     """Why the clip failed; for an ``ok`` clip, that it had fewer frames than were asked for."""
     path: str = ""
     """The failed clip's file, where it was found."""
+    statistics: ClipStatistics | None = field(default=None, compare=False)
+    """What the numbers of an ``ok`` clip follow from."""

@@ -124,6 +124,7 @@ def list_writes(files: Files, job: TableJob, config: RunConfig, whose: str = "")
     files.writes(f"--output{whose}", job.output, may_replace=f"--input{whose}")
     files.writes(f"--audit-json{whose}", job.audit_json, holds=".json")
     files.writes(f"--rejects{whose}", job.rejects_path)
+    files.writes(f"--series{whose}", job.series)
     if config.memo != "off":
         files.writes("--memo", config.memo, OF_SQLITE, holds=".sqlite")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.jobs.job_input import open_input
+from saliency_engine.jobs.series import Series
 from saliency_engine.jobs.target import Target
 from saliency_engine.models.load import Model
 from saliency_engine.pipeline.counts import Counts, together
@@ -61,6 +62,8 @@ def process_table(
         files.reads("--input", *table.parts)
         places = list(_open_outputs(points, table, opened))
         opened.enter_context(rejects.opened())
+        series = Series(job.series)
+        opened.enter_context(series.opened())
         engine = opened.enter_context(start())
         locator = Locator(config, files, note)
         targets: list[Target] = []
@@ -68,7 +71,7 @@ def process_table(
             task = engine.new_task(point.config, locator, point.model)
             previous = targets[-1] if views and targets else None
             targets.append(Target(point.job, point.config, task, columns, output, previous))
-        audits = _process_rows(targets, engine, table, rejects, in_turns=bool(views))
+        audits = _process_rows(targets, engine, table, rejects, series, in_turns=bool(views))
     audits = [{**audit, **(names or {})} for audit in audits]
     _write_audits(targets, audits)
     _print_end(job, config, together([target.task.counts for target in targets]), audits)
@@ -103,10 +106,11 @@ def _open_outputs(
 
 
 def _process_rows(
-    targets: Sequence[Target], engine: Engine, table: Table, rejects: Rejects, *, in_turns: bool
+    targets: Sequence[Target], engine: Engine, table: Table, rejects: Rejects, series: Series, *, in_turns: bool
 ) -> list[dict[str, Any]]:
     """Compute the rows of ``table``, write and commit them; gives the audit of each output."""
     job, by_task = targets[0].job, {target.task.number: target for target in targets}
+    series.watch([target.task for target in targets])
     models = {target.task.runner.model.sha256: _runs_on(engine, target.task) for target in targets}
     counts = [target.task.counts for target in targets]
     with ProgressDisplay(list(models.values()), counts, "off" if job.quiet else job.progress) as progress:
@@ -115,11 +119,13 @@ def _process_rows(
         for task, batch, results in rows:
             target = by_task[task.number]
             target.write(batch, results, engine.clock)
+            series.add(task, batch, results)
             target.failures.check(job.max_failures, table.rows_total, rejects.count)
     for target in targets:
         target.failures.check(job.max_failures, table.count_rows(), rejects.count)
     with engine.clock("write"):
         rejects.commit()
+        series.commit()
         for target in targets:
             if target.output:
                 target.output.commit(table.count_rows() - rejects.count)

@@ -132,6 +132,6 @@ def _measure(clip: ClipFrames) -> ClipStatistics | ClipError:
         return InferenceError(clip.failure)
     try:
         statistics = measure(clip.maps[: clip.decoded.frames], np.array(clip.decoded.motion))
-        return replace(statistics, signal=clip.decoded.signal)
+        return replace(statistics, signal=clip.decoded.signal, times=np.array(clip.decoded.times))
     except InferenceError as error:
         return error

@@ -1,7 +1,7 @@
 """Finished clips on disk: what makes a run repeatable, resumable and shareable.
 
 One SQLite table maps a key (a hash of everything that can change a number) to a clip's statistics, from which every
-aggregator's mean and variance follow: 8 frames take 432 bytes. A clip's numbers are there as soon as its frame batch
+aggregator's mean and variance follow: 8 frames take 496 bytes. A clip's numbers are there as soon as its frame batch
 is through the model, so a killed run loses only what was under way. Every entry has a checksum of its key and its
 numbers, so that a flipped bit or a page out of place is an error, never another number. Failures are kept for this run
 only, because a clip that failed today may be whole tomorrow; they are in SQLite's temporary store, which bounds memory.

@@ -36,24 +36,30 @@ def _checksum(key: bytes, entry: bytes) -> bytes:
 def encode(statistics: ClipStatistics) -> bytes:
     """float64, little-endian: means [K], motion [K], maximum [2], the Gram matrix's lower triangle.
 
-    Behind them a text such as ``hlg10``, the signal: shorter than a float64, which shows where it begins.
+    Behind them a text such as ``hlg10``, the signal: shorter than a float64, which shows where it begins. Where that
+    ends in ``t``, the times of the frames [K] stand before it.
     """
     triangle = statistics.gram[np.tril_indices(len(statistics.means))]
-    parts = (statistics.means, statistics.motion, np.array(statistics.maximum), triangle)
+    parts = [statistics.means, statistics.motion, np.array(statistics.maximum), triangle]
     signal = statistics.signal
     text = f"{signal.transfer}{signal.depth}" if signal else ""
+    if signal and statistics.times is not None:
+        parts, text = [*parts, statistics.times], f"{text}t"
     return np.concatenate(parts).astype("<f8").tobytes() + text.encode()
 
 
 def _decode(entry: bytes) -> ClipStatistics:
     end = len(entry) // 8 * 8
-    text = re.fullmatch(r"([a-z]+)(\d+)", entry[end:].decode())
+    text = re.fullmatch(r"([a-z]+)(\d+)(t?)", entry[end:].decode())
     values = np.frombuffer(entry[:end], "<f8").astype(np.float64)
-    frames = round((np.sqrt(25 + 8 * (len(values) - 2)) - 5) / 2)  # length = 2K + 2 + K(K + 1)/2
+    per_frame = 3 if text and text[3] else 2
+    # length = per_frame · K + 2 + K(K + 1)/2
+    frames = round((np.sqrt((2 * per_frame + 1) ** 2 + 8 * (len(values) - 2)) - (2 * per_frame + 1)) / 2)
+    numbers, times = (values[:-frames], values[-frames:]) if per_frame == 3 else (values, None)
     gram = np.empty((frames, frames))
     lower = np.tril_indices(frames)
-    gram[lower] = values[2 * frames + 2 :]
-    gram.T[lower] = values[2 * frames + 2 :]
+    gram[lower] = numbers[2 * frames + 2 :]
+    gram.T[lower] = numbers[2 * frames + 2 :]
     maximum = (float(values[2 * frames]), float(values[2 * frames + 1]))
     signal = Signal(text[1], int(text[2])) if text else None
-    return ClipStatistics(values[:frames], values[frames : 2 * frames], gram, maximum, signal)
+    return ClipStatistics(values[:frames], values[frames : 2 * frames], gram, maximum, signal, times)

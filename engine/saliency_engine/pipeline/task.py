@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,10 @@ from saliency_engine.pipeline.counts import Counts
 from saliency_engine.pipeline.runner import Runner
 from saliency_engine.storage.locate import Locator
 from saliency_engine.tags import Tags
-from saliency_engine.types import SKIPPED, ClipResult, ClipStatistics, RowBatch, Status
+from saliency_engine.types import SKIPPED, ClipReference, ClipResult, ClipStatistics, RowBatch, Status
+
+_WRITTEN = -2
+"""Stands for task 0 where clips are written, −3 for task 1, and so on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +42,7 @@ class Task:
             return ClipResult(Status(outcome.status), reason=reason, path=path)
         mean, var = summarize(outcome, self.aggregator, self.alpha)
         note = self.runner.spec.describe_lack(len(outcome.means))
-        return ClipResult(Status.OK, mean, var, note and self.locator.mention(note, path))
+        return ClipResult(Status.OK, mean, var, note and self.locator.mention(note, path), statistics=outcome)
 
     def count_computed(self, key: bytes, outcome: ClipStatistics | ClipError) -> None:
         """Count a clip that has been through decoder and model for this task, or has failed."""
@@ -59,6 +63,11 @@ class Task:
             self.counts.add_computed(outcome)
         else:
             self.counts.add_reused(outcome)
+
+    def first_written(self, clip: ClipReference) -> bool:
+        """Whether this is the first call for a clip as rows name it; remembers it on disk, not in memory."""
+        digest = hashlib.sha256(repr(clip).encode("utf-8", "surrogatepass")).digest()
+        return self.runner.memo.first_seen(_WRITTEN - self.number, digest)
 
 
 class OpenBatch:

@@ -5,6 +5,7 @@ Whatever is wrong with a clip, ``decode_clip`` raises nothing but ``DecodeError`
 
 from __future__ import annotations
 
+import math
 import time
 
 import av
@@ -39,12 +40,12 @@ def decode_clip(request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint16])
     """
     started = time.perf_counter()
     try:
-        motion, signal = _decode(request, spec, out)
+        motion, times, signal = _decode(request, spec, out)
     except (av.FFmpegError, ValueError, OSError, MemoryError, OverflowError) as error:
         raise DecodeError(f"the clip cannot be decoded: {explain(error)}") from error
     if signal is None:
         raise DecodeError("the file holds no frame that can be decoded")
-    return DecodedClip(tuple(motion), time.perf_counter() - started, signal)
+    return DecodedClip(tuple(motion), tuple(times), time.perf_counter() - started, signal)
 
 
 def decode_frames(request: ClipRequest, spec: DecodeSpec) -> tuple[NDArray[np.uint16], DecodedClip]:
@@ -54,9 +55,12 @@ def decode_frames(request: ClipRequest, spec: DecodeSpec) -> tuple[NDArray[np.ui
     return out[: decoded.frames], decoded
 
 
-def _decode(request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint16]) -> tuple[list[float], Signal | None]:
+def _decode(
+    request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint16]
+) -> tuple[list[float], list[float], Signal | None]:
     scaler = Scaler()
     motion: list[float] = []
+    times: list[float] = []
     damaged: list[int] = []
     signal: Signal | None = None
     previous: Picture | None = None
@@ -64,16 +68,17 @@ def _decode(request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint16]) -> 
         picture = Picture.of(shown.frame, spec.color, shown.crop, spec.hdr)
         picture.paint(scaler, out[place])
         if place == 0 or previous is None:
-            motion, damaged, signal = [0.0], [], signal_of(shown.frame)
+            motion, times, damaged, signal = [0.0], [], [], signal_of(shown.frame)
         else:
             motion.append(_measure_motion(previous, picture, out[place - 1], out[place]))
+        times.append(math.nan if shown.frame.time is None else shown.frame.time)
         if shown.damaged:
             damaged.append(place + 1)
         previous = picture
     if damaged:
         which = ", ".join(map(str, damaged))
         raise DecodeError(f"{len(damaged)} of the {len(motion)} sampled frames are damaged: number {which}")
-    return motion, signal
+    return motion, times, signal
 
 
 def _measure_motion(

@@ -48,13 +48,20 @@ def test_statistics_come_back_exactly(tmp_path: Path, frames: int) -> None:
 
 @pytest.mark.parametrize("frames", [1, 2, 8])
 @pytest.mark.parametrize("signal", [Signal("sdr", 8), Signal("pq", 10), Signal("hlg", 12), Signal("sdr", 32), None])
-def test_the_signal_of_a_clip_comes_back(tmp_path: Path, frames: int, signal: Signal | None) -> None:
+@pytest.mark.parametrize("timed", [False, True])
+def test_signal_and_times_of_a_clip_come_back(tmp_path: Path, frames: int, signal: Signal | None, timed: bool) -> None:
     memo = Memo(tmp_path / "memo.sqlite", CONTEXT)
-    memo.put(memo.key(REQUEST), REQUEST, replace(_statistics(frames), signal=signal))
+    times = np.arange(frames) / 30 if timed else None
+    memo.put(memo.key(REQUEST), REQUEST, replace(_statistics(frames), signal=signal, times=times))
     read = memo.get(memo.key(REQUEST))
     memo.close()
     assert isinstance(read, ClipStatistics)
     assert read.signal == signal
+    if timed and signal:  # without a signal it is an entry of an older memo, which has no times either
+        np.testing.assert_array_equal(read.times, times)
+    else:
+        assert read.times is None
+    np.testing.assert_allclose(read.gram, _statistics(frames).gram, rtol=1e-15)
     np.testing.assert_array_equal(read.means, _statistics(frames).means)
 
 
