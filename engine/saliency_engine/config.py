@@ -182,6 +182,9 @@ class TableJob:
     no_header: bool = option(False, "CSV has no line with names: columns are column_1, column_2 and so on.")
     audit_json: str = option("", "JSON file for the audit: options, counts and provenance; default: none.")
     series: str = option("", "Parquet or Arrow file for the values of every sampled frame; default: none.")
+    maps: str = option("", "Folder for the clips' aggregated saliency maps, one file each; default: none.")
+    map_format: str = option("png", "Of --maps: gray PNG of 16 bits, or float32 for NumPy.", ("png", "npy"))
+    map_grid: str = option("", "Write means over so many blocks, as in 16x16, in place of --maps' pixels.")
     rejects: str = option("", "File for JSON lines that are not rows; default: OUTPUT.rejects.jsonl.")
     max_failures: str = option("", "Stop, and write no output, when more rows fail: a number, or a share such as 5%.")
     progress: str = option("auto", "How progress is shown on stderr; auto: bar on a terminal, else lines.", _PROGRESS)
@@ -194,6 +197,8 @@ class TableJob:
         for name in ("input", "output"):
             if not getattr(self, name):
                 raise ConfigError(f"{flag_of(name)} is missing: give a file, or - for a pipe")
+        if not re.fullmatch(r"([1-9]\d{0,4}x[1-9]\d{0,4})?", self.map_grid):
+            raise ConfigError(f"--map-grid is {self.map_grid!r}: write it as WIDTHxHEIGHT, such as 16x16")
         if not re.fullmatch(r"(\d+|\d+(\.\d+)?%)?", self.max_failures):
             raise ConfigError(f"--max-failures is {self.max_failures!r}: give a number of rows, or a share such as 5%")
 

@@ -95,7 +95,19 @@ def flag_of(name: str) -> str:
 
 
 _PATHS = frozenset(
-    {"input", "output", "audit_json", "rejects", "series", "model_path", "root", "memo", "ffmpeg_bin", "ffprobe_bin"}
+    {
+        "input",
+        "output",
+        "audit_json",
+        "rejects",
+        "series",
+        "maps",
+        "model_path",
+        "root",
+        "memo",
+        "ffmpeg_bin",
+        "ffprobe_bin",
+    }
 )
 _SEVERAL = frozenset({"input"})  # may be a list, too
 _HIGHEST = {int: 2**31 - 1, float: 24 * 60 * 60}  # what the libraries below take; seconds

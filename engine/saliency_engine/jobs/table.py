@@ -11,6 +11,7 @@ from typing import Any
 
 from saliency_engine.config import RunConfig, TableJob
 from saliency_engine.jobs.job_input import open_input
+from saliency_engine.jobs.maps import map_folders
 from saliency_engine.jobs.series import Series
 from saliency_engine.jobs.target import Target
 from saliency_engine.models.load import Model
@@ -71,6 +72,7 @@ def process_table(
             task = engine.new_task(point.config, locator, point.model)
             previous = targets[-1] if views and targets else None
             targets.append(Target(point.job, point.config, task, columns, output, previous))
+        opened.enter_context(engine.writing(map_folders(targets)))
         audits = _process_rows(targets, engine, table, rejects, series, in_turns=bool(views))
     audits = [{**audit, **(names or {})} for audit in audits]
     _write_audits(targets, audits)

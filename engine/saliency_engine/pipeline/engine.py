@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +19,7 @@ from saliency_engine.pipeline.clock import Clock
 from saliency_engine.pipeline.counts import Counts
 from saliency_engine.pipeline.feeder import Feeder
 from saliency_engine.pipeline.loop import Pipeline
+from saliency_engine.pipeline.map_folder import MapFolder
 from saliency_engine.pipeline.memo import Memo, memo_context
 from saliency_engine.pipeline.one_clip import OneClip, as_reference, model_clip
 from saliency_engine.pipeline.pool import DecodePool
@@ -134,6 +135,20 @@ class Engine:
         """
         check_pixel_format(config)
         return self._pipeline.new_task(self._runners[(model or self.model).sha256], config, locator)
+
+    @contextmanager
+    def writing(self, folders: Mapping[Task, MapFolder]) -> Iterator[None]:
+        """Until the end of the block the maps of each task's model are written to its folder, for all clips.
+
+        A clip that lacks one is decoded again, whatever the memo knows.
+        """
+        for task, folder in folders.items():
+            task.runner.feeder.maps = [*task.runner.feeder.maps, folder]
+        try:
+            yield
+        finally:
+            for runner in self._runners.values():
+                runner.feeder.maps = ()
 
     def process(self, table: ArrowStream | Iterable[ArrowStream]) -> Iterator[pa.RecordBatch]:
         """Yield every record batch of ``table``, in order, with the saliency columns of ``config``.

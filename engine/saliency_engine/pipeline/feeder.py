@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing.connection
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
@@ -17,6 +17,7 @@ from saliency_engine.numerics.aggregate import measure
 from saliency_engine.numerics.normalize import normalize
 from saliency_engine.pipeline.clock import Clock
 from saliency_engine.pipeline.frame_batch import ClipFrames, FrameBatch
+from saliency_engine.pipeline.map_folder import MapFolder
 from saliency_engine.pipeline.outcomes import DecodedInRing
 from saliency_engine.pipeline.pool import DecodePool
 from saliency_engine.types import ClipRequest, ClipStatistics
@@ -40,6 +41,8 @@ class Feeder:
         self._running: deque[tuple[FrameBatch, Future[list[Measured]]]] = deque()
         self._threads = ThreadPoolExecutor(session.batches_at_once, thread_name_prefix="model")
         self._cold = True
+        self.maps: Sequence[MapFolder] = ()
+        """Where the maps of each clip are written to."""
         self.connection, self._signal = multiprocessing.Pipe(duplex=False)
 
     @property
@@ -117,8 +120,15 @@ class Feeder:
             complete = batch.run(self._session)
         with self._clock.shared("aggregate"):
             measured = [(clip.request, _measure(clip)) for clip in complete]
+            self._write_maps(complete, measured)
         self._spare_maps += [clip.maps for clip in complete]
         return measured
+
+    def _write_maps(self, clips: Sequence[ClipFrames], measured: Sequence[Measured]) -> None:
+        for clip, (request, outcome) in zip(clips, measured, strict=True):
+            if isinstance(outcome, ClipStatistics):
+                for folder in self.maps:
+                    folder.write(request, clip.maps[: clip.decoded.frames], outcome.motion)
 
 
 def _load_kernels() -> None:

@@ -138,7 +138,7 @@ class Pipeline:
         key = runner.memo.key(request)
         if key in self._waiting:
             self._waiting[key].append((opened, index))
-        elif (outcome := runner.memo.get(key)) is not None:
+        elif (outcome := runner.known(request)) is not None:
             task.count_known(key, outcome)
             opened.settle(index, outcome, request.path)
         else:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from saliency_engine.errors import ClipError
 from saliency_engine.inference.session import Session
 from saliency_engine.models.load import Model
 from saliency_engine.pipeline.feeder import Feeder
 from saliency_engine.pipeline.memo import Memo
 from saliency_engine.pipeline.pool import DecodePool
-from saliency_engine.types import ClipRequest, DecodeSpec
+from saliency_engine.types import ClipRequest, ClipStatistics, DecodeSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +24,13 @@ class Runner:
     feeder: Feeder
     memo: Memo
 
+    def known(self, request: ClipRequest) -> ClipStatistics | ClipError | None:
+        """What is known of a clip; ``None`` where nothing is, or a map of it is wanted that only the model gives."""
+        outcome = self.memo.get(self.memo.key(request))
+        if isinstance(outcome, ClipStatistics) and any(folder.lacks(request) for folder in self.feeder.maps):
+            return None
+        return outcome
+
     def lacks(self, request: ClipRequest) -> bool:
-        """Whether this model could give the clip's numbers, and nobody knows them yet."""
-        return not self.feeder.fault and self.memo.get(self.memo.key(request)) is None
+        """Whether this model could give the clip's numbers or maps, and nobody has them yet."""
+        return not self.feeder.fault and self.known(request) is None

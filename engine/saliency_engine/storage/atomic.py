@@ -143,6 +143,30 @@ def write_json(path: str, value: Mapping[str, Any]) -> None:
     write_together({Path(path): text.encode("utf-8", "backslashreplace")})
 
 
+def read_json(path: Path) -> Any:
+    """What ``write_json`` wrote to ``path``; ``None`` where nothing is there, or it is no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def write_quickly(path: Path, content: bytes) -> None:
+    """Put a file in its place whole, but do not wait for the disk: after a power failure it may be empty.
+
+    Its folder is made where there is none. Raises ``OutputError``.
+    """
+    with _named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = _name_beside(path)
+        try:
+            partial.write_bytes(content)
+            partial.rename(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
 def write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
     """Write a folder of files, by their names, whole or not at all. A folder that is there already is replaced.
 
