@@ -66,7 +66,7 @@ def check_page(page: Path, folder: Path) -> dict[str, Any]:
     seen = look_at(page, folder)
     assert seen["width"] <= PHONE, "nothing but tables scrolls sideways"
     assert seen["font"] >= 16
-    assert all(height > 100 for height in seen["charts"])
+    assert all(height > 60 for height in seen["charts"])
     assert all(seen["pictures"]), "every picture is one"
     assert all(name.startswith("data:") for name in seen["loaded"]), "nothing is loaded"
     assert lightness(seen["background"]) > 0.9

@@ -23,6 +23,7 @@ from saliency_engine.cli.memo import memo
 from saliency_engine.cli.models import models
 from saliency_engine.cli.mos_prep import mos_prep
 from saliency_engine.cli.options import config_options, given_only, take_inputs
+from saliency_engine.cli.report import report
 from saliency_engine.config import OPTIONS, load_options
 from saliency_engine.errors import ConfigError
 from saliency_engine.jobs.points import expand
@@ -181,6 +182,7 @@ main_group.add_command(compare)
 main_group.add_command(index)
 main_group.add_command(memo)
 main_group.add_command(models)
+main_group.add_command(report)
 main_group.add_command(mos_prep)
 
 

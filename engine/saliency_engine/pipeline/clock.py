@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+_SLOWEST = 10
 
 
 class Clock:
@@ -23,11 +26,13 @@ class Clock:
         self._lock = threading.Lock()
         # Of ``shared``, by stage: how many threads are inside, and up to when their time has been counted.
         self._inside: dict[str, tuple[int, float]] = {}
+        self._slowest: list[tuple[float, str]] = []  # a heap
 
     def restart(self) -> None:
         """Count from now on, as if the clock had just been made."""
         with self._lock:
             self.seconds.clear()
+            self._slowest.clear()
             self._started = time.perf_counter()
 
     @contextmanager
@@ -59,6 +64,17 @@ class Clock:
         """Count ``seconds`` measured elsewhere."""
         with self._lock:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+
+    def add_clip(self, seconds: float, path: str) -> None:
+        """Count that decoding the clip at ``path`` took so many ``seconds``."""
+        self.add("decode", seconds)
+        push = heapq.heappush if len(self._slowest) < _SLOWEST else heapq.heappushpop
+        push(self._slowest, (seconds, path))
+
+    @property
+    def slowest(self) -> list[tuple[float, str]]:
+        """The clips that took longest to decode, the slowest first: seconds and path."""
+        return sorted(self._slowest, reverse=True)
 
     @property
     def elapsed(self) -> float:

@@ -171,7 +171,7 @@ class Pipeline:
                     for runner in runners:
                         self._finish(runner, request, error)
                 case DecodedInRing(decoded=decoded, ring_slot=ring_slot):
-                    self._clock.add("decode", decoded.seconds)
+                    self._clock.add_clip(decoded.seconds, clip.request.path)
                     pool.share(ring_slot, len(runners))
                     for runner in runners:
                         runner.feeder.add(clip)

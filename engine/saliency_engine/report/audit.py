@@ -67,8 +67,7 @@ def audit_of(
             "platform": platform.platform(),
         },
         "versions": versions(),
-        "seconds": round(clock.elapsed, 3),
-        "stages": _stages_of(clock, runs_on.decode_workers),
+        **_times_of(clock, runs_on.decode_workers),
     }
 
 
@@ -94,6 +93,14 @@ def _signals_of(counts: Counts) -> dict[str, dict[str, int]]:
         depths[depth] = depths.get(depth, 0) + count
     order = sorted(depths, key=lambda depth: int(depth) if depth.isdigit() else 99)
     return {"transfer": transfers, "bit_depth": {depth: depths[depth] for depth in order}}
+
+
+def _times_of(clock: Clock, decode_workers: int) -> dict[str, Any]:
+    return {
+        "seconds": round(clock.elapsed, 3),
+        "stages": _stages_of(clock, decode_workers),
+        "slowest_clips": [{"path": path, "seconds": round(seconds, 3)} for seconds, path in clock.slowest],
+    }
 
 
 def _stages_of(clock: Clock, decode_workers: int) -> dict[str, dict[str, float]]:

@@ -97,6 +97,11 @@ class Failures:
         ]
 
 
+def shorten_reason(reason: str) -> str:
+    """``reason`` without the path that it ends with and without its numbers, which differ from clip to clip."""
+    return re.sub(r"\d+", "N", _without_path(reason, ""))
+
+
 def _without_path(reason: str, path: str) -> str:
     """``reason`` without the clip's path, which differs from clip to clip."""
     if path:
