@@ -44,6 +44,7 @@ HOMES = {
     "sigstore": {"models"},
     "sklearn": {"numerics"},
     "sqlite3": {"pipeline"},
+    "threadpoolctl": {"numerics"},  # scikit-learn's own
 }
 """Libraries by the rooms that may import them; numpy and orjson may be imported anywhere."""
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from saliency_engine.cli import signals
+from saliency_engine.cli.answer import answer
 from saliency_engine.cli.batch import batch
 from saliency_engine.cli.bench import bench
 from saliency_engine.cli.compare import compare
@@ -177,6 +178,7 @@ def doctor(as_json: bool) -> None:
 
 
 main_group.add_command(batch)
+main_group.add_command(answer)
 main_group.add_command(bench)
 main_group.add_command(compare)
 main_group.add_command(index)

@@ -29,7 +29,10 @@ _RULES = ("auto", "explicit", "chug", "folds")
 @click.option("--label-key-regex", default="", help="The same for --labels.")
 @click.option("--min-match-rate", default=0.95, show_default=True, help="Refuse where fewer clips have a label.")
 @click.option(
-    "--content-column", default="", help="Column that says what a clip shows.  [default: content, ...: see docs]"
+    "--content",
+    "content_column",
+    default="",
+    help="Column that says what a clip shows.  [default: content, ...: see docs]",
 )
 @click.option("--split", default="auto", show_default=True, type=click.Choice(_RULES), help="Who trains and who tests.")
 @click.option("--folds", default=10, show_default=True, help="For --split folds: one to test, one to validate.")

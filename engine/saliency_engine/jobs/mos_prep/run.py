@@ -96,7 +96,7 @@ def _divide(
     of_labels = [labels.more[name] for name in ("content", CHUG_CONTENT) if name in labels.more]
     content = _first_of(gathered.texts.get("content"), of_labels[0] if of_labels else None, places)
     if settings.content_column and content is None:
-        raise InputError(f"no table has a column {settings.content_column!r} (--content-column)")
+        raise InputError(f"no table has a column {settings.content_column!r} (--content)")
     contents = gathered.keys.copy()
     if content is not None:
         known = np.array([value is not None for value in content])

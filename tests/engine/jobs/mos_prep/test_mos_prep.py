@@ -334,7 +334,7 @@ def test_nothing_is_written_over_what_is_read(tmp_path: Path) -> None:
         ({"min_match_rate": 2.0}, "--min-match-rate is 2.0: give a share from 0 to 1"),
         ({"folds": 2}, "--folds is 2"),
         ({"split": "explicit"}, "--split explicit: no table has a column 'split'"),
-        ({"content_column": "scene"}, r"no table has a column 'scene' \(--content-column\)"),
+        ({"content_column": "scene"}, r"no table has a column 'scene' \(--content\)"),
     ],
 )
 def test_options_that_cannot_be(tmp_path: Path, options: dict[str, Any], message: str) -> None:

@@ -1,0 +1,178 @@
+"""The comparisons that `answer` makes: clips of one kind of saliency, features without it and features with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saliency_engine.errors import InputError
+from saliency_engine.jobs.answer.settings import TAGS, Settings, choose_columns, constant_columns
+from saliency_engine.tables.keys import KEY_COLUMNS
+from saliency_engine.tables.whole import Whole, read_whole
+
+_FEWEST = 20
+_VMAF = ("adm", "vif", "motion", "vmaf", "integer_", "float_")
+_SALIENCY = "saliency_"
+
+
+@dataclass(frozen=True)
+class Question:
+    """Does ``added`` help beside ``base``?"""
+
+    table: str
+    kind: str
+    """Which saliency the clips have, for people; empty where the table does not say."""
+    base_columns: Sequence[str]
+    added_columns: Sequence[str]
+    base: NDArray[np.float64]
+    """``[n, k]``; may have NaN. So may ``added`` ``[n, m]``."""
+    added: NDArray[np.float64]
+    target: NDArray[np.float64]
+    """``[n]`` without NaN."""
+    contents: NDArray[np.int64]
+    """``[n]`` numbers the contents."""
+    notes: Sequence[str]
+    """What was left out, for people."""
+
+    @property
+    def both(self) -> NDArray[np.float64]:
+        """``[n, k + m]``"""
+        return np.column_stack([self.base, self.added])
+
+    @property
+    def name(self) -> str:
+        """What is added, for people: ``saliency (u2netp, ema 0.6)`` or ``30 columns (videval_31 … videval_60)``."""
+        if all(name.startswith(_SALIENCY) for name in self.added_columns):
+            return f"saliency ({self.kind})" if self.kind else "saliency"
+        return _describe(self.added_columns)
+
+    @property
+    def is_many(self) -> bool:
+        """Whether ``name`` takes a verb in the plural."""
+        return not self.name.startswith(_SALIENCY[:-1]) and len(self.added_columns) > 1
+
+    @property
+    def base_name(self) -> str:
+        """What it is added to, for people."""
+        if all(name.startswith(_VMAF) for name in self.base_columns):
+            return "VMAF features"
+        return _describe(self.base_columns)
+
+    @property
+    def content_count(self) -> int:
+        """Number of contents."""
+        return int(self.contents.max(initial=-1)) + 1
+
+
+def _describe(columns: Sequence[str]) -> str:
+    if len(columns) <= 2:
+        return " and ".join(columns)
+    return f"{len(columns)} columns ({columns[0]} … {columns[-1]})"
+
+
+def read_questions(settings: Settings) -> list[Question]:
+    """A question for each table, each kind of saliency in it, and each ``--add``. Raises ``InputError``."""
+    return [question for path in settings.tables for question in _ask(read_whole(path), settings)]
+
+
+def _ask(table: Whole, settings: Settings) -> Iterator[Question]:
+    target = table.numbers(settings.target)
+    contents, note = _read_contents(table, settings.content)
+    for kind, rows in _find_kinds(table).items():
+        for patterns in settings.add:
+            added = choose_columns(table, patterns, settings.target, "add")
+            base = choose_columns(table, settings.base, settings.target, "base", without=added)
+            constant = constant_columns(table, [*base, *added], rows)
+            base, added = ([name for name in names if name not in constant] for names in (base, added))
+            for option, names in (("base", base), ("add", added)):
+                if not names:
+                    raise InputError(
+                        f"{table.name}: the columns of --{option} have one number in all rows: nothing can be learned "
+                        "from them"
+                    )
+            notes = [note] if note else []
+            if constant:
+                notes.append(f"left out, with one number in all rows: {', '.join(constant)}")
+            yield _take_rows(Columns(table, kind, base, added, target, contents), rows, notes)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a question, of all rows of a table."""
+
+    table: Whole
+    kind: str
+    base: Sequence[str]
+    added: Sequence[str]
+    target: NDArray[np.float64]
+    contents: NDArray[np.object_]
+
+
+def _take_rows(columns: Columns, rows: NDArray[np.bool_], notes: list[str]) -> Question:
+    """The question about those of ``rows`` that can be used, and what was left out."""
+    base, added = (_stack(columns.table, names) for names in (columns.base, columns.added))
+    usable = rows & np.isfinite(columns.target)
+    if gone := int((rows & ~usable).sum()):
+        notes.append(f"{gone} rows without a score are left out")
+    empty = usable & np.isnan(added).all(axis=1)
+    if empty.any():
+        notes.append(f"{int(empty.sum())} rows without any of the added columns are left out")
+        usable &= ~empty
+    if gaps := int(np.isnan(base[usable]).sum() + np.isnan(added[usable]).sum()):
+        notes.append(f"{gaps} gaps are filled with the median of the clips that train")
+    shown, numbers = np.unique(columns.contents[usable].astype(str), return_inverse=True)
+    if len(shown) < _FEWEST:
+        raise InputError(
+            f"{columns.table.name}: {int(usable.sum())} clips of {len(shown)} contents are too few for an answer: it "
+            f"takes at least {_FEWEST} contents, and hundreds to see a small gain"
+        )
+    return Question(
+        columns.table.name,
+        columns.kind,
+        columns.base,
+        columns.added,
+        base[usable],
+        added[usable],
+        columns.target[usable],
+        numbers.astype(np.int64),
+        notes,
+    )
+
+
+def _stack(table: Whole, names: Sequence[str]) -> NDArray[np.float64]:
+    values = np.column_stack([table.numbers(name) for name in names])
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _read_contents(table: Whole, column: str) -> tuple[NDArray[np.object_], str]:
+    """``[rows]`` what each row shows, and a note where it is taken for granted that rows differ in that."""
+    column = column or next((name for name in ("content", *KEY_COLUMNS) if name in table.names), "")
+    if not column:
+        return np.arange(table.rows).astype(object), "every row is taken for a content of its own (--content)"
+    texts = table.texts(column)
+    for row, text in enumerate(texts):
+        if text is None:
+            texts[row] = f"row {row}"
+    if len(set(texts)) == len(texts):
+        return texts, f"every clip is a content of its own, by the column {column}"
+    return texts, ""
+
+
+def _find_kinds(table: Whole) -> dict[str, NDArray[np.bool_]]:
+    """Each kind of saliency in the table, for people, with its rows; the alpha counts for ema alone."""
+    columns = [_SALIENCY + tag for tag in TAGS]
+    present = [table.texts(name) if name in table.names else np.full(table.rows, None, object) for name in columns]
+    kinds: dict[str, list[int]] = {}
+    for row, (model, aggregator, alpha, sampling) in enumerate(zip(*present, strict=True)):
+        shown = f"{aggregator} {float(alpha):g}" if aggregator == "ema" and alpha else aggregator
+        kinds.setdefault(", ".join(filter(None, (model, shown, sampling))), []).append(row)
+    if len(kinds) > 1:
+        kinds.pop("", None)  # rows that failed
+    masks = {}
+    for kind, rows in kinds.items():
+        masks[kind] = np.zeros(table.rows, bool)
+        masks[kind][rows] = True
+    return masks

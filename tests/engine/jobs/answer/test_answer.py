@@ -1,0 +1,202 @@
+"""Whether added columns help: planted signals are found, noise is not, and the sentence says which."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from saliency_engine.errors import ConfigError, InputError
+from saliency_engine.jobs.answer.measure import measure
+from saliency_engine.jobs.answer.questions import Question
+from saliency_engine.jobs.answer.run import answer_tables
+from saliency_engine.jobs.answer.settings import Settings
+from saliency_engine.jobs.answer.verdict import HELPS, NOT_SHOWN, Answer, answer
+
+TAGS = {"saliency_model_id": "u2netp", "saliency_aggregator": "ema", "saliency_ema_alpha": 0.6}
+
+
+def write(
+    path: Path, seed: int, *, signal: float, clips: int = 120, tags: Mapping[str, Any] | None = None, **columns: Any
+) -> str:
+    """Scores from two features of VMAF, ``signal`` times saliency, and noise."""
+    generator = np.random.default_rng(seed)
+    adm, motion, mean, var, noise = generator.normal(size=(5, clips))
+    mos = np.clip(3 + 0.4 * adm - 0.2 * motion + signal * mean + 0.4 * noise, 1, 5)
+    table = {"key": [f"{number}.mp4" for number in range(clips)], "adm2": adm, "motion2": motion}
+    table |= {"saliency_mean": mean, "saliency_var": var, "mos": mos}
+    table |= {name: [value] * clips for name, value in (TAGS if tags is None else tags).items()}
+    pq.write_table(pa.table(table | columns), path)
+    return str(path)
+
+
+def ask(tables: Sequence[str], **options: Any) -> list[Answer]:
+    given: dict[str, Any] = {
+        "base": "adm2,motion2",
+        "add": ["saliency_*"],
+        "regressor": ["ridge"],
+        "repeats": 2,
+        "resamples": 300,
+    }
+    return answer_tables(Settings(tables=tables, **(given | options)))
+
+
+def test_a_planted_signal_is_found(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (one,) = ask([write(tmp_path / "t.parquet", 1, signal=0.35)])
+    assert one.verdict == HELPS
+    low, high = one.chosen.intervals["srocc"]
+    assert 0 < low < one.chosen.gains["srocc"] < high
+    assert list(one.question.added_columns) == ["saliency_mean", "saliency_var"]
+    assert one.sentence.startswith("saliency (u2netp, ema 0.6) adds 0.")
+    assert one.sentence.endswith("over VMAF features on 120 clips: shown to help")
+    assert one.sentence in capfd.readouterr().out
+
+
+def test_noise_is_not(tmp_path: Path) -> None:
+    (one,) = ask([write(tmp_path / "t.parquet", 2, signal=0.0)])
+    assert one.verdict == NOT_SHOWN
+    assert one.sentence.endswith("on 120 clips: not shown to help")
+
+
+@pytest.mark.parametrize("base", [0.4, 0.0], ids=["beside a signal", "beside noise"])
+def test_noise_is_not_shown_to_help_in_at_least_93_of_100_tables(base: float) -> None:
+    """By chance alone 2 or 3 intervals would lie above zero."""
+    verdicts = []
+    for seed in range(100):
+        generator = np.random.default_rng(seed)
+        x, numbers = generator.normal(size=(60, 5)), np.arange(60)
+        mos = 3 + base * x[:, 0] + 0.4 * generator.normal(size=60)
+        question = Question("t", "", ["b0", "b1"], ["a0", "a1", "a2"], x[:, :2], x[:, 2:], mos, numbers, [])
+        settings = Settings(tables=["t"], base="b*", add=["a*"], repeats=1, folds=4, resamples=200, seed=seed)
+        verdicts.append(answer([question], [[measure(question, "ridge", settings)]])[0].verdict)
+    assert verdicts.count(NOT_SHOWN) >= 93
+
+
+def test_rows_of_one_content_are_counted_once(tmp_path: Path) -> None:
+    """Twelve versions of thirty contents are no 360 clips: a content's saliency tells its score by heart."""
+    generator = np.random.default_rng(6)
+    contents = np.repeat(np.arange(30), 12)
+    columns: dict[str, Any] = {
+        "content": [f"scene {number}" for number in contents],
+        "saliency_mean": generator.normal(size=30)[contents],
+        "mos": np.clip(3 + generator.normal(size=30)[contents], 1, 5),
+    }
+    path = write(tmp_path / "t.parquet", 6, signal=0, clips=360, **columns)
+    (one,) = ask([path], add=["saliency_mean"], regressor=["svr"], repeats=1)
+    assert (one.question.content_count, one.verdict) == (30, NOT_SHOWN)
+
+
+def test_models_and_aggregators_are_questions_of_their_own(tmp_path: Path) -> None:
+    """One of four has a signal; intervals are wide enough for all of them together."""
+    tables = [
+        write(
+            tmp_path / f"{model}-{aggregator}.parquet",
+            seed,
+            signal=0.35 if seed == 3 else 0.0,
+            tags={"saliency_model_id": model, "saliency_aggregator": aggregator},
+        )
+        for seed, (model, aggregator) in enumerate((m, a) for m in ("m1", "m2") for a in ("mean", "max"))
+    ]
+    together = pa.concat_tables([pq.read_table(path) for path in tables[:2]])
+    pq.write_table(together, tmp_path / "two.parquet")
+    answers = ask([str(tmp_path / "two.parquet"), *tables[2:]])
+    assert [one.question.kind for one in answers] == ["m1, mean", "m1, max", "m2, mean", "m2, max"]
+    assert [one.verdict for one in answers] == [NOT_SHOWN] * 3 + [HELPS]
+    assert answers[3].p == pytest.approx(4 * answers[3].chosen.p["srocc"])
+    for one in answers:
+        (low, high), judged = one.chosen.intervals["srocc"], one.chosen.judged
+        assert judged[0] < low < high < judged[1]
+
+
+def test_the_regressor_is_chosen_without_the_added_columns(tmp_path: Path) -> None:
+    (one,) = ask([write(tmp_path / "t.parquet", 1, signal=0.35)], regressor=["ridge", "svr"], repeats=1)
+    assert one.chosen.base["srocc"] == max(each.base["srocc"] for each in one.measured)
+    assert [each.regressor for each in one.measured] == ["ridge", "svr"]
+
+
+def test_the_gate_of_vmafx(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.parquet", 1, signal=0.35)
+    gate = ask([path])[0].chosen.gate["both"]
+    assert (gate["passed"], gate["on_scale"], gate["passes"]["spread"]) == (False, True, False)
+    mos = 3 + np.random.default_rng(1).normal(size=(5, 120))[0] / 4
+    columns = {"mos": mos, "saliency_mean": mos}
+    gate = ask([write(tmp_path / "u.parquet", 1, signal=0, **columns)])[0].chosen.gate["both"]
+    assert gate["passed"]
+    assert gate["passes"] == {"plcc": True, "srocc": True, "rmse": True, "spread": True}
+    gate = ask([write(tmp_path / "v.parquet", 1, signal=0, mos=mos * 20, saliency_mean=mos)])[0].chosen.gate["both"]
+    assert (gate["passed"], gate["on_scale"]) == (False, False)
+
+
+def test_what_cannot_be_used_is_left_out_and_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "t.parquet", 1, signal=0.35, shot_count_norm=[0.0] * 120)
+    rows = pq.read_table(path).to_pylist()
+    rows[0]["mos"] = None
+    for row in rows[1:4]:
+        row["saliency_mean"] = row["saliency_var"] = None
+    rows[5]["adm2"] = None
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    (one,) = ask([path], base="adm2,motion2,shot_*", repeats=1)
+    assert len(one.question.target) == 116
+    errors = capfd.readouterr().err
+    for note in (
+        "every clip is a content of its own, by the column key",
+        "left out, with one number in all rows: shot_count_norm",
+        "1 rows without a score are left out",
+        "3 rows without any of the added columns are left out",
+        "1 gaps are filled with the median of the clips that train",
+    ):
+        assert note in errors
+
+
+def test_labels_and_tags_are_no_features(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.parquet", 1, signal=0.35, mos_raw_0_100=[50.0] * 60 + [60.0] * 60, fold=list(range(120)))
+    (one,) = ask([path], base="*", add=["saliency_*"], repeats=1)
+    assert list(one.question.base_columns) == ["adm2", "motion2"]
+    with pytest.raises(InputError, match="--base mos_raw_0_100: that is a label"):
+        ask([path], base="mos_raw_0_100")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"base": "vif_*"}, r"--base vif_\* fits no column of numbers; there are key, adm2"),
+        ({"base": "vif"}, "there is no column 'vif'"),
+        ({"base": "key"}, "--base key: this column does not hold numbers alone"),
+        ({"base": ","}, "--base names no column"),
+        ({"target": "score"}, "there is no column 'score'"),
+        ({"folds": 1}, "--folds is 1: give at least 2"),
+        ({"content": "scene"}, "there is no column 'scene'"),
+        ({"add": ["flat"]}, "the columns of --add have one number in all rows: nothing can be learned"),
+    ],
+)
+def test_options_that_cannot_be(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    path = write(tmp_path / "t.parquet", 1, signal=0, flat=[1.0] * 120)
+    with pytest.raises((ConfigError, InputError), match=message):
+        ask([path], **options)
+
+
+def test_few_clips_give_no_answer(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="12 clips of 12 contents are too few for an answer: it takes at least 20"):
+        ask([write(tmp_path / "t.parquet", 1, signal=0, clips=12)])
+    with pytest.raises(ConfigError, match="answer needs a table"):
+        ask([])
+
+
+def test_json_and_page(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.parquet", 1, signal=0.35)
+    add = ["saliency_*", "saliency_var"]
+    answers = ask([path], add=add, json=str(tmp_path / "a.json"), html=str(tmp_path / "a.html"), repeats=1)
+    document = json.loads((tmp_path / "a.json").read_text())
+    assert [one["sentence"] for one in document["answers"]] == [one.sentence for one in answers]
+    assert document["answers"][0]["regressors"][0]["gains"]["srocc"] == answers[0].chosen.gains["srocc"]
+    page = (tmp_path / "a.html").read_text()
+    assert len(page) < 2 << 20
+    assert all(one.sentence in page for one in answers)
+    assert "http" not in page.replace("http://www.w3.org", "")
+    assert page.count("<svg") == 5
