@@ -30,12 +30,12 @@ def _draw_overview(answers: Sequence[Answer]) -> Any:
 
 
 def _estimate(label: str, one: Answer, helps: bool) -> Estimate:
-    return Estimate(label, one.chosen.gains["srocc"], *one.chosen.judged, series=0 if helps else 1)
+    return Estimate((label,), one.chosen.gains["srocc"], *one.chosen.judged, series=0 if helps else 1)
 
 
 def _describe(one: Answer, settings: Settings) -> dict[str, Any]:
     gains = [
-        Estimate(f"{measured.regressor}, {name.upper()}", measured.gains[name], *measured.intervals[name], series=place)
+        Estimate((measured.regressor, name.upper()), measured.gains[name], *measured.intervals[name], series=place)
         for measured in one.measured
         for place, name in enumerate(METRICS)
     ]
