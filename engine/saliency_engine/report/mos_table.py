@@ -63,6 +63,8 @@ def _find_warnings(features: Mapping[str, Any], splits: Mapping[str, Any]) -> It
         yield f"warning: {name} has numbers in {share:.0%} of the rows only"
     for name, odd in features["out_of_range"].items():
         yield f"warning: {name} is out of its range in {odd['clips']} clips"
+    for name, correlation in features["label_copies"].items():
+        yield f"warning: {name} goes with the scores as if made from them (r = {correlation:.3f}): leave it out"
     if features["duplicates"]:
         yield f"warning: {features['duplicates']} clips have the numbers of another one ({_pair(features)})"
     if features["leaking_duplicates"]:

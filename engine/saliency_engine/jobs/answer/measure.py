@@ -62,8 +62,7 @@ def measure(
 
     Intervals come of resampled contents, and are wider than the resamples by √(1 + k / (k − 1)) for k folds, 1.5 for
     five: other clips to train with would have given other models, and folds share them. That is the correction of
-    Nadeau and Bengio, see ``corrected_t_test``. Without it, of 220 tables of noise 23 had an interval above zero; with
-    it one.
+    Nadeau and Bengio, see ``corrected_t_test``. Without it, one of ten tables of noise has an interval above zero.
     """
     y, contents = question.target, question.contents
     folds = draw_folds(y, contents, settings.folds, settings.repeats, settings.seed)

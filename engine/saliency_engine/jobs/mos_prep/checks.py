@@ -24,6 +24,8 @@ _RANGES = {
 }
 _LEAST_DEVIATION, _LEAST_COVERAGE = 1e-12, 0.8
 """What a column needs to count as a signal, by the rules of VMAFx's audit."""
+_COPY = 0.99
+"""Raters themselves agree less with each other: no feature that was measured goes so closely with their mean."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,18 @@ def find_oddities(columns: Columns, train: NDArray[np.bool_]) -> dict[str, Any]:
         "sparse": {name: share for name, share in covered.items() if share < _LEAST_COVERAGE},
         "out_of_range": outside,
     }
+
+
+def find_label_copies(columns: Columns, mos: NDArray[np.float64]) -> dict[str, float]:
+    """The columns that go with the scores so closely that they must come from them, with Pearson's correlation."""
+    copies = {}
+    for name, values in columns.items():
+        known = np.isfinite(values)
+        if known.sum() > 2 and _deviation(values) > _LEAST_DEVIATION and _deviation(mos[known]) > _LEAST_DEVIATION:
+            correlation = float(np.corrcoef(values[known], mos[known])[0, 1])
+            if abs(correlation) > _COPY:
+                copies[name] = correlation
+    return copies
 
 
 def _deviation(values: NDArray[np.float64]) -> float:

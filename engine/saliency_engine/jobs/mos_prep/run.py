@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saliency_engine.errors import InputError
-from saliency_engine.jobs.mos_prep.checks import Filled, fill_features, find_alike, find_oddities, statistics_of
+from saliency_engine.jobs.mos_prep.checks import (
+    Filled,
+    fill_features,
+    find_alike,
+    find_label_copies,
+    find_oddities,
+    statistics_of,
+)
 from saliency_engine.jobs.mos_prep.clips import Clips, read_clips
 from saliency_engine.jobs.mos_prep.divide import Division, divide
 from saliency_engine.jobs.mos_prep.gather import Gathered, gather, label
@@ -59,6 +66,7 @@ def prepare(settings: Settings) -> dict[str, Any]:
         _write_npz(settings.npz, columns)
     train = division.splits == "train"
     oddities = find_oddities(numbers, train)
+    oddities["label_copies"] = find_label_copies(numbers, columns["mos"])
     alike = find_alike(numbers, gathered.keys, division.splits, oddities["constant"])
     prepared = Prepared(settings, tables, labels, gathered, division, filled, columns)
     manifest = manifest_of(prepared, oddities | alike, statistics_of(numbers, train))

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.browser import check_page, needs_chromium
 
 from saliency_engine.errors import ConfigError, InputError
 from saliency_engine.jobs.answer.measure import measure
@@ -186,6 +187,15 @@ def test_few_clips_give_no_answer(tmp_path: Path) -> None:
         ask([write(tmp_path / "t.parquet", 1, signal=0, clips=12)])
     with pytest.raises(ConfigError, match="answer needs a table"):
         ask([])
+
+
+@needs_chromium
+def test_the_page_can_be_read_on_a_phone_and_at_night(tmp_path: Path) -> None:
+    (one,) = ask([write(tmp_path / "t.parquet", 1, signal=0.35)], html=str(tmp_path / "a.html"), repeats=1)
+    seen = check_page(tmp_path / "a.html", tmp_path)
+    assert seen["headline"] == "Does it help?"
+    assert len(seen["charts"]) == 2
+    assert one.verdict in (tmp_path / "a.html").read_text()
 
 
 def test_json_and_page(tmp_path: Path) -> None:

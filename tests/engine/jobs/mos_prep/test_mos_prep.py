@@ -296,6 +296,13 @@ def test_clips_that_are_alike_and_numbers_that_cannot_be(tmp_path: Path, capfd: 
     assert "no clip is in the split val" in errors
 
 
+def test_a_column_that_is_made_of_the_scores_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    rows = [clip(number, mos=1 + number % 5, rank=500 - 100 * (number % 5)) for number in range(60)]
+    manifest, _ = run(tmp_path, rows, labels=[])
+    assert manifest["features"]["label_copies"] == {"rank": pytest.approx(-1)}
+    assert "rank goes with the scores as if made from them (r = -1.000)" in capfd.readouterr().err
+
+
 def test_numpy_gets_arrays(tmp_path: Path) -> None:
     _, rows = run(tmp_path, CLIPS, npz=str(tmp_path / "train.npz"))
     arrays = np.load(tmp_path / "train.npz")
