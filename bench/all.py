@@ -39,6 +39,7 @@ def main() -> None:
     if models == [BUILT_IN]:
         _run("end_to_end.py", BUILT_IN)
         _run("sweep.py", BUILT_IN)
+    _run("points.py", *models)
     _run("clip_memory.py", *models)
     _run("startup.py", *models)
     _run("tables.py")

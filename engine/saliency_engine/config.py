@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from saliency_engine.errors import ConfigError
-from saliency_engine.options import check_values, describe_unknown, flag_of, normalize_names, option, take_paths
+from saliency_engine.options import (
+    check_values,
+    describe_unknown,
+    flag_of,
+    normalize_names,
+    option,
+    take_paths,
+    take_shorthands,
+)
 from saliency_engine.path_template import PathTemplate
 
 Auto = Literal["auto"]
@@ -103,10 +111,8 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         take_paths(self)
+        take_shorthands(self)
         check_values(self)
-        if self.model.lower().endswith(".onnx") and not self.model_path:
-            object.__setattr__(self, "model_path", self.model)
-            object.__setattr__(self, "model", "")
         if self.model and self.model_path:
             raise ConfigError("--model and --model-path are both given: give the one that is meant")
         if not 0.0 < self.ema_alpha <= 1.0:  # also refuses NaN

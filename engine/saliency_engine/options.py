@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import os
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from saliency_engine.errors import ConfigError
@@ -23,6 +24,18 @@ def take_paths(options: Any) -> None:
         value = getattr(options, field.name)
         if field.name in _PATHS and isinstance(value, os.PathLike):
             object.__setattr__(options, field.name, os.fsdecode(value))
+
+
+def take_shorthands(options: Any) -> None:
+    """Make model_path of a ``model`` that is an ONNX file, and an alpha of an aggregator such as ``ema:0.3``."""
+    if str(options.model).lower().endswith(".onnx") and not options.model_path:
+        object.__setattr__(options, "model_path", options.model)
+        object.__setattr__(options, "model", "")
+    name, _, alpha = str(options.temporal_aggregator).partition(":")
+    if name == "ema" and alpha:
+        with suppress(ValueError):  # else it is no aggregator, and is refused as such
+            object.__setattr__(options, "ema_alpha", float(alpha))
+            object.__setattr__(options, "temporal_aggregator", name)
 
 
 def check_values(options: Any) -> None:

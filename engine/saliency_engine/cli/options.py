@@ -75,21 +75,27 @@ def _make_option(field: dataclasses.Field[Any]) -> Callable[[CommandT], CommandT
         return click.option(_flag_of(field.name), multiple=True, help=help_text)
     shown = "" if default in ("", 0) else f"  [default: {default}]"
     flags = [_flag_of(field.name), *_SHORT.get(field.name, ())]
-    return click.option(*flags, type=_kind_of(field), default=None, help=help_text + shown)
+    return click.option(*flags, type=_kind_of(field), metavar=_metavar_of(field), default=None, help=help_text + shown)
 
 
 def _make_several(field: dataclasses.Field[Any]) -> Callable[[CommandT], CommandT]:
-    default, choices = field.default, field.metadata["choices"]
-    shown = f"  [default: {default}]" if default else ""
+    shown = f"  [default: {field.default}]" if field.default else ""
     text = f"{field.metadata['help']} May be given again.{shown}"
-    metavar = f"[{'|'.join(choices)}]" if choices else None
-    return click.option(_flag_of(field.name), multiple=True, metavar=metavar, help=text)
+    return click.option(_flag_of(field.name), multiple=True, metavar=_metavar_of(field), help=text)
 
 
 def _flag_of(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def _metavar_of(field: dataclasses.Field[Any]) -> str | None:
+    """The choices of an option, where click itself does not know them."""
+    choices = field.metadata["choices"]
+    return f"[{'|'.join(choices)}]" if choices and _kind_of(field) is str else None
+
+
 def _kind_of(field: dataclasses.Field[Any]) -> Any:
     choices = field.metadata["choices"]
+    if field.name == "temporal_aggregator":
+        return str  # any alpha may follow ema, as in ema:0.3; the config checks it
     return click.Choice(choices) if choices else _AutoInt() if field.default == "auto" else type(field.default)

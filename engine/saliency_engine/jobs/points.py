@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from saliency_engine.config import AGGREGATORS, RunConfig, TableJob, split_options
+from saliency_engine.config import RunConfig, TableJob, split_options
 from saliency_engine.errors import ConfigError
 
 _PLACEHOLDERS = ("{model_id}", "{aggregator}")
@@ -15,8 +15,8 @@ _OF_ONE_MODEL = ("model_path", "model_id", "model_sha256")
 def expand(options: Mapping[str, Any]) -> tuple[TableJob, list[RunConfig]]:
     """The table of a run, and the options of each of its points; there is one where nothing is given again.
 
-    ``options["model"]`` and ``options["temporal_aggregator"]`` may be tuples, and an aggregator of the form
-    ``ema:0.3``. Raises ``ConfigError`` as ``split_options`` does.
+    ``options["model"]`` and ``options["temporal_aggregator"]`` may be tuples. Raises ``ConfigError`` as
+    ``split_options`` does.
     """
     models = list(_several(options, "model")) or [""]
     aggregators = list(_several(options, "temporal_aggregator")) or [RunConfig.temporal_aggregator]
@@ -29,7 +29,7 @@ def expand(options: Mapping[str, Any]) -> tuple[TableJob, list[RunConfig]]:
     points: list[RunConfig] = []
     for model in models:
         for aggregator in aggregators:
-            job, config = split_options({**common, "model": model, **_name_aggregator(aggregator)})
+            job, config = split_options({**common, "model": model, "temporal_aggregator": aggregator})
             if config in points:
                 raise ConfigError(f"{name_of(config)} is given twice, by --model or --temporal-aggregator: keep one")
             points.append(config)
@@ -62,18 +62,3 @@ def _prefix_of_points(prefix: str, models: Sequence[Any], aggregators: Sequence[
 def _several(options: Mapping[str, Any], name: str) -> Iterator[Any]:
     values = options.get(name, ())
     yield from values if isinstance(values, tuple | list) else [values]
-
-
-def _name_aggregator(aggregator: Any) -> dict[str, Any]:
-    name, colon, alpha = str(aggregator).partition(":")
-    if not colon:
-        return {"temporal_aggregator": aggregator}
-    try:
-        if name == "ema":
-            return {"temporal_aggregator": name, "ema_alpha": float(alpha)}
-    except ValueError:
-        pass
-    raise ConfigError(
-        f"--temporal-aggregator is {aggregator!r}: give one of {', '.join(AGGREGATORS)}, or ema with its alpha, as in "
-        "ema:0.3"
-    )

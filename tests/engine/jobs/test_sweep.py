@@ -195,8 +195,8 @@ def test_the_command(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [
         ({"temporal_aggregator": ("mean", "mean")}, "mean is given twice"),
         ({"temporal_aggregator": ("ema", "ema:0.6")}, "ema0.6 is given twice"),
-        ({"temporal_aggregator": "ema:x"}, "or ema with its alpha, as in ema:0.3"),
-        ({"temporal_aggregator": "max:0.3"}, "or ema with its alpha, as in ema:0.3"),
+        ({"temporal_aggregator": "ema:x"}, "--temporal-aggregator is 'ema:x': give one of mean, ema"),
+        ({"temporal_aggregator": "max:0.3"}, "--temporal-aggregator is 'max:0.3': give one of mean, ema"),
         ({"temporal_aggregator": "ema:7"}, "--ema-alpha is 7.0"),
         ({"model": BOTH, "model_id": "x"}, "--model-id speaks of one model, but --model is given 2 times"),
         ({"model": ("one.onnx", "copy.onnx")}, "--model one.onnx and copy.onnx are the same model"),
