@@ -16,15 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from saliency_engine.errors import ConfigError
-from saliency_engine.options import (
-    check_values,
-    describe_unknown,
-    flag_of,
-    normalize_names,
-    option,
-    take_paths,
-    take_shorthands,
-)
+from saliency_engine.options import check_values, describe_unknown, flag_of, normalize_names, option, take_values
 from saliency_engine.path_template import PathTemplate
 
 Auto = Literal["auto"]
@@ -110,8 +102,7 @@ class RunConfig:
     ffprobe_bin: str = option("", "Not used, as --ffmpeg-bin.")
 
     def __post_init__(self) -> None:
-        take_paths(self)
-        take_shorthands(self)
+        take_values(self)
         check_values(self)
         if self.model and self.model_path:
             raise ConfigError("--model and --model-path are both given: give the one that is meant")
@@ -198,7 +189,7 @@ class TableJob:
     quiet: bool = option(False, "No progress and no summary on stderr.")
 
     def __post_init__(self) -> None:
-        take_paths(self)
+        take_values(self)
         check_values(self)
         for name in ("input", "output"):
             if not getattr(self, name):

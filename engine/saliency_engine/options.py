@@ -18,16 +18,20 @@ def option(default: Any, help: str, choices: tuple[str, ...] = (), low: float | 
     return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "low": low, "kind": kind})
 
 
-def take_paths(options: Any) -> None:
-    """Make text of the ``Path``s in those fields of ``options``, a frozen dataclass, that name files."""
+def take_values(options: Any) -> None:
+    """Make text of the ``Path``s in those fields of ``options``, a frozen dataclass, that name files.
+
+    A ``model`` that is an ONNX file becomes ``model_path``; an aggregator such as ``ema:0.3`` gives the alpha, too.
+    """
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
         if field.name in _PATHS and isinstance(value, os.PathLike):
             object.__setattr__(options, field.name, os.fsdecode(value))
+    if hasattr(options, "temporal_aggregator"):
+        _take_shorthands(options)
 
 
-def take_shorthands(options: Any) -> None:
-    """Make model_path of a ``model`` that is an ONNX file, and an alpha of an aggregator such as ``ema:0.3``."""
+def _take_shorthands(options: Any) -> None:
     if str(options.model).lower().endswith(".onnx") and not options.model_path:
         object.__setattr__(options, "model_path", options.model)
         object.__setattr__(options, "model", "")
