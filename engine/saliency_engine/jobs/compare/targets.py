@@ -133,6 +133,7 @@ class _Predictor:
         predictions = []
         for place, (side, name, values) in enumerate(signals):
             fit = correlation.fit_logistic(values, labels)
+            linear, errors = resamples.plcc_and_rmse(fit.values, labels)
             spearman, kendall = resamples.rank_correlations(values, labels)
             srocc = correlation.srocc(values, labels)
             gain = None
@@ -144,14 +145,10 @@ class _Predictor:
                 Prediction(
                     side,
                     name,
-                    plcc=Estimate(
-                        correlation.plcc(fit.values, labels), interval_of(resamples.plcc(fit.values, labels))
-                    ),
+                    plcc=Estimate(correlation.plcc(fit.values, labels), interval_of(linear)),
                     srocc=Estimate(srocc, interval_of(spearman)),
                     krcc=Estimate(correlation.krcc(values, labels), interval_of(kendall)),
-                    rmse=Estimate(
-                        correlation.rmse(fit.values, labels), interval_of(resamples.rmse(fit.values, labels))
-                    ),
+                    rmse=Estimate(correlation.rmse(fit.values, labels), interval_of(errors)),
                     plcc_unmapped=correlation.plcc(values, labels),
                     gain=gain,
                     partial=partials[place] if partials else None,
