@@ -37,14 +37,17 @@ class Resamples:
         self.counts = np.stack(counts) if counts else np.zeros((0, number), np.uint16)
         """``[resamples, contents]``: how many times each content was drawn."""
 
-    def plcc_and_rmse(self, x: Numbers, y: Numbers) -> tuple[Numbers, Numbers]:
-        """As ``correlation.plcc`` and ``correlation.rmse``."""
-        squares = (x - y) ** 2
+    def plcc(self, x: Numbers, y: Numbers) -> Numbers:
+        """As ``correlation.plcc``."""
         x, y = _standardize(x), _standardize(y)
-        columns = [np.ones(len(x)), x, y, x * x, y * y, x * y, squares]
-        total, sum_x, sum_y, xx, yy, xy, errors = self._sums(columns).T
+        total, sum_x, sum_y, xx, yy, xy = self._sums([np.ones(len(x)), x, y, x * x, y * y, x * y]).T
         scale = np.sqrt(_not_rounding(xx - sum_x**2 / total, xx) * _not_rounding(yy - sum_y**2 / total, yy))
-        return _divide(xy - sum_x * sum_y / total, scale), np.asarray(np.sqrt(errors / total), np.float64)
+        return _divide(xy - sum_x * sum_y / total, scale)
+
+    def rmse(self, a: Numbers, b: Numbers) -> Numbers:
+        """As ``correlation.rmse``."""
+        total, squares = self._sums([np.ones(len(a)), (a - b) ** 2]).T
+        return np.asarray(np.sqrt(squares / total), np.float64)
 
     def rank_correlations(self, x: Numbers, y: Numbers) -> tuple[Numbers, Numbers]:
         """As ``correlation.srocc`` and ``correlation.krcc``."""

@@ -133,7 +133,7 @@ class _Predictor:
         predictions = []
         for place, (side, name, values) in enumerate(signals):
             fit = correlation.fit_logistic(values, labels)
-            linear, errors = resamples.plcc_and_rmse(fit.values, labels)
+            linear, errors = resamples.plcc(fit.values, labels), resamples.rmse(fit.values, labels)
             spearman, kendall = resamples.rank_correlations(values, labels)
             srocc = correlation.srocc(values, labels)
             gain = None
