@@ -33,7 +33,7 @@ def take_values(options: Any) -> None:
 
 def _take_shorthands(options: Any) -> None:
     if str(options.model).lower().endswith(".onnx") and not options.model_path:
-        object.__setattr__(options, "model_path", options.model)
+        object.__setattr__(options, "model_path", str(options.model))
         object.__setattr__(options, "model", "")
     name, _, alpha = str(options.temporal_aggregator).partition(":")
     if name == "ema" and alpha:
