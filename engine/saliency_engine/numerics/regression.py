@@ -14,8 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from saliency_engine.errors import ConfigError
-from saliency_engine.numerics.splits import NEEDS_ANALYSIS, split_in_folds
+from saliency_engine.numerics.splits import split_in_folds
 
 Numbers = NDArray[np.float64]
 Fit = Callable[[Numbers, Numbers, Numbers, int], Numbers]
@@ -58,9 +57,9 @@ def cross_validate(
     """Predict ``y`` ``[n]`` from ``x`` ``[n, k]``, which may have NaN, by the regressor ``name`` of ``REGRESSORS``.
 
     ``contents`` ``[n]`` numbers the contents, ``folds`` ``[repeats, n]`` are those of ``draw_folds``; ``advance`` is
-    called after each of them. Raises ``ConfigError`` without scikit-learn.
+    called after each of them.
     """
-    fit = _load(name)
+    fit = REGRESSORS[name]
     predictions, relative = np.full(folds.shape, np.nan), np.full(folds.shape, np.nan)
 
     def test(task: tuple[int, int]) -> None:
@@ -110,16 +109,6 @@ def _scale(x: Numbers, y: Numbers, new: Numbers) -> tuple[Numbers, Numbers, Numb
     means, deviations = filled.mean(axis=0), filled.std(axis=0)
     deviations = np.where(deviations > 1e-12 * np.abs(means), deviations, 1.0)
     return (filled - means) / deviations, y, (new - means) / deviations
-
-
-def _load(name: str) -> Fit:
-    try:
-        import sklearn.ensemble  # noqa: PLC0415  slow to import
-        import sklearn.linear_model  # noqa: PLC0415
-        import sklearn.svm  # noqa: F401, PLC0415
-    except ImportError as error:
-        raise ConfigError(NEEDS_ANALYSIS.format("the regressor")) from error
-    return REGRESSORS[name]
 
 
 def _fit_ridge(x: Numbers, y: Numbers, new: Numbers, setting: int) -> Numbers:

@@ -11,7 +11,6 @@ from saliency_engine.errors import ConfigError
 
 SPLITS = ("train", "val", "test")
 _STRATA = 5
-NEEDS_ANALYSIS = "{} needs scikit-learn: pip install 'saliency-batch[analysis]'"
 
 
 def split_by_name(content: str) -> str:
@@ -33,15 +32,13 @@ def split_in_folds(
     ``scores`` is ``[n]`` without NaN and is cut at its quintiles; ``contents`` ``[n]`` numbers the contents. By
     scikit-learn's ``StratifiedGroupKFold``, shuffled by ``seed``; where every row is a content of its own by
     ``StratifiedKFold``, which is the same and takes milliseconds for 150,000 rows. Raises ``ConfigError`` where there
-    are fewer contents than folds, and without scikit-learn.
+    are fewer contents than folds.
     """
     count = len(np.unique(contents))
     if count < folds:
         raise ConfigError(f"{folds} folds need at least as many contents, but there are {count}: give fewer --folds")
-    try:
-        from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # noqa: PLC0415  slow to import
-    except ImportError as error:
-        raise ConfigError(NEEDS_ANALYSIS.format("dividing clips in folds")) from error
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # noqa: PLC0415  slow to import
+
     strata = _cut(scores, folds)
     alone = count == len(contents)
     kind = StratifiedKFold if alone else StratifiedGroupKFold

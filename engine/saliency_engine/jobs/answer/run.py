@@ -18,6 +18,7 @@ from saliency_engine.jobs.answer.page import make_page
 from saliency_engine.jobs.answer.questions import Question, read_questions
 from saliency_engine.jobs.answer.settings import Settings
 from saliency_engine.jobs.answer.verdict import Answer, answer
+from saliency_engine.machine import require_analysis
 from saliency_engine.report.html import interval, number, signed
 from saliency_engine.report.notes import note
 from saliency_engine.report.provenance import run_provenance
@@ -31,6 +32,7 @@ _MOST_FOR_SVR = 10_000  # its time grows with the square of the clips: some hour
 
 def answer_tables(settings: Settings) -> list[Answer]:
     """Print the answers, and write them where ``settings`` say. Raises ``SaliencyError``."""
+    require_analysis("answer")
     files = Files()
     files.reads("TABLES", *settings.tables)
     files.writes("--json", settings.json)

@@ -25,6 +25,7 @@ from saliency_engine.jobs.mos_prep.logs import match_logs
 from saliency_engine.jobs.mos_prep.manifest import Prepared, croissant_of, manifest_of
 from saliency_engine.jobs.mos_prep.one_hot import tag_columns
 from saliency_engine.jobs.mos_prep.settings import CHUG_CONTENT, FEATURES, Settings
+from saliency_engine.machine import require_analysis
 from saliency_engine.report.mos_table import print_mos_table
 from saliency_engine.storage.atomic import write_json, write_together
 from saliency_engine.storage.overwrite import Files
@@ -37,6 +38,7 @@ Columns = dict[str, NDArray[Any]]
 
 def prepare(settings: Settings) -> dict[str, Any]:
     """Write the table, its manifest and its Croissant description; returns the manifest. Raises ``SaliencyError``."""
+    require_analysis("mos-prep")
     manifest_path, croissant_path = settings.beside(".manifest.json"), settings.beside(".croissant.json")
     files = Files()
     for table in settings.tables:

@@ -189,6 +189,12 @@ def test_few_clips_give_no_answer(tmp_path: Path) -> None:
         ask([])
 
 
+def test_a_missing_extra_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "sklearn" else name)
+    with pytest.raises(ConfigError, match=r"answer needs scikit-learn: pip install 'saliency-batch\[analysis\]'"):
+        ask([write(tmp_path / "t.parquet", 1, signal=0)])
+
+
 @needs_chromium
 def test_the_page_can_be_read_on_a_phone_and_at_night(tmp_path: Path) -> None:
     (one,) = ask([write(tmp_path / "t.parquet", 1, signal=0.35)], html=str(tmp_path / "a.html"), repeats=1)
