@@ -42,6 +42,7 @@ def main() -> None:
     _run("points.py", *models)
     _run("clip_memory.py", *models)
     _run("startup.py", *models)
+    _run("extras.py", *models)
     _run("tables.py")
     _run("table_memory.py")
     _run("chart.py")

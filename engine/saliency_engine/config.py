@@ -11,20 +11,19 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from saliency_engine.errors import ConfigError
+from saliency_engine.extras import EXTRA_ROLES, EXTRAS, extra_columns
 from saliency_engine.options import check_values, describe_unknown, flag_of, normalize_names, option, take_values
 from saliency_engine.path_template import PathTemplate
 
 Auto = Literal["auto"]
 AGGREGATORS = ("mean", "ema", "max", "motion-weighted", "motion-balanced")
 BUILT_IN_MODEL = "frequency_tuned_v1"
-MEMO_NAME = "saliency.memo.sqlite"
-"""Of the memo, in the folder of the output."""
-NUMBER_ROLES = ("mean", "var", "ema_alpha")
+MEMO_NAME = "saliency.memo.sqlite"  # in the folder of the output
+NUMBER_ROLES = ("mean", "var", "ema_alpha", *EXTRA_ROLES)
 """Roles of the output columns that hold numbers; the others hold text."""
 MAX_PIXELS = 8192 * 8192  # an 8K frame has half as many
 _PIPED = ("auto", "jsonl", "csv", "arrow")
@@ -33,7 +32,7 @@ _PRECISIONS = ("float32", "bfloat16")
 _PROVIDERS = ("cpu", "openvino", "cuda", "tensorrt", "auto")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """How clips are read, modelled and tagged. Raises ``ConfigError`` when an option is of the wrong type or range."""
 
@@ -78,6 +77,7 @@ class RunConfig:
     overwrite: bool = option(False, "Recompute rows that already have a finite mean and variance.")
     keep_others: bool = option(False, "Let rows keep numbers of other settings beside new ones, and count them.")
     # what rows gain
+    extra: tuple[str, ...] = option((), "Also write these columns. May be given again.", tuple(EXTRAS))
     prefix: str = option("saliency_", "Begin the names of all output columns with this: for v1_, v1_mean and so on.")
     mean_column: str = option("saliency_mean", "Output column for the mean; empty: no such column.")
     var_column: str = option("saliency_var", "Output column for the variance; empty: no such column.")
@@ -113,7 +113,7 @@ class RunConfig:
         if not re.fullmatch(r"[1-9]\d{0,4}x[1-9]\d{0,4}", self.model_size):
             raise ConfigError(f"--model-size is {self.model_size!r}: write it as WIDTHxHEIGHT, such as 320x320")
         for role, name in self.output_columns.items():
-            if name == f"saliency_{role}":  # not named by an option of its own
+            if name == f"saliency_{role}" and role not in EXTRA_ROLES:  # not named by an option of its own
                 object.__setattr__(self, f"{role}_column", self.prefix + role)
         if self.hdr == "tonemap" and self.color == "bt709":
             raise ConfigError("--hdr tonemap goes by the tags that --color bt709 ignores: give one of the two")
@@ -161,6 +161,7 @@ class RunConfig:
             "ema_alpha": self.ema_alpha_column,
             "sampling": self.sampling_column,
             "error": self.error_column,
+            **extra_columns(self.extra, self.prefix),
         }
 
     @property
@@ -169,7 +170,7 @@ class RunConfig:
         return os.path.realpath(self.root) if self.confine else ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class TableJob:
     """One table of a run: where it comes from and where it goes. ``-`` is stdin or stdout."""
 

@@ -13,7 +13,10 @@ from typing import Any
 
 from saliency_engine.errors import ConfigError
 
-PACKAGES = ("saliency-batch", "av", "numba", "numpy", "onnxruntime-gpu", "onnxruntime", "openvino", "orjson", "pyarrow")
+PACKAGES = (
+    *("saliency-batch", "av", "numba", "numpy", "onnxruntime-gpu", "onnxruntime", "openvino", "orjson", "pyarrow"),
+    *("scenedetect-headless", "opencv-python-headless"),
+)
 _ANALYSIS = {"jinja2": "jinja2", "matplotlib": "matplotlib", "scipy": "scipy", "sklearn": "scikit-learn"}
 """The libraries of the extra ``analysis``, by the names of their modules."""
 # Instruction sets that decide how fast a model runs: vectors, 8-bit and 16-bit arithmetic, tiles.

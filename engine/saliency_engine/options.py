@@ -52,12 +52,15 @@ def check_values(options: Any) -> None:
 
 def _is_allowed(field: dataclasses.Field[Any], value: Any) -> bool:
     kind, low = field.metadata["kind"], field.metadata["low"]
+    if kind is tuple:
+        choices = field.metadata["choices"]
+        return isinstance(value, tuple | list) and all(
+            item in choices if choices else isinstance(item, str) for item in value
+        )
     if field.metadata["choices"]:
         return value in field.metadata["choices"]
     if field.default == "auto" and value == "auto":
         return True
-    if kind is tuple:
-        return isinstance(value, tuple | list) and all(isinstance(item, str) for item in value)
     if kind is str:
         texts = value if field.name in _SEVERAL and isinstance(value, tuple | list) else [value]
         return all(isinstance(text, str) and _is_text(text, is_path=field.name in _PATHS) for text in texts)
@@ -70,7 +73,7 @@ def _is_allowed(field: dataclasses.Field[Any], value: Any) -> bool:
 def _describe_allowed(field: dataclasses.Field[Any]) -> str:
     kind, low = field.metadata["kind"], field.metadata["low"]
     if field.metadata["choices"]:
-        return f"one of {', '.join(field.metadata['choices'])}"
+        return f"{'a list of' if kind is tuple else 'one of'} {', '.join(field.metadata['choices'])}"
     limits = "" if low is None else f" from {low} to {_HIGHEST[kind]}"
     return _KINDS[kind] + limits + (" or auto" if field.default == "auto" else "")
 

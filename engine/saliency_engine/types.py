@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saliency_engine.config import MAX_PIXELS, RunConfig
+from saliency_engine.extras import NOTHING_MEASURED, Measured
 from saliency_engine.facts import Signal
 from saliency_engine.tags import Tags
 
@@ -61,6 +62,8 @@ class RowBatch(Generic[PayloadT]):
     """The rows themselves, as their table's format has them."""
     kept: Mapping[Tags, int] = field(default_factory=dict)
     """How many rows keep their numbers, by their tags; empty where nobody asks."""
+    completed: Mapping[Tags, int] = field(default_factory=dict)
+    """The same for the rows that are computed again because they lack columns of ``--extra`` alone."""
 
     @property
     def rows(self) -> int:
@@ -96,6 +99,8 @@ class ClipRequest:
     """For headerless video only."""
     content: str = ""
     """The hex sha256 of the file's bytes with ``--verify-clips``, else empty."""
+    extra: tuple[str, ...] = ()
+    """The groups of ``extras.MEASURED`` to measure while the clip is decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,14 +174,6 @@ class DecodeSpec:
         """The most frames that a clip can yield (K)."""
         return self.sampling.frames_per_clip
 
-    def describe_lack(self, frames: int) -> str | None:
-        """The note of an ``ok`` clip that gave only ``frames`` of its ``frames_per_clip``, ``None`` for all of them."""
-        if frames >= self.frames_per_clip:
-            return None
-        # Clips with too few frames have failed, unless they are accepted: what is left are frames of uneven length.
-        why = "" if self.accept_short else ": some are shown so long that they are due more than once"
-        return f"computed from {frames} of {self.frames_per_clip} frames{why}"
-
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """The shape of a clip's frames: (K, 3, height, width)."""
@@ -185,15 +182,9 @@ class DecodeSpec:
 
 def decode_spec(config: RunConfig, width: int, height: int) -> DecodeSpec:
     """How clips are sampled and sized under ``config`` for a model whose input is ``width`` × ``height`` pixels."""
+    sampling, color, hdr = sampling_of(config), config.color, config.hdr
     return DecodeSpec(
-        width=width,
-        height=height,
-        sampling=sampling_of(config),
-        color=config.color,
-        hdr=config.hdr,
-        max_pixels=config.max_pixels,
-        accept_short=config.accept_short,
-        confine=config.confined_to,
+        width, height, sampling, color, hdr, config.max_pixels, config.accept_short, confine=config.confined_to
     )
 
 
@@ -209,6 +200,8 @@ class DecodedClip:
     seconds: float
     """How long decoding took."""
     signal: Signal
+    extras: Measured = NOTHING_MEASURED
+    """What ``ClipRequest.extra`` asked for."""
 
     @property
     def frames(self) -> int:
@@ -232,6 +225,8 @@ class ClipStatistics:
     """``None`` where nothing is known of it, as in entries of older memos. No number follows from it."""
     times: NDArray[np.float64] | None = None
     """``[K]``: as in ``DecodedClip``; ``None`` as for ``signal``."""
+    extras: Measured = NOTHING_MEASURED
+    """What somebody has asked for so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,3 +243,5 @@ class ClipResult:
     """The failed clip's file, where it was found."""
     statistics: ClipStatistics | None = field(default=None, compare=False)
     """What the numbers of an ``ok`` clip follow from."""
+    extras: tuple[tuple[str, float], ...] = ()
+    """The numbers of ``--extra`` by role; one that is unknown is not there."""

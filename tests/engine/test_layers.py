@@ -12,7 +12,7 @@ from tests.imports import imports
 PACKAGE = PROJECT / "engine" / "saliency_engine"
 LAYERS = (
     {"errors"},
-    {"options", "path_template", "tags"},
+    {"extras", "options", "path_template", "tags"},
     {"config", "facts"},
     {"types"},
     {"machine", "numerics", "storage"},
@@ -28,6 +28,7 @@ HEIGHT = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}
 HOMES = {
     "av": {"video"},
     "click": {"cli"},
+    "cv2": {"video"},  # what scenedetect computes with
     "cryptography": {"models"},
     "google": {"models"},  # Protocol Buffers, in which ONNX files are written
     "jinja2": {"report"},
@@ -40,6 +41,7 @@ HOMES = {
     "PIL": {"report"},
     "pyarrow": {"tables"},
     "rich": {"report", "jobs"},  # `show`, `doctor` and `bench` print tables of their own
+    "scenedetect": {"video"},
     "scipy": {"numerics"},
     "sigstore": {"models"},
     "sklearn": {"numerics"},

@@ -72,7 +72,8 @@ def _make_option(field: dataclasses.Field[Any]) -> Callable[[CommandT], CommandT
     if isinstance(default, bool):
         return click.option(_flag_of(field.name), is_flag=True, default=None, help=help_text)
     if isinstance(default, tuple):
-        return click.option(_flag_of(field.name), multiple=True, help=help_text)
+        kind = _kind_of(field) if field.metadata["choices"] else str
+        return click.option(_flag_of(field.name), multiple=True, type=kind, help=help_text)
     shown = "" if default in ("", 0) else f"  [default: {default}]"
     flags = [_flag_of(field.name), *_SHORT.get(field.name, ())]
     return click.option(*flags, type=_kind_of(field), metavar=_metavar_of(field), default=None, help=help_text + shown)

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from saliency_engine.config import MEMO_NAME, RunConfig
 from saliency_engine.errors import ConfigError
+from saliency_engine.extras import EXTRAS, MEASURED
 from saliency_engine.numerics.aggregate import summarize
 from saliency_engine.pipeline import memo_upkeep
 from saliency_engine.pipeline.memo import NUMERICS_VERSION
@@ -27,6 +28,8 @@ from saliency_engine.tables.output import choose_format, open_output
 from saliency_engine.tables.plain_rows import make_batches, schema_of
 from saliency_engine.tables.sampling_tag import describe_sampling
 
+_MEASURED = tuple(role for group in MEASURED for role in EXTRAS[group] if role != "frame_diff_mean")
+"""What entries may have of ``--extra``; the rest follows from means and motion."""
 _DAY = 24 * 60 * 60
 _COLUMNS = {
     "src": "text",
@@ -43,6 +46,7 @@ _COLUMNS = {
     "saliency_var": "number",
     "max_mean": "number",
     "max_var": "number",
+    **dict.fromkeys(_MEASURED, "number"),
     "frame_means": "numbers",
     "motion": "numbers",
     "gram": "matrix",
@@ -145,6 +149,7 @@ def _list_rows(path: Path) -> Iterator[dict[str, Any]]:
             "saliency_var": var,
             "max_mean": statistics.maximum[0],
             "max_var": statistics.maximum[1],
+            **{role: statistics.extras.values.get(role) for role in _MEASURED},
             "frame_means": statistics.means.tolist(),
             "motion": statistics.motion.tolist(),
             "gram": statistics.gram.tolist(),

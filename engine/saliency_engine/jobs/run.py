@@ -9,6 +9,7 @@ from typing import Any
 
 from saliency_engine.config import MEMO_NAME, RunConfig, TableJob
 from saliency_engine.errors import ConfigError
+from saliency_engine.extras import EXTRA_ROLES
 from saliency_engine.jobs.points import fill, has_placeholder, name_of
 from saliency_engine.jobs.table import Point, process_table
 from saliency_engine.models.load import Model, load_model
@@ -67,7 +68,9 @@ def _make_points(job: TableJob, configs: Sequence[RunConfig], files: Files) -> I
             name: fill(getattr(job, name), model.model_id, config) for name in ("output", "audit_json", "rejects")
         }
         columns: dict[str, Any] = {
-            f"{role}_column": fill(name, model.model_id, config) for role, name in config.output_columns.items()
+            f"{role}_column": fill(name, model.model_id, config)
+            for role, name in config.output_columns.items()
+            if role not in EXTRA_ROLES  # whose columns follow the prefix
         }
         point_job = dataclasses.replace(job, **paths)
         memo = memo or memo_path(point_job, config)

@@ -44,7 +44,7 @@ _OF_TABLES = frozenset(
     {
         *("temporal_aggregator", "ema_alpha", "root", "path_column", "path_template", "path_regex", "path_suffix"),
         *("width_column", "height_column", "pix_fmt_column", "default_width", "default_height", "yuv_pixel_format"),
-        *("overwrite", "keep_others", "prefix", "verify_clips", "ffmpeg_bin", "ffprobe_bin"),
+        *("overwrite", "keep_others", "prefix", "extra", "verify_clips", "ffmpeg_bin", "ffprobe_bin"),
         *("mean_column", "var_column", "status_column", "model_id_column", "aggregator_column", "ema_alpha_column"),
         *("sampling_column", "error_column"),
     }

@@ -142,6 +142,7 @@ def _measure(clip: ClipFrames) -> ClipStatistics | ClipError:
         return InferenceError(clip.failure)
     try:
         statistics = measure(clip.maps[: clip.decoded.frames], np.array(clip.decoded.motion))
-        return replace(statistics, signal=clip.decoded.signal, times=np.array(clip.decoded.times))
+        times = np.array(clip.decoded.times)
+        return replace(statistics, signal=clip.decoded.signal, times=times, extras=clip.decoded.extras)
     except InferenceError as error:
         return error

@@ -40,7 +40,8 @@ class Forecast:
             except ClipError as error:
                 missing[index] = str(error)
                 continue
-            is_known = memo.get(key) is not None
+            outcome = memo.get(key)
+            is_known = outcome is not None and not task.missing_of(outcome)
             if memo.first_seen(task.number, key):
                 clips += 1
                 known += is_known

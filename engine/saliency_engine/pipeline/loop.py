@@ -14,10 +14,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import ClipError, InferenceError, WorkerError
+from saliency_engine.extras import Measured
 from saliency_engine.pipeline.clock import Clock
+from saliency_engine.pipeline.detector import check_detector
 from saliency_engine.pipeline.outcomes import DecodedInRing, NotDecoded
 from saliency_engine.pipeline.pool import DecodePool
 from saliency_engine.pipeline.runner import Runner
@@ -47,9 +50,14 @@ class Pipeline:
         self._decoding: dict[tuple[int, ClipRequest], list[Runner]] = {}  # by pool: for whom a clip is being decoded
 
     def new_task(self, runner: Runner, config: RunConfig, locator: Locator) -> Task:
-        """A task whose clips ``locator`` finds, and whose aggregator and alpha ``config`` names."""
+        """A task whose clips ``locator`` finds, and whose aggregator, alpha and extras ``config`` names.
+
+        Raises ``ConfigError`` where what detects shots is not installed.
+        """
+        check_detector(config)
         tags = tags_of(config, runner.model.model_id, runner.spec.width, runner.spec.height)
-        return Task(next(self._numbers), runner, locator, config.temporal_aggregator, config.ema_alpha, tags)
+        aggregator, alpha = config.temporal_aggregator, config.ema_alpha
+        return Task(next(self._numbers), runner, locator, aggregator, alpha, tags, tuple(config.extra))
 
     def process(
         self, work: Iterable[tuple[Task, RowBatch[PayloadT]]], tick: Callable[[], None], tasks: int = 1
@@ -138,16 +146,22 @@ class Pipeline:
         key = runner.memo.key(request)
         if key in self._waiting:
             self._waiting[key].append((opened, index))
-        elif (outcome := runner.known(request)) is not None:
+            return
+        outcome = runner.known(request)
+        missing = task.missing_of(runner.memo.get(key) if outcome is None else outcome)
+        if outcome is not None and not missing:
             task.count_known(key, outcome)
             opened.settle(index, outcome, request.path)
         else:
-            self._decode(request, runner.pool)
+            self._decode(replace(request, extra=missing), runner)
             self._waiting[key].append((opened, index))
 
-    def _decode(self, request: ClipRequest, pool: DecodePool) -> None:
-        """Begin to decode a clip, for all models of one input size that lack its numbers."""
-        runners = [runner for runner in self._runners if runner.pool is pool and runner.lacks(request)]
+    def _decode(self, request: ClipRequest, first: Runner) -> None:
+        """Begin to decode a clip for ``first`` and all other models of its input size that lack the clip's numbers."""
+        pool = first.pool
+        others = [runner for runner in self._runners if runner.pool is pool and runner is not first]
+        waiting = self._waiting.keys()
+        runners = [first, *(other for other in others if other.lacks(request, waiting))]
         for runner in runners:
             self._waiting[runner.memo.key(request)] = []
             runner.feeder.warm()
@@ -169,12 +183,17 @@ class Pipeline:
             match clip:
                 case NotDecoded(request, error):
                     for runner in runners:
-                        self._finish(runner, request, error)
+                        lacks = Measured(lacks=dict.fromkeys(request.extra, str(error)))
+                        if not self._complete(runner, request, lacks):
+                            self._finish(runner, request, error)
                 case DecodedInRing(decoded=decoded, ring_slot=ring_slot):
                     self._clock.add_clip(decoded.seconds, clip.request.path)
                     pool.share(ring_slot, len(runners))
                     for runner in runners:
-                        runner.feeder.add(clip)
+                        if self._complete(runner, clip.request, decoded.extras):
+                            pool.release(ring_slot)
+                        else:
+                            runner.feeder.add(clip)
 
     def _collect_measured(self, runner: Runner) -> None:
         for measured in runner.feeder.collect():
@@ -185,18 +204,36 @@ class Pipeline:
                 with self._clock("memo"):
                     runner.memo.commit()
 
-    def _finish(self, runner: Runner, request: ClipRequest, outcome: ClipStatistics | ClipError) -> None:
+    def _complete(self, runner: Runner, request: ClipRequest, extras: Measured) -> bool:
+        """Finish a clip of which only ``extras`` were missing. False where the model must run, too."""
+        known = runner.known(request) if request.extra else None
+        if not isinstance(known, ClipStatistics):
+            return False
+        self._finish(runner, request, replace(known, extras=known.extras | extras), is_new=False)
+        with self._clock("memo"):
+            runner.memo.commit()
+        return True
+
+    def _finish(
+        self, runner: Runner, request: ClipRequest, outcome: ClipStatistics | ClipError, *, is_new: bool = True
+    ) -> None:
+        """Remember what became of a clip, and settle all places that wait for it. ``is_new``: the model has run."""
         memo = runner.memo
         key = memo.key(request)
         places = self._waiting.pop(key)
         if isinstance(outcome, ClipError):
             memo.put_failure(key, outcome)
         else:
+            if is_new and isinstance(known := memo.get(key), ClipStatistics):  # the model ran for maps alone
+                outcome = replace(outcome, extras=known.extras | outcome.extras)
             memo.put(key, request, outcome)
-            if not places:
+            if not places and is_new:
                 memo.mark_fresh(key)
         for place, (opened, index) in enumerate(places):
-            count = opened.task.count_known if place else opened.task.count_computed
+            if opened.task.missing_of(outcome):  # it came while the clip was decoded for somebody who wanted less
+                self._todo.append((opened, index))
+                continue
+            count = opened.task.count_known if place or not is_new else opened.task.count_computed
             count(key, outcome)
             opened.settle(index, outcome, request.path)
 

@@ -13,13 +13,14 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from saliency_engine.errors import ClipError, MemoError
+from saliency_engine.extras import Measured
 from saliency_engine.pipeline.memo_entry import pack, unpack
 from saliency_engine.pipeline.memo_file import cure_of_damage, explained, name_of, open_memo
 from saliency_engine.types import ClipRequest, ClipStatistics, DecodeSpec
@@ -29,6 +30,7 @@ NUMERICS_VERSION = 3
 _OF_A_RUN = (
     "failures (key BLOB PRIMARY KEY, status TEXT, reason TEXT) WITHOUT ROWID",
     "seen (task INTEGER, key BLOB, PRIMARY KEY (task, key)) WITHOUT ROWID",
+    "lacks (key BLOB, name TEXT, reason TEXT, PRIMARY KEY (key, name)) WITHOUT ROWID",
     "fresh (key BLOB PRIMARY KEY) WITHOUT ROWID",
 )
 _FAILURES = {kind.status: kind for kind in ClipError.__subclasses__()}
@@ -60,6 +62,7 @@ class Memo:
     def key(self, request: ClipRequest) -> bytes:
         """The clip's key under this run's context: 32 bytes."""
         clip = {**asdict(request), "path": os.fsencode(request.path).hex()}  # file names need not be text
+        del clip["extra"]  # an entry says itself what was measured, and gains what is asked for later
         if request.content:
             del clip["mtime_ns"]  # the contents say more, and a copied or touched file keeps its numbers
         return hashlib.sha256(self._context + _to_canonical_json(clip)).digest()
@@ -70,10 +73,14 @@ class Memo:
             row = self._db.execute("SELECT statistics FROM clips WHERE key = ?", (key,)).fetchone()
             if row is not None:
                 if statistics := unpack(key, row[0]):
-                    return statistics
+                    return replace(statistics, extras=statistics.extras | Measured(lacks=self._lacks(key)))
                 raise MemoError(f"{name_of(self._path)}: an entry is damaged; {cure_of_damage(self._path)}")
             row = self._db.execute("SELECT status, reason FROM failures WHERE key = ?", (key,)).fetchone()
         return None if row is None else _FAILURES[row[0]](row[1])
+
+    def _lacks(self, key: bytes) -> dict[str, str]:
+        rows = self._db.execute("SELECT name, reason FROM lacks WHERE key = ?", (key,))
+        return dict(rows.fetchall())
 
     def first_seen(self, task: int, key: bytes) -> bool:
         """Whether the task meets the clip for the first time; remembers it on disk, not in memory."""
@@ -100,6 +107,8 @@ class Memo:
             self._db.execute(
                 "INSERT OR REPLACE INTO clips VALUES (?, ?, ?)", (key, os.fsencode(request.path), pack(key, statistics))
             )
+            lacks = [(key, group, reason) for group, reason in statistics.extras.lacks.items()]
+            self._db.executemany("INSERT OR REPLACE INTO lacks VALUES (?, ?, ?)", lacks)
             self._db.execute(
                 "INSERT OR REPLACE INTO details VALUES (?, ?, ?, ?, ?, ?)",
                 (key, self._context_id, request.size, request.mtime_ns, request.content, int(time.time())),

@@ -7,7 +7,9 @@ import re
 from typing import Any
 
 import numpy as np
+import orjson
 
+from saliency_engine.extras import Measured
 from saliency_engine.facts import Signal
 from saliency_engine.types import ClipStatistics
 
@@ -37,7 +39,8 @@ def encode(statistics: ClipStatistics) -> bytes:
     """float64, little-endian: means [K], motion [K], maximum [2], the Gram matrix's lower triangle.
 
     Behind them a text such as ``hlg10``, the signal: shorter than a float64, which shows where it begins. Where that
-    ends in ``t``, the times of the frames [K] stand before it.
+    ends in ``t``, the times of the frames [K] stand before it. Last, if anything was measured for ``--extra``, a JSON
+    object of numbers: no other entry ends with a brace.
     """
     triangle = statistics.gram[np.tril_indices(len(statistics.means))]
     parts = [statistics.means, statistics.motion, np.array(statistics.maximum), triangle]
@@ -45,10 +48,15 @@ def encode(statistics: ClipStatistics) -> bytes:
     text = f"{signal.transfer}{signal.depth}" if signal else ""
     if signal and statistics.times is not None:
         parts, text = [*parts, statistics.times], f"{text}t"
-    return np.concatenate(parts).astype("<f8").tobytes() + text.encode()
+    extras = orjson.dumps(dict(statistics.extras.values)) if statistics.extras.values else b""
+    return np.concatenate(parts).astype("<f8").tobytes() + text.encode() + extras
 
 
 def _decode(entry: bytes) -> ClipStatistics:
+    extras = Measured()
+    if entry.endswith(b"}"):  # the last byte of a float64 in [0, 1] is no more than 0x3f, and a signal ends in a digit
+        entry, _, measured = entry.rpartition(b"{")
+        extras = Measured(orjson.loads(b"{" + measured))
     end = len(entry) // 8 * 8
     text = re.fullmatch(r"([a-z]+)(\d+)(t?)", entry[end:].decode())
     values = np.frombuffer(entry[:end], "<f8").astype(np.float64)
@@ -62,4 +70,4 @@ def _decode(entry: bytes) -> ClipStatistics:
     gram.T[lower] = numbers[2 * frames + 2 :]
     maximum = (float(values[2 * frames]), float(values[2 * frames + 1]))
     signal = Signal(text[1], int(text[2])) if text else None
-    return ClipStatistics(values[:frames], values[frames : 2 * frames], gram, maximum, signal, times)
+    return ClipStatistics(values[:frames], values[frames : 2 * frames], gram, maximum, signal, times, extras)

@@ -16,8 +16,10 @@ from urllib.parse import quote
 from saliency_engine.errors import MemoError
 
 APPLICATION_ID = 0x53424D31  # "SBM1", in the file's header: never write into somebody else's database
-VERSION = 3
-_OLDER_VERSION = 2  # its entries do not say what the clips' signals are; used as it is, it becomes one of this version
+VERSION = 4
+# Used as they are, they become memos of this version. Entries of 2 do not say what the clips' signals are; programs of
+# up to 3 cannot read entries with the numbers of --extra.
+_OLDER_VERSIONS = {2, 3}
 _MAGIC = b"SQLite format 3\0"
 _LARGEST_PAGE = 65536  # bytes
 _PATIENCE = 60.0  # seconds to wait for another run that is writing
@@ -161,7 +163,7 @@ def _check_version(db: sqlite3.Connection, path: Path | None) -> None:
     application, version = read_pragma(db, "application_id"), read_pragma(db, "user_version")
     if path is not None and application != APPLICATION_ID:
         raise _refuse(path)
-    if version not in {_OLDER_VERSION, VERSION}:
+    if version not in {*_OLDER_VERSIONS, VERSION}:
         raise MemoError(
             f"{path} is a memo of version {version}, but this program needs version {VERSION}; "
             "delete it or choose another --memo"

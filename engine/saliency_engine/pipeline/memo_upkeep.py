@@ -8,7 +8,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ import orjson
 
 from saliency_engine.errors import DecodeError, MemoError
 from saliency_engine.pipeline.memo import NUMERICS_VERSION
-from saliency_engine.pipeline.memo_entry import unpack
+from saliency_engine.pipeline.memo_entry import pack, unpack
 from saliency_engine.pipeline.memo_file import cure_of_damage, explained, open_memo, read_memo
 from saliency_engine.storage.regular_file import open_regular
 from saliency_engine.types import ClipStatistics
@@ -172,11 +172,21 @@ def merge(path: Path, others: Sequence[Path]) -> tuple[int, int]:
                     for key, name, statistics, context, *details in whole:
                         entry = db.execute("INSERT OR IGNORE INTO clips VALUES (?, ?, ?)", (key, name, statistics))
                         added += entry.rowcount
+                        if not entry.rowcount:
+                            _merge_extras(db, key, unpack(key, statistics))
                         if context in contexts:
                             values = (key, contexts[context], *details)
                             db.execute("INSERT OR IGNORE INTO details VALUES (?, ?, ?, ?, ?, ?)", values)
                     db.execute("COMMIT")
     return added, damaged
+
+
+def _merge_extras(db: sqlite3.Connection, key: bytes, other: ClipStatistics | None) -> None:
+    """Give the entry of ``key`` what only ``other``, the same clip's in another memo, has measured for --extra."""
+    mine = unpack(key, db.execute("SELECT statistics FROM clips WHERE key = ?", (key,)).fetchone()[0])
+    if mine and other and other.extras.values.keys() - mine.extras.values.keys():
+        both = pack(key, replace(mine, extras=other.extras | mine.extras))
+        db.execute("UPDATE clips SET statistics = ? WHERE key = ?", (both, key))
 
 
 def _merge_contexts(db: sqlite3.Connection, source: sqlite3.Connection) -> dict[int, int]:

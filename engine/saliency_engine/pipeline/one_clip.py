@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from saliency_engine.config import RunConfig, run_config
 from saliency_engine.inference.session import Session, open_session
 from saliency_engine.models.load import load_model
 from saliency_engine.numerics.aggregate import combine, measure, summarize
+from saliency_engine.pipeline.detector import check_detector
 from saliency_engine.pipeline.raw_video import check_pixel_format
 from saliency_engine.storage.locate import Locator
 from saliency_engine.types import ClipReference, ClipStatistics, decode_spec
@@ -84,10 +85,11 @@ def model_clip(clip: ClipReference, session: Session, config: RunConfig) -> OneC
     from saliency_engine.video.decode import decode_frames  # noqa: PLC0415  a run's own process never needs it
 
     check_pixel_format(config)
-    request = Locator(config).locate(clip)
+    check_detector(config)
+    request = replace(Locator(config).locate(clip), extra=tuple(config.extra))
     frames, decoded = decode_frames(request, decode_spec(config, session.width, session.height))
     maps = _run_model(session, frames)
-    return OneClip(frames, maps, measure(maps, np.array(decoded.motion)))
+    return OneClip(frames, maps, replace(measure(maps, np.array(decoded.motion)), extras=decoded.extras))
 
 
 def _run_model(session: Session, frames: NDArray[np.uint16]) -> NDArray[np.float32]:

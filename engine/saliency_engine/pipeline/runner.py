@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from saliency_engine.errors import ClipError
@@ -31,6 +32,9 @@ class Runner:
             return None
         return outcome
 
-    def lacks(self, request: ClipRequest) -> bool:
-        """Whether this model could give the clip's numbers or maps, and nobody has them yet."""
-        return not self.feeder.fault and self.known(request) is None
+    def lacks(self, request: ClipRequest, waiting: Collection[bytes]) -> bool:
+        """Whether this model could give the clip's numbers or maps, nobody has them all, and nobody is ``waiting``."""
+        if self.feeder.fault or self.memo.key(request) in waiting:
+            return False
+        known = self.known(request)
+        return known is None or (isinstance(known, ClipStatistics) and not all(map(known.extras.has, request.extra)))

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 
 from saliency_engine.errors import ClipError
+from saliency_engine.extras import MEASURED
 from saliency_engine.numerics.aggregate import summarize
+from saliency_engine.numerics.extra_values import extra_values
 from saliency_engine.pipeline.counts import Counts
+from saliency_engine.pipeline.remarks import describe_lack
 from saliency_engine.pipeline.runner import Runner
 from saliency_engine.storage.locate import Locator
 from saliency_engine.tags import Tags
@@ -32,6 +35,8 @@ class Task:
     alpha: float
     tags: Tags
     """What its rows are tagged with."""
+    extra: tuple[str, ...] = ()
+    """The groups of ``--extra`` that its rows get."""
     counts: Counts = field(default_factory=Counts)
     """What has happened to this task's rows and clips so far."""
 
@@ -41,8 +46,19 @@ class Task:
             reason = self.locator.mention(str(outcome), path)
             return ClipResult(Status(outcome.status), reason=reason, path=path)
         mean, var = summarize(outcome, self.aggregator, self.alpha)
-        note = self.runner.spec.describe_lack(len(outcome.means))
-        return ClipResult(Status.OK, mean, var, note and self.locator.mention(note, path), statistics=outcome)
+        note = describe_lack(outcome, self.runner.spec, self.extra)
+        remark = note and self.locator.mention(note, path)
+        extras = extra_values(outcome, self.extra)
+        return ClipResult(Status.OK, mean, var, remark, statistics=outcome, extras=extras)
+
+    def missing_of(self, outcome: ClipStatistics | ClipError | None) -> tuple[str, ...]:
+        """The groups that the clip is to be decoded for, or decoded once more: those of which ``outcome`` says nothing.
+
+        A clip that has failed is not decoded for them.
+        """
+        if isinstance(outcome, ClipError):
+            return ()
+        return tuple(group for group in MEASURED if group in self.extra and not (outcome and outcome.extras.has(group)))
 
     def count_computed(self, key: bytes, outcome: ClipStatistics | ClipError) -> None:
         """Count a clip that has been through decoder and model for this task, or has failed."""

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from saliency_engine.config import NUMBER_ROLES, RunConfig
 from saliency_engine.errors import InputError
+from saliency_engine.extras import EXTRA_ROLES
 from saliency_engine.path_template import PathTemplate
 
 
@@ -28,6 +29,8 @@ class Columns:
     mean: str = ""
     """A row with a finite number here and in ``var`` is left alone; where one of the two has no name, none is."""
     var: str = ""
+    extras: tuple[str, ...] = ()
+    """A row with these two, but without a finite number in each of these, is computed once more."""
     overwrite: bool = False
     """Leave no row alone."""
     written: Mapping[str, frozenset[type]] = field(default_factory=dict)
@@ -59,10 +62,16 @@ def columns_of(config: RunConfig) -> Columns:
         pix_fmt=config.pix_fmt_column,
         mean=config.mean_column,
         var=config.var_column,
+        extras=tuple(name for role, name in roles if role in EXTRA_ROLES),
         overwrite=config.overwrite,
         written={name: number if role in NUMBER_ROLES else text for role, name in roles if name},
         roles={name: role for role, name in roles if name},
     )
+
+
+def option_of(role: str) -> str:
+    """The option that names the output column of ``role``."""
+    return "--prefix" if role in EXTRA_ROLES else f"--{role.replace('_', '-')}-column"
 
 
 def column_index(schema: pa.Schema, name: str) -> int | None:

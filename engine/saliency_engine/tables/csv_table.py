@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -49,7 +49,7 @@ class CsvRows:
     def find_clips(self, chunk: CsvChunk, first_row: int) -> RowBatch[Lines]:
         """``chunk.lines`` with a code for each row."""
         batch = self._rows.find_clips(chunk.batch, first_row)
-        return RowBatch(batch.first_row, batch.codes, batch.clips, chunk.lines, batch.kept)
+        return replace(batch, payload=chunk.lines)
 
 
 def open_rows(raw: RawTable) -> Opened:

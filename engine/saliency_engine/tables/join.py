@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from saliency_engine.config import NUMBER_ROLES, RunConfig
 from saliency_engine.errors import InputError
-from saliency_engine.tables.columns import column_index
+from saliency_engine.extras import EXTRA_ROLES
+from saliency_engine.tables.columns import column_index, option_of
 from saliency_engine.tables.csv_edit import CsvEdit, CsvLayout
 from saliency_engine.tables.dictionaries import decode_dictionary, encode_dictionary
 from saliency_engine.tables.jsonl_edit import Edit
@@ -60,6 +61,7 @@ class Joiner:
 
     def __init__(self, columns: OutputColumns, tags: Tags) -> None:
         self._columns, self._tags = columns, asdict(tags)
+        self._no_extras = dict.fromkeys(role for role in columns.names if role in EXTRA_ROLES)
         # A clip's rows may lie in many small batches of lines: making its edit each time doubled their time.
         self._edit_of = lru_cache(4096)(lambda result: self._make_edit(self._values_of(result)))
         self._edit_of_skipped = self._make_edit({"status": str(Status.SKIPPED_EXISTING)})
@@ -80,9 +82,9 @@ class Joiner:
         reason = (result.reason or "").encode("utf-8", "backslashreplace").decode()
         if result.status == Status.OK:
             numbers = {"mean": result.mean, "var": result.var, "status": str(result.status)}
-            return numbers | self._tags | {"error": reason or None}
+            return numbers | self._tags | {"error": reason or None} | self._no_extras | dict(result.extras)
         nothing = {"mean": None, "var": None, "status": str(result.status)}
-        return nothing | dict.fromkeys(self._tags) | {"error": reason}
+        return nothing | dict.fromkeys(self._tags) | {"error": reason} | self._no_extras
 
     def _join_lines(self, batch: RowBatch[Lines], results: Sequence[ClipResult]) -> Lines:
         edits = {code: self._edit_of(result) for code, result in enumerate(results)}
@@ -113,7 +115,7 @@ class Joiner:
                     column = _take_values(batch.codes, [value[role] for value in values], old, _plain_type(role))
                 column = _convert(column, kind)
             except pa.ArrowException as error:
-                option = f"--{role.replace('_', '-')}-column"
+                option = option_of(role)
                 raise InputError(
                     f"column {name!r} ({option}) cannot keep its values as {kind}: {error}. Name another column "
                     f"with {option}, or recompute all rows with --overwrite"

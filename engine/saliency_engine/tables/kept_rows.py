@@ -25,6 +25,7 @@ class KeptRows:
         """The kept rows whose tags contradict those of the run."""
         self.untagged = 0
         """The kept rows of which a tag is missing, so that nobody knows."""
+        self._of_others: Counter[Tags] = Counter()  # rows to complete whose numbers are not known to be this run's
         self._tags, self._keep_others = tags, config.keep_others
         self._roles = tuple(role for role in TAG_ROLES if config.output_columns[role])
         self._rows: Iterator[RowBatch[Any]] = iter(())
@@ -40,6 +41,7 @@ class KeptRows:
         self._rows = self._count(batches, turn, turns)
         for batch in self._rows:
             self._refuse_mixture()
+            self._refuse_completing()
             yield batch
 
     def check(self, results: Sequence[ClipResult]) -> None:
@@ -72,9 +74,30 @@ class KeptRows:
             for tags, rows in batch.kept.items():
                 if tags.contradictions(self._tags):
                     self.others[tags] += rows
-                elif any(getattr(tags, role) is None for role in self._roles):
+                elif self._lacks_a_tag(tags):
                     self.untagged += rows
+            for tags, rows in batch.completed.items():
+                if tags.contradictions(self._tags) or self._lacks_a_tag(tags):
+                    self._of_others[tags] += rows
             yield batch
+
+    def _lacks_a_tag(self, tags: Tags) -> bool:
+        return any(getattr(tags, role) is None for role in self._roles)
+
+    def _refuse_completing(self) -> None:
+        """Numbers that this run has not made, or of which nobody knows who has, are not replaced unasked."""
+        if not self._of_others:
+            return
+        deque(self._rows, maxlen=0)
+        known = {tags: rows for tags, rows in self._of_others.items() if tags.contradictions(self._tags)}
+        descriptions = [f"{rows} with {tags.describe_against(self._tags)}" for tags, rows in known.items()]
+        if untagged := self._of_others.total() - sum(known.values()):
+            descriptions.append(f"{untagged} without a tag")
+        raise InputError(
+            f"{self._of_others.total()} rows lack columns of --extra, and their mean and variance are not known to be "
+            f"those of this run's settings ({'; '.join(descriptions[-_EXAMPLES:])}), which would replace them. Compute "
+            "all rows with --overwrite, or write to columns of their own with --prefix NAME_. The output is not written"
+        )
 
     def _refuse_mixture(self) -> None:
         if self._keep_others or not self._computed or not self.others:

@@ -27,6 +27,7 @@ class LineRows:
 
     def __init__(self, columns: Columns) -> None:
         self._columns, self._tags = columns, LineTags(columns)
+        self._extras = columns.extras
         self._keep = not columns.overwrite and bool(columns.mean and columns.var)
         self._missing = set(columns.of_paths)
         self._names: dict[str, None] = {}  # while no row has one of them
@@ -42,7 +43,7 @@ class LineRows:
         paths = columns.of_paths if columns.template else ()
         if self._missing:
             self._look_for_path_columns(chunk.rows)
-        codes, kept = [], Counter[tuple[Any, ...]]()
+        codes, kept, completed = [], Counter[tuple[Any, ...]](), Counter[tuple[Any, ...]]()
         index: dict[ClipReference, int] = {}
 
         def find_code(*values: Any) -> int:
@@ -52,9 +53,11 @@ class LineRows:
         find_again = lru_cache(None, typed=True)(find_code)
         for at, row in enumerate(chunk.rows):
             if keep and _is_finite(row.get(mean)) and _is_finite(row.get(var)):
-                codes.append(SKIPPED)
-                kept[self._tags.read(row)] += 1
-                continue
+                if all(map(_is_finite, map(row.get, self._extras))):
+                    codes.append(SKIPPED)
+                    kept[self._tags.read(row)] += 1
+                    continue
+                completed[self._tags.read(row)] += 1
             self._tags.refuse_renaming(row, chunk.keys[at], chunk.numbers[at])
             if float in map(type, map(row.get, paths)):
                 row = {**row, **_spell_numbers(chunk.line(at), paths)}  # noqa: PLW2901
@@ -63,10 +66,8 @@ class LineRows:
             except TypeError:  # a list or an object, which has no hash
                 codes.append(find_code(*map(row.get, names)))
         lines = Lines(chunk.texts, chunk.keys, chunk.trailer)
-        tags = Counter[Tags]()
-        for values, rows in kept.items():
-            tags[make_tags(*values)] += rows
-        return RowBatch(first_row, np.asarray(codes, np.int32), tuple(index), lines, tags)
+        tags, again = _count_tags(kept), _count_tags(completed)
+        return RowBatch(first_row, np.asarray(codes, np.int32), tuple(index), lines, tags, again)
 
     def end(self) -> None:
         """There are no more lines. Raises ``InputError`` where there were rows and none had a column of the path."""
@@ -80,6 +81,13 @@ class LineRows:
                 return
             if len(self._names) < _MOST_NAMES:
                 self._names.update(dict.fromkeys(row))
+
+
+def _count_tags(rows: Counter[tuple[Any, ...]]) -> Counter[Tags]:
+    tags = Counter[Tags]()
+    for values, count in rows.items():
+        tags[make_tags(*values)] += count
+    return tags
 
 
 def _spell_numbers(line: bytes, names: Sequence[str]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from functools import partial, reduce
 from math import isnan
 
 import numpy as np
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from saliency_engine.config import NUMBER_ROLES
 from saliency_engine.errors import InputError
 from saliency_engine.tables.clip_values import explain_absence, make_clip
-from saliency_engine.tables.columns import Columns, column_index
+from saliency_engine.tables.columns import Columns, column_index, option_of
 from saliency_engine.tables.dictionaries import decode_dictionary
 from saliency_engine.tables.row_tags import ArrowTags
+from saliency_engine.tags import Tags
 from saliency_engine.types import SKIPPED, ClipReference, RowBatch
 
 
@@ -50,9 +51,8 @@ class ArrowRows:
         self._columns = columns
         paths = [_find_path_column(schema, name, columns) for name in columns.of_paths]
         self._keys = [*paths, *(column_index(schema, name) for name in columns.of_clips[len(paths) :])]
-        results = [column_index(schema, name) for name in (columns.mean, columns.var)]
-        keep = not columns.overwrite and all(i is not None and _is_number(schema.field(i).type) for i in results)
-        self._results = results if keep else []
+        self._results = [] if columns.overwrite else _find_numbers(schema, (columns.mean, columns.var))
+        self._extras = _find_numbers(schema, columns.extras)
         self._tags = ArrowTags(schema, columns)
         written = ((column_index(schema, name), role) for name, role in columns.roles.items())
         self._clashing = {i: role for i, role in written if i is not None and not _fits(schema.field(i).type, role)}
@@ -65,26 +65,31 @@ class ArrowRows:
         """
         for i, role in self._clashing.items():
             if batch.column(i).null_count < batch.num_rows:
-                wanted, option = "a number" if role in NUMBER_ROLES else "text", f"--{role.replace('_', '-')}-column"
+                wanted, option = "a number" if role in NUMBER_ROLES else "text", option_of(role)
                 raise InputError(
                     f"column {self.schema.names[i]!r} is {self.schema.field(i).type}, but this run writes {wanted} "
                     f"there, in or after row {first_row}: rename it, or name another column with {option}"
                 )
         codes = np.full(batch.num_rows, SKIPPED, np.int32)
-        todo = self._find_todo(batch)
+        todo = self._find_lacking(batch, self._results)
+        completed: dict[Tags, int] = {}
+        if self._columns.extras and len(todo) < batch.num_rows:
+            done = np.setdiff1d(np.arange(batch.num_rows), todo)
+            todo = np.union1d(todo, self._find_lacking(batch, self._extras))
+            completed = self._tags.count(batch, np.setdiff1d(np.arange(batch.num_rows), np.intersect1d(done, todo)))
         kept = self._tags.count(batch, todo)
         if not len(todo):
-            return RowBatch(first_row, codes, (), batch, kept)
+            return RowBatch(first_row, codes, (), batch, kept, completed)
         self._tags.refuse_renaming(batch, todo, first_row)
         codes[todo], clips = self._number_clips(batch, todo, first_row)
-        return RowBatch(first_row, codes, clips, batch, kept)
+        return RowBatch(first_row, codes, clips, batch, kept, completed)
 
-    def _find_todo(self, batch: pa.RecordBatch) -> NDArray[np.int64]:
-        """The rows without a finite mean and variance."""
-        if not self._results:
+    def _find_lacking(self, batch: pa.RecordBatch, places: Sequence[int]) -> NDArray[np.int64]:
+        """The rows without a finite number in each of the columns at ``places``; all, where there are no places."""
+        if not places:
             return np.arange(batch.num_rows)
-        mean, var = (pc.is_finite(decode_dictionary(batch.column(i))) for i in self._results)
-        done = pc.fill_null(pc.and_(mean, var), False)
+        finite = (pc.is_finite(decode_dictionary(batch.column(i))) for i in places)
+        done = pc.fill_null(reduce(pc.and_, finite), False)
         if done.true_count == batch.num_rows:  # the common case of a second run
             return np.empty(0, np.int64)
         return np.flatnonzero(~done.to_numpy(zero_copy_only=False))
@@ -108,6 +113,13 @@ class ArrowRows:
         make = partial(make_clip, self._columns)
         clip_codes = [index.setdefault(make(*key), len(index)) for key in zip(*values, strict=True)]
         return np.asarray(clip_codes, np.int32)[codes], tuple(index)
+
+
+def _find_numbers(schema: pa.Schema, names: Sequence[str]) -> list[int]:
+    """Where the columns ``names`` are, if all are there and hold numbers; else nowhere."""
+    places = [column_index(schema, name) for name in names]
+    numbers = [place for place in places if place is not None and _is_number(schema.field(place).type)]
+    return numbers if len(numbers) == len(places) else []
 
 
 def _number_keys(keys: Sequence[pa.Array], rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
 from saliency_engine.errors import DecodeError
+from saliency_engine.extras import Measured
 from saliency_engine.facts import Signal
 from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec
 from saliency_engine.video import color, sampling
 from saliency_engine.video.container import explain, opened
+from saliency_engine.video.luma import LumaMeter
 from saliency_engine.video.picture import Picture, Scaler
+from saliency_engine.video.shots import measure_shots
 from saliency_engine.video.transfer import signal_of
 
 
@@ -36,16 +41,17 @@ def decode_clip(request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint16])
 
     ``out`` is uint16 of ``spec.shape``, C-contiguous; its first ``frames`` entries are written as 16-bit R'G'B'
     (gamma-coded, 65535 is white), the others are undefined. The motion is measured on luma code values scaled to
-    8 bits, whatever their range. Raises ``DecodeError`` with a reason for people.
+    8 bits, whatever their range. What ``request.extra`` asks for is measured, too. Raises ``DecodeError`` with a reason
+    for people.
     """
     started = time.perf_counter()
-    try:
-        motion, times, signal = _decode(request, spec, out)
-    except (av.FFmpegError, ValueError, OSError, MemoryError, OverflowError) as error:
-        raise DecodeError(f"the clip cannot be decoded: {explain(error)}") from error
+    meter = LumaMeter(request.extra)
+    with _explained():
+        motion, times, signal = _decode(request, spec, out, meter)
     if signal is None:
         raise DecodeError("the file holds no frame that can be decoded")
-    return DecodedClip(tuple(motion), tuple(times), time.perf_counter() - started, signal)
+    extras = Measured(meter.values()) | _measure_whole(request, spec)
+    return DecodedClip(tuple(motion), tuple(times), time.perf_counter() - started, signal, extras)
 
 
 def decode_frames(request: ClipRequest, spec: DecodeSpec) -> tuple[NDArray[np.uint16], DecodedClip]:
@@ -55,8 +61,29 @@ def decode_frames(request: ClipRequest, spec: DecodeSpec) -> tuple[NDArray[np.ui
     return out[: decoded.frames], decoded
 
 
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except (av.FFmpegError, ValueError, OSError, MemoryError, OverflowError) as error:
+        raise DecodeError(f"the clip cannot be decoded: {explain(error)}") from error
+
+
+def _measure_whole(request: ClipRequest, spec: DecodeSpec) -> Measured:
+    """What the whole clip must be decoded for. Its sample is good: where other frames are not, only this is lacking."""
+    if "shots" not in request.extra:
+        return Measured()
+    try:
+        with _explained():
+            return Measured(measure_shots(lambda: opened(request, spec), spec))
+    except DecodeError as error:
+        if isinstance(error.__cause__, MemoryError):
+            raise
+        return Measured(lacks={"shots": str(error)})
+
+
 def _decode(
-    request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint16]
+    request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint16], meter: LumaMeter
 ) -> tuple[list[float], list[float], Signal | None]:
     scaler = Scaler()
     motion: list[float] = []
@@ -69,9 +96,11 @@ def _decode(
         picture.paint(scaler, out[place])
         if place == 0 or previous is None:
             motion, times, damaged, signal = [0.0], [], [], signal_of(shown.frame)
+            meter.restart()
         else:
             motion.append(_measure_motion(previous, picture, out[place - 1], out[place]))
         times.append(math.nan if shown.frame.time is None else shown.frame.time)
+        meter.add(picture)
         if shown.damaged:
             damaged.append(place + 1)
         previous = picture

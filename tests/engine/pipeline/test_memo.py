@@ -14,7 +14,9 @@ import pytest
 from tests.memos import ENTRIES, Files, cuts, flipped, memo_of_a_killed_run, survey, whole_memo
 
 from saliency_engine.errors import DecodeError, MemoError
+from saliency_engine.extras import Measured
 from saliency_engine.facts import Signal
+from saliency_engine.pipeline import memo_upkeep
 from saliency_engine.pipeline.memo import Memo
 from saliency_engine.pipeline.memo_entry import encode
 from saliency_engine.types import ClipRequest, ClipStatistics, RawFormat
@@ -65,6 +67,50 @@ def test_signal_and_times_of_a_clip_come_back(tmp_path: Path, frames: int, signa
     np.testing.assert_array_equal(read.means, _statistics(frames).means)
 
 
+@pytest.mark.parametrize("frames", [1, 2, 8])
+@pytest.mark.parametrize("signal", [Signal("sdr", 8), Signal("hlg", 12), None])
+def test_what_was_measured_besides_comes_back(tmp_path: Path, frames: int, signal: Signal | None) -> None:
+    values = {"y_avg": 116.48686482747395, "noise_lap_mad": 0.1 + 0.2, "shot_cut_density": 0.0, "y_var": 1e-300}
+    memo = Memo(tmp_path / "memo.sqlite", CONTEXT)
+    memo.put(memo.key(REQUEST), REQUEST, replace(_statistics(frames), signal=signal, extras=Measured(values)))
+    read = memo.get(memo.key(replace(REQUEST, extra=("luma",))))
+    memo.close()
+    assert isinstance(read, ClipStatistics)
+    assert (read.extras, read.signal) == (Measured(values), signal)
+    np.testing.assert_array_equal(read.means, _statistics(frames).means)
+    np.testing.assert_allclose(read.gram, _statistics(frames).gram, rtol=1e-15)
+
+
+def test_why_something_could_not_be_measured_is_known_for_a_run(tmp_path: Path) -> None:
+    memo = Memo(tmp_path / "memo.sqlite", CONTEXT)
+    lacking = Measured({"y_avg": 1.5}, {"shots": "the file is cut off"})
+    memo.put(memo.key(REQUEST), REQUEST, replace(_statistics(), extras=lacking))
+    read = memo.get(memo.key(REQUEST))
+    memo.close()
+    again = Memo(tmp_path / "memo.sqlite", CONTEXT)
+    later = again.get(again.key(REQUEST))
+    again.close()
+    assert isinstance(read, ClipStatistics)
+    assert isinstance(later, ClipStatistics)
+    assert read.extras == lacking
+    assert read.extras.has("shots")
+    assert later.extras == Measured({"y_avg": 1.5})
+    assert not later.extras.has("shots")
+
+
+def test_merging_gives_an_entry_what_only_the_other_memo_has_measured(tmp_path: Path) -> None:
+    for name, values in (("a", {"y_avg": 1.5, "y_var": 2.5}), ("b", {"y_avg": 9.0, "shot_count_norm": 0.25})):
+        memo = Memo(tmp_path / name, CONTEXT)
+        memo.put(memo.key(REQUEST), REQUEST, replace(_statistics(), extras=Measured(values)))
+        memo.close()
+    assert memo_upkeep.merge(tmp_path / "a", [tmp_path / "b"]) == (0, 0)
+    memo = Memo(tmp_path / "a", CONTEXT)
+    read = memo.get(memo.key(REQUEST))
+    memo.close()
+    assert isinstance(read, ClipStatistics)
+    assert read.extras == Measured({"y_avg": 1.5, "y_var": 2.5, "shot_count_norm": 0.25})
+
+
 def test_a_memo_of_version_2_is_used_and_becomes_one_of_this_version(tmp_path: Path) -> None:
     """Its entries are those of clips whose signal is not known."""
     memo = Memo(tmp_path / "memo.sqlite", CONTEXT)
@@ -77,7 +123,7 @@ def test_a_memo_of_version_2_is_used_and_becomes_one_of_this_version(tmp_path: P
     assert isinstance(again.get(again.key(REQUEST)), ClipStatistics)
     again.close()
     with sqlite3.connect(tmp_path / "memo.sqlite") as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (3,)
+        assert db.execute("PRAGMA user_version").fetchone() == (4,)
     db.close()
 
 

@@ -10,7 +10,10 @@ import pytest
 from tests.clips import Encode
 from tests.engine.video.test_decode import decode
 
+from saliency_engine.config import RunConfig
 from saliency_engine.errors import DecodeError
+from saliency_engine.types import ClipRequest, decode_spec
+from saliency_engine.video.decode import decode_frames
 
 FRAMES, GROUP = 40, 10
 CODECS: dict[str, dict[str, Any]] = {
@@ -91,3 +94,13 @@ def test_several_damaged_frames_at_once(encode: Encode, tmp_path: Path) -> None:
     assert decode(sound, **every)[0].frames == FRAMES
     with pytest.raises(DecodeError, match=r"sampled frames are damaged: number (5, )?6, 7, 8, 9, 10$"):
         decode(path, **every)
+
+
+def test_a_damaged_frame_behind_the_sample_costs_the_shots_alone(encode: Encode, tmp_path: Path) -> None:
+    sound = encode("long.ts", codec="mpeg2video", frames=FRAMES, gop=GROUP, **CODECS["mpeg2video"])
+    bad = with_transport_error(sound, tmp_path / "bad.ts", 26)
+    spec = decode_spec(RunConfig(), 64, 48)
+    _, clip = decode_frames(ClipRequest(str(bad), 0, 0, extra=("luma", "shots")), spec)
+    assert clip.frames == 8
+    assert clip.extras.values.keys() == {"y_avg", "y_var"}
+    assert clip.extras.lacks["shots"].endswith(f"of the clip's {FRAMES} frames are damaged")

@@ -27,6 +27,7 @@ class RepeatingLocator(Locator):
     def locate(self, clip: ClipReference) -> NumberedRequest:
         """See ``Locator``."""
         request = super().locate(clip)
+        number = next(self._numbers)
         return NumberedRequest(
-            request.path, request.size, request.mtime_ns, request.raw, request.content, next(self._numbers)
+            request.path, request.size, request.mtime_ns, request.raw, request.content, number=number
         )
