@@ -19,6 +19,7 @@ QUICK := $(addprefix tests/engine/,$(addprefix video/test_,damage.py decode.py) 
 ## VENV=FOLDER                 where everything is installed, 2 GB; by default .venv
 ## EXTRAS=dev,export           the extras to install; by default with torch (export) on Python 3.11 only
 ## SALIENCY_TEST_MODELS=FOLDER test: students as ONNX files; without them their tests are skipped
+## SALIENCY_TEST_MOS=FOLDER test: published scores and features of VIDEVAL as CSV; without them their tests are skipped
 ## U2NET_CHECKOUT=FOLDER       test: a checkout of U-2-Net; without it its tests are skipped
 ## SIGSTORE_TEST_BUNDLE=FILE   test: a bundle that Sigstore made; without it its test is skipped
 ## TORTURE_SCALE=0.01          torture: this share of the repetitions, and nothing is written down
