@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,11 @@ from saliency_engine.errors import ConfigError, InputError
 from saliency_engine.extras import EXTRAS
 from saliency_engine.jobs.points import expand
 from saliency_engine.jobs.run import run_sweep, run_table
+from saliency_engine.pipeline.engine import Engine
 from saliency_engine.pipeline.frame_batch import FrameBatch
 from saliency_engine.pipeline.pool import DecodePool
+from saliency_engine.storage.locate import Locator
+from saliency_engine.types import ClipReference, row_batch_of
 
 FORMATS = ["jsonl", "csv", "parquet", "arrow"]
 SALIENCY = ["mean", "var", "status", "model_id", "aggregator", "ema_alpha", "sampling", "error"]
@@ -230,6 +234,35 @@ def test_a_sweep_has_them_in_the_columns_of_each_point(table: Path, tmp_path: Pa
     assert row["saliency_mean_y_avg"] == row["saliency_ema0.3_y_avg"] == one["y_avg"]
     assert row["saliency_mean_p10"] == one["saliency_p10"]
     assert "y_avg" not in row
+
+
+def test_tables_of_one_engine_that_want_different_ones(table: Path, tmp_path: Path) -> None:
+    """Three tables ask for the same clips in turns, before the first of them is through decoder and model."""
+    clips = row_batch_of([ClipReference(row["src"]) for row in read_rows(table)[:2]])
+    wanted = [(), ("luma",), ("luma", "shots"), ("spread",)]
+    configs = [RunConfig(model="frequency_tuned_v1", decode_workers=2, extra=extra) for extra in wanted]
+    with Engine(configs[0]) as engine:
+        tasks = [engine.new_task(config, Locator(config)) for config in configs]
+        work = [(task, clips) for task in tasks]
+        gained = [(task.extra, results) for task, _, results in engine.run_tasks(work, tasks=len(tasks))]
+        computed = sum(task.counts.clips_computed for task in tasks)
+    assert [extra for extra, _ in gained] == wanted
+    for extra, results in gained:
+        roles = [role for group, roles in EXTRAS.items() if group in extra for role in roles]
+        assert [[role for role, _ in result.extras] for result in results] == 2 * [roles]
+    assert gained[1][1][0].extras == gained[2][1][0].extras[:3]
+    assert computed >= 2
+    manifest = {
+        "defaults": {"model": "frequency_tuned_v1"},
+        "tables": [
+            {"id": name, "input": str(table), "output": f"{name}.jsonl", "extra": extra}
+            for name, extra in (("a", []), ("b", ["luma", "shots"]))
+        ],
+    }
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    saliency_batch("batch", tmp_path / "manifest.json", code=1)
+    assert "y_avg" not in read_rows(tmp_path / "a.jsonl")[0]
+    assert read_rows(tmp_path / "b.jsonl")[0]["shot_cut_density"] == 2 / 80
 
 
 def test_python(table: Path) -> None:
