@@ -23,7 +23,7 @@ from saliency_engine.cli.index import index
 from saliency_engine.cli.memo import memo
 from saliency_engine.cli.models import models
 from saliency_engine.cli.mos_prep import mos_prep
-from saliency_engine.cli.options import config_options, given_only, take_inputs
+from saliency_engine.cli.options import SweepCommand, config_options, given_only, take_inputs
 from saliency_engine.cli.report import report
 from saliency_engine.config import OPTIONS, load_options
 from saliency_engine.errors import ConfigError
@@ -43,7 +43,7 @@ def main_group() -> None:
     """
 
 
-@main_group.command(short_help="Write a table of clips with their saliency.")
+@main_group.command(cls=SweepCommand, short_help="Write a table of clips with their saliency.")
 @click.argument("inputs", nargs=-1)
 @click.option("--config", "config_file", default=None, help="TOML file with options; those on the command line win.")
 @config_options(tuple(OPTIONS), several=("model", "temporal_aggregator"))
@@ -54,8 +54,9 @@ def run(config_file: str | None, inputs: tuple[str, ...], **given: Any) -> None:
     The suffix decides the format of a table: .jsonl .ndjson .csv .tsv (each also .gz .zst), .parquet .pq .arrow
     .feather; - is stdin or stdout.
 
-    --model and --temporal-aggregator may be given again: a clip is decoded once for all of them. With {model_id} and
-    {aggregator} in --output each has a table of its own; else there is one, with columns for each.
+    --model may be given again, and --temporal-aggregator take several: `--temporal-aggregator mean ema:0.3 max`. A clip
+    is decoded once for all of them. With {model_id} and {aggregator} in --output each has a table of its own; else
+    there is one, with columns for each.
 
     After a crash, run the same command again: finished clips are in the memo and are not computed twice.
 

@@ -27,6 +27,18 @@ class _AutoInt(click.ParamType[Any]):
             return self.fail(f"{value!r} is neither a whole number nor auto", param, ctx)
 
 
+class SweepCommand(click.Command):
+    """A command with --temporal-aggregator, which several aggregators may follow: one flag stands for each."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        flag, choices = "--temporal-aggregator", OPTIONS["temporal_aggregator"].metadata["choices"]
+        spread: list[str] = []
+        for word in args:
+            follows = spread[-2:-1] == [flag] and word.partition(":")[0] in choices
+            spread += [flag, word] if follows else [word]
+        return super().parse_args(ctx, spread)
+
+
 def config_options(names: Sequence[str], several: Sequence[str] = ()) -> Callable[[CommandT], CommandT]:
     """Options for the config fields of these names. One that is not given is ``None`` or empty: a file may give it.
 

@@ -188,6 +188,10 @@ def test_the_command(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command("run", "in.jsonl", "-o", "wide.jsonl", "--config", "o.toml")
     assert read_rows(here / "wide.jsonl")[0]["saliency_ema0.3_ema_alpha"] == 0.3
+    aggregators = ("--temporal-aggregator", "mean", "ema:0.3", "--temporal-aggregator", "max")
+    with pytest.raises(SystemExit):
+        command("run", "--model", "one.onnx", *aggregators, "in.jsonl", "-o", "{aggregator}.csv")
+    assert sorted(path.stem for path in here.glob("*.csv")) == ["ema0.3", "max", "mean", "one", "two"]
 
 
 @pytest.mark.parametrize(
