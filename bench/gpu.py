@@ -4,9 +4,11 @@
         [--provider cuda|tensorrt|cpu] [--batches 1 8 16 32] [--workers N …] [--rounds 3] [--seconds 1]
         [--output FOLDER]
 
-It needs an NVIDIA card, CUDA 13's driver and `pip install 'saliency-batch[cuda]'`, and ends at once where the provider
-does not start. `--provider cpu` is a dry run: the same script on ONNX Runtime's CPU provider. For each model:
+It needs an NVIDIA card, its driver 580 or newer and `pip install 'saliency-batch[cuda]'`. A model with which the
+provider does not start has one line that says why, and so have models in int8. `--provider cpu` is a dry run: the same
+script on ONNX Runtime's CPU provider. For each model:
 
+- checks of what the engine takes for granted: the start, calls at once, copies, waits, no cuDNN, no memory;
 - agreement with ONNX Runtime on the CPU;
 - the bare loop (the session on buffers bound once, nothing copied: the limit), with and without CUDA graphs, by batch;
 - the engine's way there and back with ready frames, normalised there (16 bits cross) and here (float32 crosses);
@@ -15,29 +17,28 @@ does not start. `--provider cpu` is a dry run: the same script on ONNX Runtime's
   the model where it was at work 90% of the time, the decoders where they were, else the engine's own loop;
 - the row-at-a-time script, with a new session for each clip.
 
-Every measurement has a process of its own, so that a crash costs one line of a table.
+Every measurement has a process of its own, so that a crash costs one line of a table, and what is measured is written
+after every part.
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import gpu_loops, gpu_report, peers
+from harness import gpu_checks, gpu_loops, gpu_report, peers
+from harness.alone import run_alone
 from harness.inputs import make_clips
 from harness.results import RESULTS, save
 
-from saliency_engine.errors import SaliencyError
 from saliency_engine.inference.nvidia import CUDA
 from saliency_engine.jobs.bench.stopwatch import Job, time_round
 from saliency_engine.types import ClipReference
@@ -47,8 +48,11 @@ _UNUSED: Mapping[str, dict[str, str]] = {
     "as the engine runs it": {},
     "convolutions chosen by timing": {"cudnn_conv_algo_search": "EXHAUSTIVE"},
     "channels last": {"prefer_nhwc": "1"},
-    "TF32": {"use_tf32": "1"},
+    "channels last, fused bias": {"prefer_nhwc": "1", "fuse_conv_bias": "1"},
+    "fused bias": {"fuse_conv_bias": "1"},
+    "without tensor cores": {"use_tf32": "0"},
 }
+_NEVER_CAPTURED = "fused bias"  # in NCHW it must not be
 
 
 def main() -> None:
@@ -66,55 +70,108 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         clips = make_clips(Path(folder), 12, 960, 540, 12)
         for model in arguments.models:
-            started = _run_alone(gpu_loops.start, model, arguments.provider)
-            if "failed" in started:
-                sys.exit(f"{model}: {started['failed']}")
-            results.append({"model": model.stem, **started, **_measure(model, clips, arguments)})
-            print(gpu_report.markdown(results[-1]), flush=True)
-            save(f"gpu_{arguments.provider}", {"provider": arguments.provider, "models": results}, arguments.output)
+            result = {"model": model.stem, **run_alone(_start, model, arguments.provider)}
+            results.append(result)
+            _save(results, arguments)
+            for name, measure in [] if "failed" in result else _list_parts(model, clips, arguments):
+                result[name] = _try_part(measure)
+                _save(results, arguments)
+            print(gpu_report.markdown(result), flush=True)
+    if all("failed" in result for result in results):
+        sys.exit(1)
 
 
-def _measure(model: Path, clips: Sequence[Path], arguments: argparse.Namespace) -> dict[str, Any]:
+def _save(results: Sequence[Mapping[str, Any]], arguments: argparse.Namespace) -> None:
+    save(f"gpu_{arguments.provider}", {"provider": arguments.provider, "models": results}, arguments.output)
+
+
+def _list_parts(
+    model: Path, clips: Sequence[Path], arguments: argparse.Namespace
+) -> list[tuple[str, Callable[[], Any]]]:
+    """The parts of a model's measurements by name, in order."""
     provider, batches = arguments.provider, gpu_loops.batches(model, arguments.batches)
-    on_cuda = provider == "cuda"
-    loops = [
-        gpu_loops.Loop(provider, batch, graphs, arguments.seconds)
+    on_cuda, seconds, most = provider == "cuda", arguments.seconds, batches[-1]
+    loops: list[dict[str, Any]] = []  # what is behind them is compared with them
+    wanted = [
+        gpu_loops.Loop(provider, batch, graphs, seconds)
         for batch in batches
         for graphs in ([False, True] if on_cuda else [False])
     ]
-    most = gpu_loops.Loop(provider, batches[-1], False, arguments.seconds)
     runs = [
-        _measure_end_to_end(
-            {"model_path": str(model), "provider": provider, "batch_size": batch, "decode_workers": workers},
-            clips,
-            arguments.rounds,
-        )
-        for batch in dict.fromkeys([min(batches, key=lambda batch: abs(batch - 8)), batches[-1]])
+        {"model_path": str(model), "provider": provider, "batch_size": batch, "decode_workers": workers}
+        for batch in dict.fromkeys([min(batches, key=lambda batch: abs(batch - 8)), most])
         for workers in arguments.workers
     ]
-    result = {
-        "agreement": _run_alone(gpu_loops.agreement, model, provider, batches[-1], clips),
-        "loops": [_measure_ways(model, loop) for loop in loops],
-        "unused": {
-            name: _run_alone(gpu_loops.bare, model, most, options) for name, options in _UNUSED.items() if on_cuda
-        },
-        "row at a time": _run_alone(_time_row_at_a_time, model, provider, clips[:3]),
+
+    def measure_loops() -> list[dict[str, Any]]:
+        loops.extend(_measure_ways(model, loop) for loop in wanted)
+        return loops
+
+    def measure_end_to_end() -> list[dict[str, Any]]:
+        measured = [_measure_end_to_end(options, clips, arguments.rounds) for options in runs]
+        return [{**run, "of the bare loop": _compute_share(run, loops)} for run in measured]
+
+    return [
+        ("checks", lambda: _check(model, provider, batches, seconds)),
+        ("agreement", lambda: run_alone(gpu_loops.agreement, model, provider, most, clips)),
+        ("loops", measure_loops),
+        ("unused", lambda: _measure_unused(model, gpu_loops.Loop(provider, most, False, seconds)) if on_cuda else {}),
+        ("row at a time", lambda: run_alone(_time_row_at_a_time, model, provider, clips[:3])),
+        ("end to end", measure_end_to_end),
+    ]
+
+
+def _measure_unused(model: Path, loop: gpu_loops.Loop) -> dict[str, Any]:
+    """The bare loop with settings of the card, without CUDA graphs and with them."""
+    return {
+        f"{name}{', CUDA graphs' * graphs}": run_alone(gpu_loops.bare, model, replace(loop, graphs=graphs), options)
+        for graphs in (False, True)
+        for name, options in _UNUSED.items()
+        if not (graphs and name == _NEVER_CAPTURED)
     }
-    return {**result, "end to end": [{**run, "of the bare loop": _compute_share(run, result["loops"])} for run in runs]}
+
+
+def _check(model: Path, provider: str, batches: Sequence[int], seconds: float) -> dict[str, Any]:
+    """What the engine takes for granted."""
+    most, on_card = batches[-1], provider != "cpu"
+    loop = gpu_loops.Loop(provider, most, provider == "cuda", seconds)
+    checks = {f"start, batch {batch}": run_alone(gpu_checks.start, model, provider, batch) for batch in batches}
+    checks["calls at once"] = run_alone(gpu_checks.calls_at_once, model, provider, most)
+    checks["copies, GB/s"] = run_alone(gpu_checks.copies, model, provider, most)
+    checks["spinning waits"] = run_alone(gpu_checks.waits, model, loop, False)
+    if on_card:
+        checks["blocking waits"] = run_alone(gpu_checks.waits, model, loop, True)
+        checks["without cuDNN (must fail)"] = run_alone(gpu_checks.start_without_cudnn, model, provider, most)
+        checks["without memory (must fail)"] = run_alone(gpu_checks.start_without_memory, model, provider, most)
+    return checks
+
+
+def _start(model: Path, provider: str) -> dict[str, str]:
+    started = gpu_loops.start(model, provider)
+    if provider != "cpu" and started["precision"] == "int8":
+        return {**started, "failed": "models in int8 are not for cards"}
+    return started
+
+
+def _try_part(measure: Callable[[], Any]) -> Any:
+    try:
+        return measure()
+    except Exception as error:  # noqa: BLE001  the other parts are worth having
+        return {"failed": f"{type(error).__name__}: {error}"}
 
 
 def _measure_ways(model: Path, loop: gpu_loops.Loop) -> dict[str, Any]:
     """The bare loop, and the engine's way there and back with both ways of normalising."""
     measured = {
-        "bare": _run_alone(gpu_loops.bare, model, loop, {}),
-        "normalised there": _run_alone(gpu_loops.there_and_back, model, loop, True),
-        "normalised here": _run_alone(gpu_loops.there_and_back, model, loop, False),
+        "bare": run_alone(gpu_loops.bare, model, loop, {}),
+        "normalised there": run_alone(gpu_loops.there_and_back, model, loop, True),
+        "normalised here": run_alone(gpu_loops.there_and_back, model, loop, False),
     }
     return {"batch": loop.batch, "CUDA graphs": loop.graphs, **measured}
 
 
 def _measure_end_to_end(options: Mapping[str, Any], clips: Sequence[Path], rounds: int) -> dict[str, Any]:
-    turns = [_run_alone(_time_engine, options, clips) for _ in range(rounds)]
+    turns = [run_alone(_time_engine, options, clips) for _ in range(rounds)]
     good = [turn for turn in turns if "failed" not in turn]
     asked = {"batch": options["batch_size"], "workers": options["decode_workers"]}
     if not good:
@@ -141,15 +198,6 @@ def _time_row_at_a_time(model: Path, provider: str, clips: Sequence[Path]) -> di
     started = time.perf_counter()
     way(clips)
     return {"clips_per_second": len(clips) / (time.perf_counter() - started)}
-
-
-def _run_alone(work: Callable[..., Any], *arguments: Any) -> Any:
-    """What ``work`` returns in a process of its own; ``{"failed": reason}`` where it raises or dies."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        try:
-            return process.submit(work, *arguments).result()
-        except (SaliencyError, RuntimeError, BrokenProcessPool) as error:
-            return {"failed": " ".join(str(error).split())[:300] or type(error).__name__}
 
 
 def _compute_share(run: Mapping[str, Any], loops: Sequence[Mapping[str, Any]]) -> float | None:

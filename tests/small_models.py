@@ -40,3 +40,32 @@ def miniature(*extra: NodeProto, weights: NDArray[np.float32] = WEIGHTS) -> Mode
     """A saliency model: the sigmoid of one convolution, and ``extra`` nodes whose results nothing reads."""
     sigmoid = helper.make_node("Sigmoid", ["conv"], ["saliency_map"])
     return saliency_model(convolution("input", "conv"), sigmoid, *extra, w=weights)
+
+
+def enlarging(weights: NDArray[np.float32], *, kept: int = 2) -> ModelProto:
+    """A model of one frame a call that halves a frame of 48x32 and enlarges it again, as torch writes U2NETP's stages.
+
+    The size comes from ``Shape`` → ``Slice`` → ``Concat``: the first ``kept`` sizes are copied, the others constants.
+    """
+    sizes = np.array([1, 1, 32, 48])[kept:]
+    nodes = (
+        helper.make_node("Conv", ["input", "w"], ["half"], pads=[1, 1, 1, 1], strides=[2, 2]),
+        helper.make_node("Shape", ["half"], ["sizes"]),
+        helper.make_node("Slice", ["sizes", "start", "end", "axis"], ["copied"]),
+        helper.make_node("Concat", ["copied", "rest"], ["wanted"], axis=0),
+        helper.make_node("Resize", ["half", "", "", "wanted"], ["whole"], mode="linear"),
+        helper.make_node("Sigmoid", ["whole"], ["saliency_map"]),
+    )
+    ints = {"start": np.array([0]), "end": np.array([kept]), "axis": np.array([0]), "rest": sizes}
+    return saliency_model(*nodes, frames=(1, 3, 32, 48), maps=(1, 1, 32, 48), w=weights, **ints)
+
+
+def quantized() -> ModelProto:
+    """A saliency model that holds a frame in eight bits on its way."""
+    nodes = (
+        helper.make_node("QuantizeLinear", ["input", "scale"], ["eight"]),
+        helper.make_node("DequantizeLinear", ["eight", "scale"], ["frame"]),
+        convolution("frame", "conv"),
+        helper.make_node("Sigmoid", ["conv"], ["saliency_map"]),
+    )
+    return saliency_model(*nodes, w=WEIGHTS, scale=np.float32(0.02))

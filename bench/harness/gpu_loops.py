@@ -26,10 +26,12 @@ from saliency_engine.config import RunConfig
 from saliency_engine.inference import nvidia
 from saliency_engine.inference.onnx_runtime import OnnxRuntime, create_session
 from saliency_engine.inference.session import GPU_CALLS_AT_ONCE
+from saliency_engine.jobs.bench.agreement import gate
 from saliency_engine.models.graph import edit
+from saliency_engine.models.graph.framewise import frames_apart
 from saliency_engine.models.graph.inspect import read_graph
 from saliency_engine.models.load import Model, load_model
-from saliency_engine.numerics.fidelity import EIGHT_BITS, HALF, compare
+from saliency_engine.numerics.fidelity import compare
 from saliency_engine.storage.locate import Locator
 from saliency_engine.types import ClipReference, DecodeSpec, Head
 from saliency_engine.video.decode import decode_frames
@@ -60,24 +62,25 @@ def batches(path: Path, wanted: Sequence[int]) -> list[int]:
     """Those of ``wanted`` frames per call that the engine would run with; the graph's own where it allows no other."""
     model = load(path)
     own = read_graph(model.data).input_shape[0]
-    free = isinstance(own, str) or (own == 1 and edit.frames_apart(model.data))
+    free = isinstance(own, str) or (own == 1 and frames_apart(model.data))
     return list(wanted) if free else [int(own)]
 
 
 def start(path: Path, provider: str) -> dict[str, str]:
     """On what the model runs, and its precision; raises ``ProviderError`` where ``provider`` does not start."""
     backend = nvidia.Gpu(load(path), provider)
-    return {"runs on": backend.provider, "precision": _read_precision(path)}
+    return {"runs on": backend.provider, "precision": read_precision(path)}
 
 
 def bare(path: Path, loop: Loop, options: Mapping[str, str]) -> dict[str, Any]:
     """The limit: the session in a loop on buffers bound once, nothing copied. ``options`` are the provider's."""
-    model, (width, height) = load(path), _read_size(path)
+    model, (width, height) = load(path), read_size(path)
     provider, batch, graphs = loop.provider, loop.batch, loop.graphs
     data = edit.with_input(model.data, (batch, 3, height, width), uint16=False)
     if provider != "cpu":
         nvidia.Gpu(model, provider)  # loads the libraries
-    session = create_session(model, data, nvidia.providers(model, provider, graphs=graphs, options=options), {}, 1)
+    wanted = nvidia.providers(model, provider, (batch, 3, height, width), graphs=graphs, options=options)
+    session = create_session(model, data, wanted, {}, 1)
     device = "cpu" if provider == "cpu" else "cuda"
     values = np.random.default_rng(0).standard_normal((batch, 3, height, width), np.float32)
     frames = onnxruntime.OrtValue.ortvalue_from_numpy(values, device, 0)
@@ -99,7 +102,7 @@ def there_and_back(path: Path, loop: Loop, uint16: bool) -> dict[str, Any]:
     With ``uint16`` frames cross in 16 bits and are normalised on the card; else float32 crosses, normalised here.
     """
     backend = nvidia.Gpu(load(path), loop.provider, uint16=uint16, graphs=loop.graphs)
-    width, height = _read_size(path)
+    width, height = read_size(path)
     compiled = backend.compile((loop.batch, 3, height, width), GPU_CALLS_AT_ONCE)
     frames = np.random.default_rng(0).integers(0, 65536, (loop.batch, 3, height, width), np.uint16)
     begin = threading.Barrier(GPU_CALLS_AT_ONCE)
@@ -115,7 +118,7 @@ def there_and_back(path: Path, loop: Loop, uint16: bool) -> dict[str, Any]:
 
 def agreement(path: Path, provider: str, batch: int, clips: Sequence[Path]) -> dict[str, Any]:
     """How far the maps of real frames are from those of ONNX Runtime on the CPU, and which gates they miss."""
-    model, (width, height) = load(path), _read_size(path)
+    model, (width, height) = load(path), read_size(path)
     frames = _decode_frames(clips, width, height, batch)
     card = nvidia.Gpu(model, provider).compile((batch, 3, height, width), 1)
     loaded = OnnxRuntime(model, "float32", 1)
@@ -124,8 +127,9 @@ def agreement(path: Path, provider: str, batch: int, clips: Sequence[Path]) -> d
     maps = card(frames).reshape(batch, -1)
     expected = np.concatenate([processor(frames[n : n + alone]).copy() for n in range(0, batch, alone)])
     figures = compare(expected.reshape(batch, -1), maps)
-    gate = EIGHT_BITS if "QuantizeLinear" in read_graph(model.data).operators else HALF
-    return {**asdict(figures), "misses": gate.misses(figures)}
+    full = provider != "cpu" and not edit.in_half_precision(model.data)
+    bounds = gate("float32", read_graph(model.data).operators, float32_on_card=full)
+    return {**asdict(figures), "misses": bounds.misses(figures)}
 
 
 def _measure_rate(step: Callable[[], object], seconds: float) -> float:
@@ -148,12 +152,14 @@ def _decode_frames(clips: Sequence[Path], width: int, height: int, count: int) -
     return frames[np.arange(count) % len(frames)]
 
 
-def _read_size(path: Path) -> tuple[int, int]:
+def read_size(path: Path) -> tuple[int, int]:
+    """(width, height) of the model's input, ``SIZE`` where they are free."""
     height, width = read_graph(path.read_bytes()).input_shape[2:]
     return (width, height) if isinstance(width, int) and isinstance(height, int) else SIZE
 
 
-def _read_precision(path: Path) -> str:
+def read_precision(path: Path) -> str:
+    """``float32``, ``float16`` or ``int8``."""
     data = path.read_bytes()
     if "QuantizeLinear" in read_graph(data).operators:
         return "int8"

@@ -6,16 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 BAR = 0.8  # what end to end must reach of the bare loop: U2NETP in half precision, 540p
+_PARTS = ("checks", "loops", "unused", "end to end")
+"""Without any of these there is no table; the JSON file has the others."""
 _WAYS = ("bare", "normalised there", "normalised here")
 
 
 def markdown(result: Mapping[str, Any]) -> str:
     """What ``gpu.py`` measured of one model."""
-    lines = [
-        f"\n## {result['model']} ({result['precision']}) on {result['runs on']}",
-        "",
-        _describe_agreement(result["agreement"]),
-    ]
+    if "failed" in result:
+        return f"\n## {result['model']}\n\nNot measured: {result['failed']}"
+    lines = [f"\n## {result['model']} ({result['precision']}) on {result['runs on']}", ""]
+    failed = [name for name, part in result.items() if isinstance(part, dict) and name in _PARTS and "failed" in part]
+    if failed:
+        return "\n".join([*lines, *(f"- {name} failed: {result[name]['failed']}" for name in failed)])
+    lines += [f"- {name}: {_list_values(values)}" for name, values in result["checks"].items()]
+    lines += ["", _describe_agreement(result["agreement"])]
     lines += _table(
         ["batch", "CUDA graphs", "bare loop, frames/s", "there and back, normalised there", "normalised here"],
         [
@@ -44,6 +49,10 @@ def markdown(result: Mapping[str, Any]) -> str:
     ]
     lines += _table(heads, [_list_run(run) for run in result["end to end"]])
     return "\n".join([*lines, "", *_compare_with_row_at_a_time(result)])
+
+
+def _list_values(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 def _describe_agreement(figures: Mapping[str, Any]) -> str:

@@ -49,8 +49,9 @@ def cores() -> int:
 
 
 def has_nvidia_driver() -> bool:
-    """Whether NVIDIA's driver is loaded: Linux's own, or Windows' under WSL."""
-    return Path("/proc/driver/nvidia/version").exists() or Path("/dev/dxg").exists()
+    """Whether NVIDIA's driver is loaded: Linux's own, or Windows' under WSL. Some containers show its device alone."""
+    places = "/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg"
+    return any(Path(place).exists() for place in places)
 
 
 def onnxruntime_package() -> str:

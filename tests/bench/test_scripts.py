@@ -31,6 +31,10 @@ def test_the_benchmark_of_cards_runs_as_a_whole(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (model,) = json.loads((tmp_path / "gpu_cpu.json").read_text())["models"]
     assert model["agreement"]["misses"] == []
+    checks = model["checks"]
+    assert checks["start, batch 2"]["remark"] == "2 frames a call"
+    assert (checks["calls at once"]["wrong"], checks["calls at once"]["maps differ"]) == (0, True)
+    assert checks["copies, GB/s"]["from the card"] > 0
     (loop,), (run,) = model["loops"], model["end to end"]
     assert all("failed" not in loop[way] for way in ("bare", "normalised there", "normalised here"))
     assert run["of the bare loop"] == pytest.approx(run["frames_per_second"] / loop["bare"]["frames_per_second"])

@@ -10,10 +10,18 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from saliency_engine.errors import ModelError
+from saliency_engine.errors import InferenceError, ModelError, ProviderError, SaliencyError
 
 # "/onnxruntime_src/….cc:46 name(types) " and "Exception from src/….cpp:105: " before the reason proper.
 _SOURCE_PLACE = re.compile(r"/onnxruntime_src/\S+:\d+ [^()]*\([^()]*\)( const)? |Exception from \S+:\d+: ")
+
+# "CUDA failure 2: out of memory ; GPU=0 ; hostname=… ; file=… ; line=… ; expr=…" is how ONNX Runtime says what went
+# wrong on a card, behind 400 characters and more of a node's name and templates.
+_CARD_FAILURE = re.compile(r"\b(CUDA|CUDNN\w*|CUBLAS\w*) failure (-?\d+): [^;]*[^;\s]")
+# Errors of the CUDA runtime behind which every call of the same process fails, by their numbers: memory errors of the
+# card (214, 220), a kernel that went wrong or took too long (700, 702, 710, 714 to 719), a context that is gone (709),
+# and what nobody knows (999).
+_FATAL = frozenset({214, 220, 700, 702, 709, 710, *range(714, 720), 999})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +81,33 @@ def check_ports(inputs: Sequence[Port], outputs: Sequence[Port], model: str) -> 
 
 
 def shorten_message(error: BaseException) -> str:
-    """A library's message on one line, without places in the library's source, cut to 400 characters."""
+    """A library's message on one line, without places in the library's source, cut to 400 characters.
+
+    Of a card's failure, wherever it stands in the message, the reason alone is kept.
+    """
     text = _SOURCE_PLACE.sub("", re.sub(r"\s+", " ", str(error))).strip()
-    return text[:400] or type(error).__name__
+    failure = _CARD_FAILURE.search(text)
+    return (failure[0] if failure else text)[:400] or type(error).__name__
+
+
+def make_run_error(error: BaseException) -> SaliencyError:
+    """What a library's ``error`` in the middle of a run means: an ``InferenceError``, or the end of the card."""
+    message = shorten_message(error)
+    failure = _CARD_FAILURE.match(message)
+    return make_card_error(message, int(failure[2]) if failure and failure[1] == "CUDA" else 0)
+
+
+def make_card_error(message: str, code: int) -> SaliencyError:
+    """An ``InferenceError`` with ``message``, or a ``ProviderError`` where ``code``, CUDA's, ends all work on the card.
+
+    The latter stops the run: all other clips would fail, too.
+    """
+    if code not in _FATAL:
+        return InferenceError(message)
+    return ProviderError(
+        f"the card cannot go on after an error: {message}. Run the same command again, which computes only what the "
+        "memo does not know; if it comes back, look at the driver's log"
+    )
 
 
 def _is_one_float32(ports: Sequence[Port]) -> bool:

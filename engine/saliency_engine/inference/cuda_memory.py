@@ -16,7 +16,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import DTypeLike, NDArray
 
-from saliency_engine.errors import InferenceError, ProviderError
+from saliency_engine.errors import ProviderError
+from saliency_engine.inference.backend import make_card_error
 
 _NON_BLOCKING = 1  # a stream that does not wait for the default one
 _ANY_DIRECTION = 4  # cudaMemcpyDefault: the addresses say which
@@ -55,4 +56,4 @@ class CudaMemory:
 
     def _call(self, function: str, *arguments: Any) -> None:
         if code := getattr(self._library, function)(*arguments):
-            raise InferenceError(f"{function}: {self._library.cudaGetErrorString(code).decode()}")
+            raise make_card_error(f"{function}: {self._library.cudaGetErrorString(code).decode()}", code)

@@ -16,11 +16,11 @@ import onnxruntime
 from numpy.typing import DTypeLike, NDArray
 
 from saliency_engine.errors import InferenceError
-from saliency_engine.inference.backend import shorten_message
+from saliency_engine.inference.backend import make_run_error, shorten_message
 from saliency_engine.numerics.normalize import normalize
 
 _KINDS: Final = {"tensor(float)": np.float32, "tensor(uint16)": np.uint16}
-# How far maps of a replayed graph may be from those of a plain run. A replay on another input would be further off.
+# How far maps on bound buffers may be from those of a plain run. Those of another input would be further off.
 _SAME = 1e-3
 _NO_GRAPH = -1  # a run with this number neither captures a graph nor replays one
 
@@ -69,9 +69,8 @@ class Buffers:
         self._session, self._memory = session, memory
         self.frames = memory.allocate(shapes[0], kind)
         self.maps = memory.allocate(shapes[1], np.float32)
-        make = onnxruntime.OrtValue.ortvalue_from_shape_and_type
-        self._input = make(list(shapes[0]), kind, memory.kind, 0)
-        self._output = make(list(shapes[1]), np.float32, memory.kind, 0)
+        self._input = _make_device_array(shapes[0], kind, memory.kind)
+        self._output = _make_device_array(shapes[1], np.float32, memory.kind)
         self._binding = session.io_binding()
         self._binding.bind_ortvalue_input(session.get_inputs()[0].name, self._input)
         self._binding.bind_ortvalue_output(session.get_outputs()[0].name, self._output)
@@ -87,25 +86,35 @@ class Buffers:
             normalize(frames, self.frames)
         self._memory.copy(self._input.data_ptr(), self.frames.ctypes.data, self.frames.nbytes)
 
-    def run(self, options: Any = None) -> None:
-        """Run the session on what was sent; returns when it is done. Raises ``InferenceError``."""
+    def run(self) -> None:
+        """Run the session on what was sent; returns when it is done.
+
+        Raises ``InferenceError``, and ``ProviderError`` where the card cannot go on.
+        """
         try:
-            self._session.run_with_iobinding(self._binding, options or self._options)
+            self._session.run_with_iobinding(self._binding, self._options)
         except Exception as error:  # onnxruntime's errors share no base class but Exception
-            raise InferenceError(shorten_message(error)) from error
+            raise make_run_error(error) from error
 
     def fetch(self) -> NDArray[np.float32]:
         """The maps of the last run; valid until the next ``fetch``."""
         self._memory.copy(self.maps.ctypes.data, self._output.data_ptr(), self.maps.nbytes)
         return self.maps
 
+    def run_plainly(self) -> NDArray[np.float32]:
+        """The maps of what was sent, by a run that neither these buffers nor a graph have a part in.
+
+        Raises ``InferenceError``.
+        """
+        return _run_plainly(self._session, self.frames)
+
 
 class BoundSession:
     """A ``CompiledGraph``: one session with a set of buffers for each of ``calls_at_once`` calling threads.
 
     ``shape`` is the input's, ``[n, 3, H, W]``; the output's is learned by a run. ``graphs``: the session
-    captures CUDA graphs. Raises ``InferenceError`` when it does not run, or a captured graph gives other maps than a
-    plain run.
+    captures CUDA graphs. Raises ``InferenceError`` when it does not run, there is no memory for the buffers, or the
+    bound buffers give other maps than a run without them.
     """
 
     def __init__(
@@ -138,20 +147,30 @@ def _make_run_options(graph: int) -> Any:
     return options
 
 
-def _find_map_shape(session: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
-    argument = session.get_inputs()[0]
-    black = {argument.name: np.zeros(shape, _KINDS[argument.type])}
+def _make_device_array(shape: tuple[int, ...], dtype: DTypeLike, kind: str) -> Any:
     try:
-        result = session.run(None, black, _make_run_options(_NO_GRAPH))[0]
+        return onnxruntime.OrtValue.ortvalue_from_shape_and_type(list(shape), dtype, kind, 0)
     except Exception as error:  # onnxruntime's errors share no base class but Exception
-        raise InferenceError(shorten_message(error)) from error
-    return tuple(result.shape)
+        raise InferenceError(f"no memory for buffers: {shorten_message(error)}") from error
+
+
+def _find_map_shape(session: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return _run_plainly(session, np.zeros(shape, _KINDS[session.get_inputs()[0].type])).shape
+
+
+def _run_plainly(session: Any, frames: NDArray[Any]) -> NDArray[np.float32]:
+    try:
+        maps = session.run(None, {session.get_inputs()[0].name: frames}, _make_run_options(_NO_GRAPH))[0]
+    except Exception as error:  # onnxruntime's errors share no base class but Exception
+        raise make_run_error(error) from error
+    return np.asarray(maps)
 
 
 def _rehearse(buffers: Buffers, graphs: bool) -> None:
-    """Run until graphs are captured, while nothing else uses the device, and check that a replay reads what was sent.
+    """Run until graphs are captured, while nothing else uses the device, and check the maps.
 
-    ONNX Runtime captures a graph at the second run of a binding at the latest.
+    ONNX Runtime captures a graph at the second run of a binding at the latest. The third run's picture is another one:
+    its maps show whether a replay, or a plain run on these buffers, reads what was sent.
     """
     shape = buffers.frames.shape
     black = np.zeros(shape, np.uint16)
@@ -159,9 +178,6 @@ def _rehearse(buffers: Buffers, graphs: bool) -> None:
     for frames in (black, black, np.broadcast_to(ramp, shape)):
         buffers.send(frames)
         buffers.run()
-    if not graphs:
-        return
-    replayed = buffers.fetch().copy()
-    buffers.run(_make_run_options(_NO_GRAPH))
-    if not np.allclose(buffers.fetch(), replayed, atol=_SAME, equal_nan=True):
-        raise InferenceError("a replayed CUDA graph gave other maps than a plain run")
+    if not np.allclose(buffers.fetch(), buffers.run_plainly(), atol=_SAME, equal_nan=True):
+        what = "a replayed CUDA graph" if graphs else "a run on bound buffers"
+        raise InferenceError(f"{what} gave other maps than a plain run")

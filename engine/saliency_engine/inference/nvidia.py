@@ -8,6 +8,7 @@ https://onnxruntime.ai/docs/execution-providers/TensorRT-ExecutionProvider.html
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib
 import io
 import os
@@ -15,6 +16,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
 
 from saliency_engine.errors import InferenceError, ModelError, ProviderError
@@ -22,19 +24,19 @@ from saliency_engine.inference.backend import check_ports, shorten_message
 from saliency_engine.inference.cuda_memory import CudaMemory
 from saliency_engine.inference.io_binding import BoundSession, MainMemory, Memory
 from saliency_engine.inference.onnx_runtime import CPU, count_operators, create_session, read_ports, refuse_precision
-from saliency_engine.machine import onnxruntime_package
+from saliency_engine.machine import has_nvidia_driver, onnxruntime_package
 from saliency_engine.models.graph import edit
+from saliency_engine.models.graph.framewise import frames_apart
 from saliency_engine.models.load import Model
 
 CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 CUDA_OPTIONS: Mapping[str, str] = {
-    # TF32, with 10 bits of mantissa, is the default on cards that have it. A table tagged with a float32 model must
-    # hold that model's numbers.
-    "use_tf32": "0",
-    # The default times every convolution at every start. That is slow, and a resumed run might choose other ones.
+    # EXHAUSTIVE, the default, would time the plans of every convolution where cuDNN's frontend is not used. That is
+    # slow, and a resumed run might choose other ones.
     "cudnn_conv_algo_search": "HEURISTIC",
     "arena_extend_strategy": "kSameAsRequested",
 }
+_DRIVER = 580  # the first of CUDA 13
 _PROVIDERS = {"cuda": CUDA, "tensorrt": TENSORRT, "cpu": CPU}
 
 
@@ -64,10 +66,10 @@ class Gpu:
         inputs, outputs = read_ports(create_session(model, model.data, {CPU: {}}, {}, 1))
         check_ports(inputs, outputs, model.source)
         self.input_shape = inputs[0].shape
-        if self.input_shape[0] == 1 and edit.frames_apart(model.data):
+        if self.input_shape[0] == 1 and frames_apart(model.data):
             self.input_shape = (None, *self.input_shape[1:])
         if provider != "cpu":
-            self._check_start(_preload(self.provider))
+            self._check_start(_preload(provider))
         self._memory: Memory = MainMemory() if provider == "cpu" else CudaMemory()
 
     def compile(self, shape: tuple[int, int, int, int], calls_at_once: int) -> BoundSession:
@@ -87,7 +89,7 @@ class Gpu:
         self, shape: tuple[int, int, int, int], calls_at_once: int, remarks: Sequence[str], *, graphs: bool
     ) -> BoundSession:
         data = edit.with_input(self._model.data, shape, uint16=self._uint16)
-        session = create_session(self._model, data, providers(self._model, self._wanted, graphs=graphs), {}, 1)
+        session = create_session(self._model, data, providers(self._model, self._wanted, shape, graphs=graphs), {}, 1)
         operators = count_operators(session)
         if not operators.get(self.provider):
             raise ProviderError(
@@ -98,61 +100,88 @@ class Gpu:
         return BoundSession(session, self._memory, shape, calls_at_once, graphs=graphs, remark=remark)
 
     def _check_start(self, problem: str) -> None:
-        """Raise ``ProviderError`` unless the provider starts.
+        """Raise ``ProviderError`` unless the provider runs a convolution, for which alone cuDNN is needed.
 
         It is tried on the smallest of graphs, because TensorRT compiles real ones for minutes. ``problem`` is what
         ``_preload`` reported.
         """
         try:
-            wanted = providers(self._model, self._wanted, graphs=False)
-            create_session(self._model, edit.smallest_model(), wanted, {}, 1)
-        except ModelError as error:
+            wanted = providers(self._model, self._wanted, (), graphs=False)
+            session = create_session(self._model, edit.smallest_model(), wanted, {}, 1)
+            session.run(None, {"x": np.ones((1, 1, 1, 1), np.float32)})
+        except Exception as error:  # onnxruntime's errors share no base class but Exception
             reason = shorten_message(error.__cause__ or error)
             raise ProviderError(
-                f"--provider {self._wanted} cannot start: {reason} ({problem or 'the log above says why'}). Its "
-                f"libraries come with pip install 'saliency-batch[{self._wanted}]'; NVIDIA's driver must be installed "
-                "on this machine"
+                f"--provider {self._wanted} cannot start: {reason}{f' ({problem})' if problem else ''}. Its libraries "
+                f"come with pip install 'saliency-batch[{self._wanted}]'; NVIDIA's driver must be {_DRIVER} or newer"
             ) from error
+        if elsewhere := count_operators(session).keys() - {self.provider}:
+            raise ProviderError(
+                f"--provider {self._wanted} cannot start: it leaves convolutions to {', '.join(elsewhere)}; cuDNN "
+                f"comes with pip install 'saliency-batch[{self._wanted}]'"
+            )
 
 
 def providers(
-    model: Model, provider: str, *, graphs: bool, options: Mapping[str, str] = {}
+    model: Model, provider: str, shape: Sequence[int], *, graphs: bool, options: Mapping[str, str] = {}
 ) -> dict[str, dict[str, str]]:
-    """ONNX Runtime's names and options for our ``provider``, best first: CUDA runs what TensorRT does not take."""
+    """ONNX Runtime's names and options for our ``provider``, best first: CUDA runs what TensorRT does not take.
+
+    ``shape`` is that of the input; an empty one is for a graph that is tried once, of which TensorRT keeps nothing.
+    """
     if provider == "cpu":
         return {CPU: {}}
-    cuda = {CUDA: {**CUDA_OPTIONS, **options, "enable_cuda_graph": str(int(graphs))}}
-    return cuda if provider == "cuda" else {TENSORRT: _tensorrt_options(model), **cuda}
+    half = str(int(edit.in_half_precision(model.data)))
+    # TF32, with 10 bits of mantissa, is the default on cards that have it. A table tagged with a float32 model must
+    # hold that model's numbers. "0" also deselects tensor cores for half precision, of which they are the point.
+    cuda = {CUDA: {**CUDA_OPTIONS, "use_tf32": half, **options, "enable_cuda_graph": str(int(graphs))}}
+    return cuda if provider == "cuda" else {TENSORRT: _tensorrt_options(model, shape, half), **cuda}
 
 
-def _tensorrt_options(model: Model) -> dict[str, str]:
-    options = {"trt_fp16_enable": str(int(edit.in_half_precision(model.data)))}
-    folder = _engine_folder(model)
+def _tensorrt_options(model: Model, shape: Sequence[int], half: str) -> dict[str, str]:
+    options = {"trt_fp16_enable": half}
+    folder = _engine_folder(model, shape)
     if folder is not None:
         options |= {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder)}
         options |= {"trt_timing_cache_enable": "1", "trt_timing_cache_path": str(folder)}
     return options
 
 
-def _engine_folder(model: Model) -> Path | None:
-    """The folder for this model's compiled engines; ``None`` where there is no home.
+def _engine_folder(model: Model, shape: Sequence[int]) -> Path | None:
+    """The folder for compiled engines; ``None`` where nothing is kept: no home, no ``shape``, no TensorRT's version.
 
-    Each model has its own, because TensorRT's file names tell graphs apart, but not their weights.
+    Each model, shape and version has its own, because the file names tell graphs apart, but not their weights, nor how
+    many frames they take, nor who compiled them.
     """
+    version = _tensorrt_version()
+    if not shape or not version:
+        return None
     cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if not cache.is_absolute():  # the XDG specification says to ignore relative paths
         try:
             cache = Path.home() / ".cache"
         except RuntimeError:
             return None
-    folder = cache / "saliency-batch" / "tensorrt" / f"onnxruntime-{onnxruntime.__version__}" / model.sha256
+    versions = f"onnxruntime-{onnxruntime.__version__}-tensorrt-{version}"
+    folder = cache / "saliency-batch" / "tensorrt" / versions / model.sha256 / "x".join(map(str, shape))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def _preload(provider: str) -> str:
-    """Load the provider's libraries. Returns what ONNX Runtime missed, for the error if the provider cannot start."""
-    available = onnxruntime.get_available_providers()
+def _tensorrt_version() -> str:
+    """That of the library that ONNX Runtime loads, such as ``101303``; empty where there is none."""
+    try:
+        return str(ctypes.CDLL("libnvinfer.so.10").getInferLibVersion())
+    except (OSError, AttributeError):
+        return ""
+
+
+def _preload(wanted: str) -> str:
+    """Load the provider's libraries. Returns what ONNX Runtime missed, for the error if the provider cannot start.
+
+    Raises ``ProviderError`` where not even trying makes sense: it takes a second and a page of the library's log.
+    """
+    provider, available = _PROVIDERS[wanted], onnxruntime.get_available_providers()
     if provider not in available:
         package = onnxruntime_package()
         cure = f"pip uninstall onnxruntime, then pip install {package}"
@@ -162,9 +191,14 @@ def _preload(provider: str) -> str:
         raise ProviderError(
             f"this build of ONNX Runtime {onnxruntime.__version__} has no {provider}, only {there}: {cure}"
         )
-    if provider == TENSORRT:
-        # TensorRT computes float32 in TF32 unless NVIDIA's libraries are told so when they load: it has no option here.
-        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
+    if not has_nvidia_driver():
+        raise ProviderError(
+            f"--provider {wanted} cannot start: this machine has no NVIDIA driver; install {_DRIVER} or newer, or give "
+            "--provider cpu or openvino"
+        )
+    # NVIDIA's libraries read this when they load. TensorRT has no option here, and where cuDNN finds no plan without
+    # tensor cores, CUDA's option alone would let it take one in TF32 in silence. Half precision is not concerned.
+    os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
     # It reports failures on stdout, where the table may be going.
     with contextlib.redirect_stdout(io.StringIO()) as report:
         onnxruntime.preload_dlls()

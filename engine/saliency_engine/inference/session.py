@@ -57,9 +57,30 @@ class Session:
         model_size: tuple[int, int],
     ) -> None:
         self.fault = model.fault
-        backend, others = _open_backend(model, provider, precision, threads)
-        self.provider = backend.provider
         free = (batch_size, 3, model_size[1], model_size[0])
+        problems: list[str] = []
+        for candidate in _list_candidates(provider):
+            try:
+                maps = self._start(model, candidate, precision, threads, free)
+                break
+            except ModelError as error:
+                # What a library says of a graph ends all attempts; what a card says of it, or its memory, does not.
+                if provider != "auto" or not (isinstance(error, ProviderError) or candidate == "cuda"):
+                    raise
+                problems.append(str(error))
+        else:
+            raise ProviderError(f"--provider auto finds nothing that runs {precision} here: {'; '.join(problems)}")
+        self.remark = "; ".join(filter(None, [*problems, self._graph.remark]))
+        self.map_height, self.map_width = self._check_map(maps.shape, model)
+        if not self.fault:
+            self._threads.submit(check_maps, self._graph, self._shape, maps, model.source).result()
+
+    def _start(
+        self, model: Model, provider: str, precision: str, threads: int, free: tuple[int, ...]
+    ) -> NDArray[np.float32]:
+        """Compile the graph for ``provider``, with ``free`` for the sizes that are free; returns its first maps."""
+        backend = _open(model, provider, precision, threads)
+        self.provider = backend.provider
         sizes = [size if fixed is None else fixed for fixed, size in zip(backend.input_shape, free, strict=True)]
         self.frames_per_call, _, self.height, self.width = sizes
         calls_at_once = GPU_CALLS_AT_ONCE
@@ -78,14 +99,11 @@ class Session:
             del backend  # frees the graph as it was loaded, before the first run takes memory of its own
             # What file and library say of shapes may be wrong. A picture shows, before any clip is read, that the
             # graph runs, and what it gives.
-            maps = self._threads.submit(try_graph, self._graph, self._shape).result()
+            return self._threads.submit(try_graph, self._graph, self._shape).result()
         # It loaded before, so the size is to blame. NumPy's ValueError is for a size that no array can have.
         except (ModelError, InferenceError, MemoryError, ValueError) as error:
+            self._threads.shutdown()
             raise self._does_not_run(model, error) from error
-        self.remark = "; ".join(filter(None, [*others, self._graph.remark]))
-        self.map_height, self.map_width = self._check_map(maps.shape, model)
-        if not self.fault:
-            self._threads.submit(check_maps, self._graph, self._shape, maps, model.source).result()
 
     @property
     def _shape(self) -> tuple[int, int, int, int]:
@@ -142,20 +160,11 @@ def open_session(model: Model, config: RunConfig) -> Session:
     )
 
 
-def _open_backend(model: Model, provider: str, precision: str, threads: int) -> tuple[Backend, list[str]]:
-    """The backend for ``provider``, and why those that ``auto`` tried before it do not run here."""
+def _list_candidates(provider: str) -> list[str]:
+    """What may run the model, to be tried in this order. A machine without NVIDIA's driver needs no word about CUDA."""
     if provider != "auto":
-        return _open(model, provider, precision, threads), []
-    problems: list[str] = []
-    for candidate in _AUTO:
-        # Without NVIDIA's driver, not even trying spares a second and a page of the library's log.
-        if candidate == "cuda" and not has_nvidia_driver():
-            continue
-        try:
-            return _open(model, candidate, precision, threads), problems
-        except ProviderError as error:
-            problems.append(str(error))
-    raise ProviderError(f"--provider auto finds nothing that runs {precision} here: {'; '.join(problems)}")
+        return [provider]
+    return [candidate for candidate in _AUTO if candidate != "cuda" or has_nvidia_driver()]
 
 
 def _open(model: Model, provider: str, precision: str, threads: int) -> Backend:

@@ -66,6 +66,9 @@ PARITY = Gate(max_abs=1e-4)
 """For the same float32 graph in another library or shape. Its rows keep the parent's model id."""
 HALF = Gate(correlation=0.9999, delta_mean=0.001)
 """For half precision, 11 significant bits. Its rows have a model id of their own."""
+FLOAT32_ON_CARD = Gate(correlation=0.9999, delta_mean=0.001, max_abs=1e-4)
+"""For a float32 model on a graphics card. TF32, which cards may take instead, has 11 significant bits, too, and would
+pass the gate of half precision."""
 EIGHT_BITS = Gate(correlation=0.998, delta_mean=0.02)
 """For int8 and bfloat16, 8 significant bits. Their rows have a model id of their own."""
 

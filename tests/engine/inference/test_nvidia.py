@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import importlib.metadata
 import os
+import tomllib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,8 +18,11 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
-from tests.small_models import convolution, saliency_model
+from packaging.requirements import Requirement
+from tests.conftest import PROJECT
+from tests.small_models import convolution, enlarging, saliency_model
 
+from saliency_engine.config import RunConfig
 from saliency_engine.errors import InferenceError, ModelError, ProviderError
 from saliency_engine.inference import nvidia, session
 from saliency_engine.inference.cuda_memory import CudaMemory
@@ -25,8 +30,10 @@ from saliency_engine.inference.io_binding import MainMemory
 from saliency_engine.inference.nvidia import CUDA, TENSORRT, Gpu
 from saliency_engine.inference.session import Session
 from saliency_engine.models.graph import edit
-from saliency_engine.models.load import Model
+from saliency_engine.models.load import Model, load_model
 from saliency_engine.numerics import reference
+from saliency_engine.pipeline.engine import Engine
+from saliency_engine.types import ClipReference, row_batch_of
 
 HOW = pytest.mark.parametrize("uint16", [True, False], ids=["normalised-there", "normalised-here"])
 KERNEL = np.random.default_rng(1).standard_normal((1, 3, 3, 3)).astype(np.float32)
@@ -115,34 +122,6 @@ def test_what_is_no_model_cannot_be_rewritten() -> None:
         edit.with_input(b"this is no model", (1, 3, 8, 8), uint16=True)
 
 
-@pytest.mark.parametrize(
-    ("made", "apart"),
-    [
-        (_conv(), True),
-        (_half(), True),
-        (_graph(helper.make_node("Reshape", ["input", "s"], ["saliency_map"]), s=np.array([1, 3, 48, 32])), False),
-        (
-            _graph(
-                helper.make_node("Resize", ["input", "", "s"], ["saliency_map"]), s=np.array([1, 1, 2, 2], np.float32)
-            ),
-            True,
-        ),
-        (
-            _graph(helper.make_node("Resize", ["input", "", "", "s"], ["saliency_map"]), s=np.array([1, 3, 64, 96])),
-            False,
-        ),
-        (_graph(helper.make_node("Concat", ["input", "input"], ["saliency_map"], axis=1)), True),
-        (_graph(helper.make_node("Concat", ["input", "input"], ["saliency_map"], axis=0)), False),
-        (_graph(helper.make_node("ReduceMean", ["input"], ["saliency_map"])), False),
-    ],
-    ids=lambda value: value.graph.node[0].op_type if isinstance(value, ModelProto) else str(value),
-)
-def test_a_batch_of_one_is_left_alone_unless_every_operator_takes_frames_one_by_one(
-    made: ModelProto, apart: bool
-) -> None:
-    assert edit.frames_apart(made.SerializeToString()) is apart
-
-
 # bound buffers
 
 
@@ -163,6 +142,17 @@ def test_students_of_a_fixed_batch_of_one_run_several_frames_a_call(
     session = bound(model, batch_size=3, size=(64, 64))
     assert (session.frames_per_call, session.remark) == (3, "3 frames a call")
     np.testing.assert_allclose(_maps(session, frames), _maps(_session(model, size=(64, 64)), frames), atol=1e-5)
+
+
+@pytest.mark.parametrize("kept", [1, 2])
+def test_a_graph_that_copies_the_number_of_frames_runs_several_a_call(bound: Callable[..., Session], kept: int) -> None:
+    """So U2NETP does, in every stage."""
+    model, frames = _model(enlarging(KERNEL, kept=kept)), _frames(6)
+    session = bound(model, batch_size=3)
+    assert session.frames_per_call == 3
+    expected = _maps(_session(model), frames)
+    np.testing.assert_allclose(_maps(session, frames), expected, atol=1e-6)
+    assert all(not np.allclose(expected[0], other, atol=1e-2) for other in expected[1:])
 
 
 def test_batches_under_way_at_once_do_not_mix(bound: Callable[..., Session]) -> None:
@@ -193,7 +183,12 @@ class _StandIn(onnxruntime.InferenceSession):  # type: ignore[misc]
     asked: list[list[tuple[str, dict[str, str]]]]
     capture: bool
     stale: bool
+    """A graph that has been captured gives what it gave then."""
+    idle: bool
+    """Bound buffers are never written to."""
     takes_operators: bool
+    failure: str
+    """With what runs on bound buffers fail; empty where they do not."""
 
     def __init__(self, data: bytes, options: Any, providers: Any, **settings: Any) -> None:
         self.wanted, self.captured = [name for name, _ in providers], set[str]()
@@ -205,7 +200,9 @@ class _StandIn(onnxruntime.InferenceSession):  # type: ignore[misc]
 
     def run_with_iobinding(self, binding: Any, options: Any = None) -> None:
         graph = options.get_run_config_entry("gpu_graph_id")
-        if not (self.stale and graph in self.captured):
+        if self.failure:
+            raise RuntimeError(self.failure)
+        if not self.idle and not (self.stale and graph in self.captured):
             super().run_with_iobinding(binding, options)
         if graph != "-1":
             self.captured.add(graph)
@@ -228,6 +225,9 @@ class _StandIn(onnxruntime.InferenceSession):  # type: ignore[misc]
 def card(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[_StandIn]:
     """A machine that seems to have a card, as far as sessions go; see ``_StandIn``."""
     _StandIn.asked, _StandIn.capture, _StandIn.stale, _StandIn.takes_operators = [], True, False, True
+    _StandIn.idle, _StandIn.failure = False, ""
+    for module in (nvidia, session):
+        monkeypatch.setattr(module, "has_nvidia_driver", lambda: True)
     monkeypatch.setattr(onnxruntime, "InferenceSession", _StandIn)
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
     monkeypatch.setattr(nvidia, "CudaMemory", MainMemory)
@@ -244,6 +244,13 @@ def test_cuda_computes_in_full_float32_without_timing_anything(card: type[_Stand
     options = dict(running)[CUDA]
     assert (options["use_tf32"], options["enable_cuda_graph"]) == ("0", "1")
     assert options["cudnn_conv_algo_search"] == "HEURISTIC"
+    assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0"
+
+
+def test_half_precision_has_tensor_cores(card: type[_StandIn]) -> None:
+    """``use_tf32`` deselects them for every precision."""
+    Session(_model(_half()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
+    assert [dict(providers)[CUDA]["use_tf32"] for providers in card.asked] == ["1", "1"]
 
 
 def test_a_graph_that_cannot_be_captured_runs_without_and_says_so(card: type[_StandIn]) -> None:
@@ -263,16 +270,99 @@ def test_a_graph_that_replays_what_it_has_seen_before_is_not_used(card: type[_St
     np.testing.assert_allclose(_maps(session, frames), _maps(_session(_model(_conv())), frames), atol=1e-5)
 
 
+def test_bound_buffers_that_no_run_writes_to_are_an_error_without_graphs_too(card: type[_StandIn]) -> None:
+    card.capture, card.idle = False, True
+    with pytest.raises(ModelError, match="a run on bound buffers gave other maps than a plain run"):
+        Session(_model(_conv()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
+
+
 def test_a_provider_that_takes_no_operator_is_an_error(card: type[_StandIn]) -> None:
+    backend = Gpu(_model(_conv()), "cuda", graphs=False)
     card.takes_operators = False
     with pytest.raises(ProviderError, match="takes none of the operators"):
-        Gpu(_model(_conv()), "cuda", graphs=False).compile((4, 3, 32, 48), 2)
+        backend.compile((4, 3, 32, 48), 2)
+
+
+def test_a_card_without_cudnn_does_not_start(card: type[_StandIn]) -> None:
+    card.takes_operators = False
+    with pytest.raises(ProviderError, match=r"it leaves convolutions to CPUExecutionProvider; cuDNN comes with pip"):
+        Gpu(_model(_conv()), "cuda")
+
+
+def _fail(what: str) -> str:
+    """What ONNX Runtime 1.31 says, by its format "%s failure %d: %s ; GPU=%d ; hostname=%s ; file=%s ; line=%d ; …"."""
+    return (
+        "[ONNXRuntimeError] : 1 : FAIL : Non-zero status code returned while running Conv node. Name:'stage1/conv' "
+        "Status Message: /onnxruntime_src/onnxruntime/core/providers/cuda/cuda_call.cc:129 std::conditional_t<THRW, "
+        f"void, onnxruntime::common::Status> onnxruntime::CudaCall(ERRTYPE) [with {'ERRTYPE = cudaError; ' * 30}"
+        f"] {what} ; GPU=0 ; hostname=node7 ; file=/onnxruntime_src/a.cc ; line=280 ; expr=cudaMalloc((void**)&p); "
+    )
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "CUDA failure 100: no CUDA-capable device is detected",
+        "CUDNN failure 1001: CUDNN_STATUS_NOT_INITIALIZED",
+        "CUDNN_FE failure 11: CUDNN_BACKEND_API_FAILED",
+        "CUBLAS failure 3: the resource allocation failed",
+    ],
+)
+def test_the_reason_is_found_behind_templates_and_the_machines_name_is_not_told(
+    card: type[_StandIn], monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError(_fail(what))
+
+    monkeypatch.setattr(card, "run", fail)
+    with pytest.raises(ProviderError) as caught:
+        Gpu(_model(_conv()), "cuda")
+    assert str(caught.value).startswith(f"--provider cuda cannot start: {what}. Its libraries come with pip install")
+
+
+@pytest.mark.usefixtures("card")
+def test_no_memory_for_buffers_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        @staticmethod
+        def ortvalue_from_shape_and_type(*_: Any) -> None:
+            raise RuntimeError(_fail("CUDA failure 2: out of memory"))
+
+    monkeypatch.setattr(onnxruntime, "OrtValue", Full)
+    reason = r"does not run at 48x32, 4 frames a call: no memory for buffers: CUDA failure 2: out of memory$"
+    with pytest.raises(ModelError, match=reason):
+        Session(_model(_conv()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
+    fallen = Session(_model(_conv()), provider="auto", threads=1, batch_size=4, model_size=(48, 32))
+    assert fallen.provider in {"OpenVINO CPU", "CPUExecutionProvider"}
+    assert fallen.remark.endswith("no memory for buffers: CUDA failure 2: out of memory")
+
+
+def test_an_error_that_the_card_does_not_survive_ends_the_run(card: type[_StandIn]) -> None:
+    session = Session(_model(_conv()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
+    card.failure = _fail("CUDNN failure 5000: CUDNN_STATUS_EXECUTION_FAILED")
+    with pytest.raises(InferenceError, match=r"^CUDNN failure 5000: CUDNN_STATUS_EXECUTION_FAILED$"):
+        _maps(session, _frames(4))
+    card.failure = _fail("CUDA failure 700: an illegal memory access was encountered")
+    with pytest.raises(ProviderError, match="the card cannot go on after an error: CUDA failure 700: an illegal"):
+        _maps(session, _frames(4))
+
+
+def test_a_row_is_not_failed_by_a_card_that_cannot_go_on(
+    card: type[_StandIn], tmp_path: Path, clips: dict[str, Path]
+) -> None:
+    (tmp_path / "model.onnx").write_bytes(_conv().SerializeToString())
+    config = RunConfig(model_path=str(tmp_path / "model.onnx"), provider="cuda", memo="off", decode_workers=1)
+    with Engine(config) as engine:
+        row = row_batch_of([ClipReference(str(clips["carphone_pristine"]))])
+        card.failure = _fail("CUDA failure 719: unspecified launch failure")
+        with pytest.raises(ProviderError, match="CUDA failure 719"):
+            list(engine.results([row]))
 
 
 @pytest.mark.parametrize(("made", "half"), [(_conv(), "0"), (_half(), "1")], ids=["float32", "float16"])
-def test_tensorrt_takes_the_models_own_precision_and_keeps_engines_by_model(
-    card: type[_StandIn], tmp_path: Path, made: ModelProto, half: str
+def test_tensorrt_takes_the_models_own_precision_and_keeps_engines_by_model_shape_and_version(
+    card: type[_StandIn], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, made: ModelProto, half: str
 ) -> None:
+    monkeypatch.setattr(nvidia, "_tensorrt_version", lambda: "101303")
     session = Session(_model(made), provider="tensorrt", threads=1, batch_size=4, model_size=(48, 32))
     assert session.provider == TENSORRT
     assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0"
@@ -281,8 +371,12 @@ def test_tensorrt_takes_the_models_own_precision_and_keeps_engines_by_model(
     assert options["trt_engine_cache_path"] == options["trt_timing_cache_path"]
     folder = Path(options["trt_engine_cache_path"])
     assert folder.is_dir()
-    assert folder.is_relative_to(tmp_path)
-    assert folder.name == "5ha"
+    assert folder.relative_to(tmp_path / "saliency-batch" / "tensorrt").parts == (
+        f"onnxruntime-{onnxruntime.__version__}-tensorrt-101303",
+        "5ha",
+        "4x3x32x48",
+    )
+    assert "trt_engine_cache_path" not in dict(card.asked[0])[TENSORRT]  # of the graph that is tried
     frames = _frames(4)
     np.testing.assert_allclose(_maps(session, frames), _maps(_session(_model(made)), frames), atol=1e-5)
 
@@ -292,16 +386,50 @@ def test_other_precisions_are_refused() -> None:
         Gpu(_model(_conv()), "cuda", "bfloat16")
 
 
-@pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="this machine has a GPU: the provider may well start")
+NO_GPU = pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="this machine has a GPU: it may well start")
+
+
+@NO_GPU
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
+def test_a_machine_without_a_driver_is_told_so_in_one_line(
+    provider: str, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    config = RunConfig(model_path=str(tmp_path / "model.onnx"), provider=provider)
+    (tmp_path / "model.onnx").write_bytes(_conv().SerializeToString())
+    with pytest.raises(ProviderError, match=f"^--provider {provider} cannot start: this machine has no NVIDIA driver"):
+        Session(load_model(config), provider=provider, threads=1, batch_size=1, model_size=(48, 32))
+    assert capfd.readouterr() == ("", "")
+
+
+@NO_GPU
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
 def test_a_provider_that_cannot_start_is_an_error_not_a_fallback(
     provider: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setattr(nvidia, "has_nvidia_driver", lambda: True)
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(ProviderError, match=f"--provider {provider} cannot start: .*saliency-batch\\[{provider}]"):
         Session(_model(_conv()), provider=provider, threads=1, batch_size=1, model_size=(8, 8))
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("extra", ["cuda", "tensorrt"])
+def test_the_extras_bring_the_libraries_of_the_cuda_that_onnx_runtime_is_built_for(extra: str) -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = Requirement(project["optional-dependencies"][extra][0])
+    assert (wanted.name, wanted.extras) == ("onnxruntime-gpu", {"cuda", "cudnn"})
+    assert not any(wanted.specifier.contains(version) for version in ("1.26.0", "1.27.1"))  # other CUDA, placeholders
+    assert wanted.specifier.contains(onnxruntime.__version__)
+    needs = [Requirement(line) for line in importlib.metadata.requires("onnxruntime-gpu") or []]
+    brought = {
+        need.name: need.specifier
+        for need in needs
+        if need.marker and any(need.marker.evaluate({"extra": name}) for name in wanted.extras)
+    }
+    cuda = str(onnxruntime.cuda_version).partition(".")[0]
+    assert brought["nvidia-cuda-runtime"].contains(f"{cuda}.5")
+    assert f"nvidia-cudnn-cu{cuda}" in brought
 
 
 # the CUDA runtime's memory and copies
@@ -382,6 +510,9 @@ def test_every_thread_copies_on_a_stream_of_its_own(runtime: _Runtime) -> None:
 def test_an_error_of_the_runtime_says_which_call_and_why(runtime: _Runtime) -> None:
     runtime.code = 2
     with pytest.raises(InferenceError, match="cudaHostAlloc: out of memory"):
+        CudaMemory().allocate((2, 3), np.uint16)
+    runtime.code = 700
+    with pytest.raises(ProviderError, match="the card cannot go on after an error: cudaHostAlloc: "):
         CudaMemory().allocate((2, 3), np.uint16)
 
 

@@ -14,6 +14,8 @@ import orjson
 import pytest
 from tests.exporter.upstream import SIZE, StandIn, manifest_path
 
+from saliency_engine.models.graph.edit import with_input
+from saliency_engine.models.graph.framewise import frames_apart
 from saliency_engine.models.graph.operators import ADMITTED
 
 pytest.importorskip("torch", reason="torch is not installed (extra: export)")
@@ -91,6 +93,19 @@ def test_same_inputs_give_the_same_bytes_and_batches_the_same_maps(
     ]
     alone = np.concatenate([np.asarray(one.run(None, {"input": frame[None]})[0]) for frame in frames])
     np.testing.assert_allclose(together.run(None, {"input": frames})[0], alone, rtol=0, atol=1e-5)
+
+
+def test_the_graph_of_one_frame_a_call_takes_several_on_a_card(exported: Path) -> None:
+    """torch writes the sizes that maps are enlarged to so that they hold the number of frames."""
+    data = exported.read_bytes()
+    assert frames_apart(data)
+    frames = np.random.default_rng(5).standard_normal((3, 3, *SIZE)).astype(np.float32)
+    three, one = (
+        ort.InferenceSession(made, providers=["CPUExecutionProvider"])
+        for made in (with_input(data, frames.shape, uint16=False), data)
+    )
+    alone = np.concatenate([np.asarray(one.run(None, {"input": frame[None]})[0]) for frame in frames])
+    np.testing.assert_allclose(three.run(None, {"input": frames})[0], alone, rtol=0, atol=1e-6)
 
 
 def test_maps_are_the_first_output_of_the_network(exported: Path, stand_in: StandIn) -> None:

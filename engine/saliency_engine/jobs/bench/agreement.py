@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saliency_engine.jobs.bench.stopwatch import Rows
-from saliency_engine.numerics.fidelity import EIGHT_BITS, HALF, Fidelity, Gate, compare
+from saliency_engine.numerics.fidelity import EIGHT_BITS, FLOAT32_ON_CARD, HALF, Fidelity, Gate, compare
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,17 @@ class Agreement:
         return {**asdict(self), "misses": list(self.misses), "agrees": not self.misses}
 
 
-def gate(precision: str, operators: Collection[str]) -> Gate:
+def gate(precision: str, operators: Collection[str], *, float32_on_card: bool = False) -> Gate:
     """What a setting must reach. The gates are the exporter's: a library is held to the same as a variant of a model.
 
     Where the precision or the graph's own operators leave numbers eight bits, it is the gate of int8. Elsewhere it is
     that of half precision, for float32 too: a library may add in any order, and where a graph stretches its map to
     [0, 1], as the built-in model does, OpenVINO's float32 is 3e-4 off in a pixel and 7e-5 in a row's mean.
+    ``float32_on_card``: a model whose weights are float32, on a graphics card; TF32 must not pass for float32 there.
     """
-    return EIGHT_BITS if precision == "bfloat16" or "QuantizeLinear" in operators else HALF
+    if precision == "bfloat16" or "QuantizeLinear" in operators:
+        return EIGHT_BITS
+    return FLOAT32_ON_CARD if float32_on_card else HALF
 
 
 def agreement(

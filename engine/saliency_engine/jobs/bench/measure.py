@@ -15,10 +15,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from saliency_engine.errors import InputError, ProviderError, SaliencyError
 from saliency_engine.jobs.bench import stopwatch
 from saliency_engine.jobs.bench.agreement import Agreement, agreement, gate
-from saliency_engine.jobs.bench.settings import PRECISIONS, PROVIDERS, REFERENCE, Choices, Setting, list_settings
+from saliency_engine.jobs.bench.settings import (
+    PRECISIONS,
+    PROVIDERS,
+    REFERENCE,
+    Choices,
+    Setting,
+    find_objection,
+    list_settings,
+)
 from saliency_engine.jobs.bench.stopwatch import Job, Probe, Timing
 from saliency_engine.jobs.bench.trial_process import run_trial
 from saliency_engine.jobs.bench.window import STAGES
+from saliency_engine.models.graph.edit import in_half_precision
 from saliency_engine.models.graph.inspect import read_graph
 from saliency_engine.models.load import Model
 from saliency_engine.report.terminal import printable
@@ -73,6 +82,7 @@ class Bench:
         # Every process reads the model's file again, and must not take another model than this one.
         self._options = {**options, "model_sha256": model.sha256}
         self._operators, self._console = read_graph(model.data).operators, console
+        self._half = in_half_precision(model.data)
         self.clips = list(clips)
         self._rows: dict[ClipReference, tuple[float, float]] = {}
         self._probes: dict[tuple[str, str], Probe] = {}
@@ -126,6 +136,9 @@ class Bench:
     def _try_providers(self, choices: Choices) -> Iterator[Result]:
         """Start every provider in every precision once; yields those that do not run."""
         for provider in choices.providers or PROVIDERS:
+            if objection := find_objection(provider, self._operators):
+                yield Result(Setting(provider, "float32"), reason=objection)
+                continue
             for precision in choices.precisions or PRECISIONS:
                 if (provider, precision) in self._probes:
                     continue
@@ -177,9 +190,9 @@ class Bench:
         reference = self._probes[REFERENCE.provider, REFERENCE.precision]
         timings, memories = zip(*trials, strict=True)
         # The rows are those of the last round: they do not depend on the round.
-        agreed = agreement(
-            self._rows, timings[-1].rows, reference.maps, probe.maps, gate(setting.precision, self._operators)
-        )
+        on_card = "CPU" not in probe.runs_on
+        bounds = gate(setting.precision, self._operators, float32_on_card=on_card and not self._half)
+        agreed = agreement(self._rows, timings[-1].rows, reference.maps, probe.maps, bounds)
         return Result(setting, probe.runs_on, _summarize(timings, memories, agreed))
 
 

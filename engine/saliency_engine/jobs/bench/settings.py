@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from saliency_engine.config import Auto, RunConfig
@@ -12,6 +12,7 @@ from saliency_engine.machine import cores
 
 _FIELDS = {field.name: field for field in dataclasses.fields(RunConfig)}
 PROVIDERS = tuple(name for name in _FIELDS["provider"].metadata["choices"] if name != "auto")
+_CARDS = ("cuda", "tensorrt")
 PRECISIONS: tuple[str, ...] = _FIELDS["precision"].metadata["choices"]
 
 
@@ -56,6 +57,13 @@ def list_settings(choices: Choices, runs_on: Mapping[tuple[str, str], str]) -> l
             batches = choices.batch_sizes or ((8,) if on_cpu else (8, 32))
             settings |= {Setting(provider, precision, *rest): None for rest in itertools.product(threads, batches)}
     return list(settings)
+
+
+def find_objection(provider: str, operators: Collection[str]) -> str:
+    """Why a model with these ``operators`` is not tried with ``provider``; empty where nothing speaks against it."""
+    if provider in _CARDS and "QuantizeLinear" in operators:
+        return "models in int8 are not for cards: CUDA has no kernel for their biases"
+    return ""
 
 
 def _thread_counts() -> tuple[int | Auto, ...]:

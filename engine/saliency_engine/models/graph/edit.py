@@ -12,16 +12,6 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from saliency_engine.models.graph.inspect import check_text, parse_model
 from saliency_engine.numerics.normalize import OFFSET, SCALE
 
-# Operators that treat every frame of a batch by itself, whatever their attributes are.
-_FRAMEWISE = frozenset(
-    """
-    Identity Cast Clip Constant Dropout Conv ConvTranspose MaxPool AveragePool GlobalAveragePool GlobalMaxPool
-    BatchNormalization InstanceNormalization Add Sub Mul Div Pow Min Max Sum Mean Neg Abs Sqrt Exp Log Reciprocal Erf
-    Relu LeakyRelu PRelu Elu Selu Gelu Sigmoid HardSigmoid HardSwish Tanh Softplus Softsign QuantizeLinear
-    DequantizeLinear
-    """.split()  # noqa: SIM905
-)
-
 
 def with_input(data: bytes, shape: Sequence[int], *, uint16: bool) -> bytes:
     """The graph with its only input, float32, fixed to ``shape`` ``[n, 3, H, W]``.
@@ -66,24 +56,16 @@ def with_plain_input(data: bytes) -> bytes:
     return _serialize_without_shapes(model)
 
 
-def frames_apart(data: bytes) -> bool:
-    """Whether the nodes are such that a batch of one can as well be a batch of any size.
-
-    They are when every operator treats each frame by itself: shapes that a graph has in its constants (of ``Reshape``,
-    say) are then nowhere. A graph with other operators may be able to as well; that is not looked into.
-    """
-    return all(map(_is_framewise, parse_model(data).graph.node))
-
-
 def in_half_precision(data: bytes) -> bool:
     """Whether any weight is float16."""
     return any(tensor.data_type == TensorProto.FLOAT16 for tensor in parse_model(data).graph.initializer)
 
 
 def smallest_model() -> bytes:
-    """A model that is one Relu: enough to see whether a provider starts."""
-    taken, given = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y"))
-    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "smallest", [taken], [given])
+    """A model from ``x`` to ``y``, ``[1, 1, 1, 1]``, that is one convolution: enough to see whether a provider runs."""
+    taken, given = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1] * 4) for name in ("x", "y"))
+    weight = helper.make_tensor("w", TensorProto.FLOAT, [1] * 4, [1.0])
+    graph = helper.make_graph([helper.make_node("Conv", ["x", "w"], ["y"])], "smallest", [taken], [given], [weight])
     model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
     data: bytes = model.SerializeToString()
     return data
@@ -110,11 +92,3 @@ def _make_normalization(taken: str, name: str) -> list[NodeProto]:
         helper.make_node("Mul", [wide, scale], [scaled], f"{scaled} node"),
         helper.make_node("Add", [scaled, offset], [name], f"{name} node"),
     ]
-
-
-def _is_framewise(node: NodeProto) -> bool:
-    if node.op_type == "Resize":  # by factors; sizes would be those of a batch of one
-        return len(node.input) < 4
-    if node.op_type == "Concat":
-        return [attribute.i for attribute in node.attribute] in ([1], [2], [3])
-    return node.op_type in _FRAMEWISE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import shlex
@@ -18,9 +19,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from rich.console import Console
 from tests.clips import Encode
 from tests.processes import MAIN, saliency_batch
 from tests.rows import write_rows
+from tests.small_models import quantized
 
 from saliency_engine.cli import app
 from saliency_engine.config import RunConfig
@@ -28,10 +31,11 @@ from saliency_engine.errors import ConfigError, InputError, OutputError, Provide
 from saliency_engine.jobs.bench import clips as bench_clips
 from saliency_engine.jobs.bench import report as bench_report
 from saliency_engine.jobs.bench.agreement import Agreement, agreement, gate
-from saliency_engine.jobs.bench.measure import Measured, Result
+from saliency_engine.jobs.bench.measure import Bench, Measured, Result
 from saliency_engine.jobs.bench.recommend import advise
 from saliency_engine.jobs.bench.settings import Choices, Setting, list_settings
 from saliency_engine.jobs.bench.trial_process import run_trial
+from saliency_engine.models.load import Model
 from saliency_engine.numerics.fidelity import EIGHT_BITS, HALF, compare
 from saliency_engine.storage.locate import Locator
 from saliency_engine.types import ClipReference
@@ -231,10 +235,28 @@ def test_the_grid_is_every_combination_of_what_starts_here() -> None:
     assert {s.batch_size for s in by_default if s.provider == "cpu"} == {8}
 
 
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
+def test_models_in_int8_are_not_tried_on_cards(provider: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("saliency_engine.jobs.bench.measure.run_trial", lambda *_: pytest.fail("it was tried"))
+    data = quantized().SerializeToString()
+    bench = Bench({}, Model("small", "small.onnx", "00", data), [ClipReference("a.mp4")], Console(file=io.StringIO()))
+    (result,) = bench._try_providers(Choices(providers=(provider,)))
+    assert (result.setting.provider, result.reason.partition(":")[0]) == (provider, "models in int8 are not for cards")
+
+
 def test_the_shorter_the_numbers_the_wider_the_gate() -> None:
     assert gate("float32", {"Conv"}) is HALF
     assert gate("float32", {"Conv", "QuantizeLinear"}) is EIGHT_BITS
     assert gate("bfloat16", {"Conv"}) is EIGHT_BITS
+    assert gate("float32", {"Conv", "QuantizeLinear"}, float32_on_card=True) is EIGHT_BITS
+
+
+def test_tf32_does_not_pass_for_float32_on_a_card() -> None:
+    """Its 11 significant bits are those of half precision, whose gate it would pass."""
+    rounded = (_maps().view(np.uint32) & 0xFFFFE000).view(np.float32)
+    assert HALF.misses(compare(_maps(), rounded)) == []
+    misses = gate("float32", {"Conv"}, float32_on_card=True).misses(compare(_maps(), rounded))
+    assert [miss.rpartition("(")[2] for miss in misses] == ["must be ≤ 1e-04)"]
 
 
 def _maps() -> NDArray[np.float32]:
