@@ -81,7 +81,7 @@ def test_the_package_that_is_named_is_there_for_the_machine(
         assert finding.message.endswith(f"pip install {package}")
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(ProviderError) as error:
-        nvidia._preload(nvidia.CUDA)
+        nvidia._preload("cuda")
     assert ("pip install onnxruntime-gpu" in str(error.value)) == (package == "onnxruntime-gpu")
     assert package == "onnxruntime-gpu" or f"there is no other for {system} on {processor}" in str(error.value)
 
