@@ -11,11 +11,10 @@ import click
 
 from saliency_engine.errors import SaliencyError
 from saliency_engine.report.terminal import printable
+from saliency_exporter.commands import FILE, SIZE, frames_option, print_output
+from saliency_exporter.mirror_commands import release_command, rewrap_command, u2netp_command
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
-_FILE = click.Path(dir_okay=False, path_type=Path)
-_FOLDER = click.Path(file_okay=False, path_type=Path)
-_SIZE = click.IntRange(min=1)
 
 
 class _Commands(click.Group):
@@ -35,21 +34,17 @@ def main() -> None:
     """Build ONNX models for saliency-batch and prove them. Only u2netp needs pip install 'saliency-batch[export]'."""
 
 
+for _command in (u2netp_command, rewrap_command, release_command):
+    main.add_command(_command)
+
+
 def _add_model_and_output(command: CommandT) -> CommandT:
-    command = click.option("--output", type=_FILE, required=True, help="ONNX file to write.")(command)
-    return click.argument("model", type=_FILE)(command)
-
-
-_frames_option = click.option(
-    "--frames",
-    multiple=True,
-    metavar="CLIPS|TABLE",
-    help="Measure on these clips as well: a clip, a folder, a pattern, a list or a table. May be given again.",
-)
+    command = click.option("--output", type=FILE, required=True, help="ONNX file to write.")(command)
+    return click.argument("model", type=FILE)(command)
 
 
 @main.command("frequency-tuned")
-@click.option("--output", type=_FILE, required=True, help="ONNX file to write.")
+@click.option("--output", type=FILE, required=True, help="ONNX file to write.")
 def frequency_tuned_command(output: Path) -> None:
     """Write frequency_tuned_v1, the training-free model that saliency-batch has built in.
 
@@ -71,75 +66,12 @@ def frequency_tuned_command(output: Path) -> None:
     click.echo(f"{hashlib.sha256(content).hexdigest()}  {output}")
 
 
-@main.command("u2netp")
-@click.option("--upstream-dir", type=_FOLDER, required=True, help="Checkout of xuebinqin/U-2-Net.")
-@click.option(
-    "--checkpoint",
-    type=_FILE,
-    help="Weights.  [default: u2netp.pth in saved_models/u2netp/, ./ or model/ of the checkout]",
-)
-@click.option(
-    "--module-path",
-    type=_FILE,
-    help="Module that defines U2NETP.  [default: model/u2net.py or u2net.py of the checkout]",
-)
-@click.option("--output", type=_FILE, required=True, help="ONNX file to write.")
-@click.option("--manifest-out", type=_FILE, help="Manifest to write.  [default: OUTPUT.manifest.json]")
-@click.option("--batch", type=_SIZE, default=1, show_default=True, help="Frames per call of the graph.")
-@click.option("--height", type=_SIZE, default=320, show_default=True, help="Input height in pixels.")
-@click.option("--width", type=_SIZE, default=320, show_default=True, help="Input width in pixels.")
-@click.option("--opset", type=click.IntRange(13, 20), default=17, show_default=True, help="ONNX operator set.")
-@click.option("--model-id", default="u2netp_mirror_v1", show_default=True, help="Id to write into the file.")
-@click.option(
-    "--upstream-repo",
-    default="https://github.com/xuebinqin/U-2-Net",
-    show_default=True,
-    help="Repository to name in file and manifest.",
-)
-@click.option(
-    "--upstream-commit",
-    default="ac7e1c81",
-    show_default=True,
-    help="Commit to name there, which a git checkout must be at.",
-)
-@click.option(
-    "--strict-load/--no-strict-load",
-    default=True,
-    show_default=True,
-    help="Whether every weight must be in the checkpoint, and no other.",
-)
-@_frames_option
-def u2netp_command(**options: Any) -> None:
-    """Export U-2-Net's small network from an audited checkout and a checkpoint, and prove the file.
-
-    The checkout's code runs in a process of its own without network. The checkpoint is read as tensors only. The file
-    is written only if its operators, names and shapes are those of the contract, and ONNX Runtime's maps differ from
-    torch's by at most 1e-4.
-
-    \b
-    Example:
-      saliency-export u2netp --upstream-dir U-2-Net --checkpoint u2netp.pth --output u2netp_mirror_v1.onnx
-    """
-    from saliency_exporter.u2netp.export import ExportOptions, export
-
-    manifest, remarks = export(ExportOptions(**options))
-    for remark in remarks:
-        click.echo(f"note: {printable(remark)}", err=True)
-    parity = manifest["parity"]
-    click.echo(
-        f"compared with torch on {parity['frames']} frames: the largest difference is "
-        f"{parity['max_abs_difference']:.1e}",
-        err=True,
-    )
-    _print_output(manifest)
-
-
 @main.command("fix-shape")
 @_add_model_and_output
-@click.option("--batch", type=_SIZE, required=True, help="Frames per call of the graph.")
-@click.option("--height", type=_SIZE, required=True, help="Input height in pixels.")
-@click.option("--width", type=_SIZE, required=True, help="Input width in pixels.")
-@_frames_option
+@click.option("--batch", type=SIZE, required=True, help="Frames per call of the graph.")
+@click.option("--height", type=SIZE, required=True, help="Input height in pixels.")
+@click.option("--width", type=SIZE, required=True, help="Input width in pixels.")
+@frames_option
 def fix_shape_command(model: Path, output: Path, frames: tuple[str, ...], **shape: int) -> None:
     """Fix every dimension of MODEL: the frames per call, and height and width where it leaves them free.
 
@@ -157,7 +89,7 @@ def fix_shape_command(model: Path, output: Path, frames: tuple[str, ...], **shap
 
 @main.command("fp16")
 @_add_model_and_output
-@_frames_option
+@frames_option
 def fp16_command(model: Path, output: Path, frames: tuple[str, ...]) -> None:
     """Convert MODEL to half precision with float32 input and output, for GPUs.
 
@@ -197,25 +129,6 @@ def int8_command(model: Path, output: Path, calibration: tuple[str, ...]) -> Non
     _print_variant(int8(model, output, calibration))
 
 
-@main.command("release")
-@click.option("--model", type=_FILE, required=True, help="ONNX file that saliency-export u2netp wrote.")
-@click.option("--manifest", type=_FILE, required=True, help="Its manifest.")
-@click.option("--checkout", type=_FOLDER, required=True, help="The checkout that it was made from.")
-@click.option("--output-dir", type=_FOLDER, required=True, help="Folder to make; it must be empty or not exist.")
-def release_command(model: Path, manifest: Path, checkout: Path, output_dir: Path) -> None:
-    """Make a folder with all that a release needs: model, manifest, licence with attribution, model card, SHA256SUMS.
-
-    \b
-    Example:
-      saliency-export release --model u2netp_mirror_v1.onnx --manifest u2netp_mirror_v1.onnx.manifest.json \\
-        --checkout U-2-Net --output-dir release
-    """
-    from saliency_exporter.u2netp.release import make_release
-
-    for name in make_release(model, manifest, checkout, output_dir):
-        click.echo(output_dir / name)
-
-
 def _print_variant(manifest: Mapping[str, Any]) -> None:
     figures = manifest["figures"]
     click.echo(
@@ -224,8 +137,4 @@ def _print_variant(manifest: Mapping[str, Any]) -> None:
         f"|Δmean| ≤ {figures['delta_mean']:.6f}, |Δvar| ≤ {figures['delta_var']:.6f}, MAE {figures['mae']:.6f}",
         err=True,
     )
-    _print_output(manifest)
-
-
-def _print_output(manifest: Mapping[str, Any]) -> None:
-    click.echo(f"{manifest['outputs']['onnx_sha256']}  {manifest['outputs']['onnx_path']}")
+    print_output(manifest)

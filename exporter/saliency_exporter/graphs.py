@@ -176,20 +176,28 @@ def read_input(session: onnxruntime.InferenceSession) -> tuple[str, int]:
 def compute_maps(data: bytes, frames: NDArray[np.float32]) -> NDArray[np.float32]:
     """Saliency maps float32 ``[n, H, W]`` of ``frames`` ``[n, 3, H, W]`` by ONNX Runtime on the CPU.
 
-    The last frame is repeated until the last call is full. Raises ``ModelError`` when the model does not run, or does
-    not give one map per frame.
+    Raises ``ModelError`` when the model does not run, or does not give one map per frame.
+    """
+    maps = run_in_calls(data, frames)
+    if maps.ndim != 4 or maps.shape[:2] != (len(frames), 1):
+        raise ModelError(f"the model gave maps of shape {list(maps.shape)} for {len(frames)} frames")
+    return np.asarray(maps[:, 0], np.float32)
+
+
+def run_in_calls(data: bytes, frames: NDArray[Any], output: str | None = None) -> NDArray[Any]:
+    """What a model gives on the CPU as ``output``, by default its first, for ``frames`` along the first axis.
+
+    The last frame is repeated until the last call is full. Raises ``ModelError`` when the model does not run.
     """
     try:
         session = open_session(data)
         name, step = read_input(session)
         padded = np.concatenate([frames, np.repeat(frames[-1:], -len(frames) % step, axis=0)])
-        parts = [session.run(None, {name: padded[at : at + step]})[0] for at in range(0, len(padded), step)]
+        wanted = [output or session.get_outputs()[0].name]
+        parts = [session.run(wanted, {name: padded[at : at + step]})[0] for at in range(0, len(padded), step)]
+        return np.asarray(np.concatenate(parts)[: len(frames)])
     except Exception as error:  # onnxruntime's errors share no base class but Exception
         raise ModelError(f"the model does not run on frames {list(frames.shape[1:])}: {_shorten(error)}") from error
-    maps = np.concatenate(parts)[: len(frames)]
-    if maps.ndim != 4 or maps.shape[:2] != (len(frames), 1):
-        raise ModelError(f"the model gave maps of shape {list(maps.shape)} for {len(frames)} frames")
-    return np.asarray(maps[:, 0], np.float32)
 
 
 def _read_shape(value: ValueInfoProto) -> list[int | str]:

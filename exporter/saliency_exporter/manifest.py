@@ -13,6 +13,9 @@ import orjson
 from saliency_engine.errors import ModelError
 from saliency_engine.report.provenance import run_provenance
 
+MIRROR_SCHEMA = "u2netp-mirror-export-manifest-v1"
+"""Of models that upstream's weights are in as they were, whether they came as a checkpoint or as an ONNX file."""
+
 
 def default_path(output: Path) -> Path:
     """Where the manifest of the model ``output`` is written when no other place is given."""

@@ -10,7 +10,12 @@ from tests.conftest import PROJECT
 from tests.imports import imports
 
 PACKAGE = PROJECT / "exporter" / "saliency_exporter"
-LAYERS = ({"frequency_tuned", "graphs", "manifest", "sample_frames"}, {"u2netp", "variants"}, {"cli"})
+LAYERS = (
+    {"commands", "frequency_tuned", "graphs", "licence", "manifest", "sample_frames"},
+    {"release", "rewrap", "u2netp", "variants"},
+    {"mirror_commands"},
+    {"cli"},
+)
 """From the bottom to the top. Rooms in one set never import each other."""
 HEIGHT = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")

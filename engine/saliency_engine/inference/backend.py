@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Protocol
 
 import numpy as np
@@ -74,10 +76,17 @@ def check_ports(inputs: Sequence[Port], outputs: Sequence[Port], model: str) -> 
 
     The output's shape is left to a run: of what files and libraries say of it, not everything is so.
     """
+    cure = _suggest_rewrap(model, inputs)
     if not (_is_one_float32(inputs) and len(inputs[0].shape) == 4 and inputs[0].shape[1] == 3):
-        raise ModelError(_describe_wrong_ports(model, "input", "[N, 3, H, W]", inputs))
+        raise ModelError(_describe_wrong_ports(model, "input", "[N, 3, H, W]", inputs) + cure)
     if not _is_one_float32(outputs):
-        raise ModelError(_describe_wrong_ports(model, "output", "[N, 1, H, W]", outputs))
+        raise ModelError(_describe_wrong_ports(model, "output", "[N, 1, H, W]", outputs) + cure)
+
+
+def rewrap_command(model: str, *options: str) -> str:
+    """The command that makes a saliency model of the file ``model``, which ends otherwise than one."""
+    output = f"{PurePath(model).stem}_mirror_v1.onnx"
+    return shlex.join(["saliency-export", "rewrap", model, "--output", output, *options])
 
 
 def shorten_message(error: BaseException) -> str:
@@ -112,6 +121,18 @@ def make_card_error(message: str, code: int) -> SaliencyError:
 
 def _is_one_float32(ports: Sequence[Port]) -> bool:
     return len(ports) == 1 and ports[0].kind == "float32"
+
+
+def _suggest_rewrap(model: str, inputs: Sequence[Port]) -> str:
+    """The command to give, where the input is such that nodes in front of it can help; else empty."""
+    if len(inputs) != 1 or inputs[0].kind not in {"float32", "float16", "uint8"} or len(inputs[0].shape) != 4:
+        return ""
+    _, second, _, last = inputs[0].shape
+    channels_last = second != 3 and last == 3
+    if not channels_last and second not in {3, None}:
+        return ""
+    layout = ("--layout", "nhwc") if channels_last else ()
+    return f". A file as its authors ship it becomes one by: {rewrap_command(model, *layout)}"
 
 
 def _describe_wrong_ports(model: str, port: str, shape: str, ports: Sequence[Port]) -> str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import InferenceError, ModelError, ProviderError
-from saliency_engine.inference.backend import Backend
+from saliency_engine.inference.backend import Backend, rewrap_command
 from saliency_engine.inference.trial import check_maps, try_graph
 from saliency_engine.machine import cores, has_nvidia_driver
 from saliency_engine.models.load import Model
@@ -128,7 +128,10 @@ class Session:
         """The height and width of a map, whose shape must be ``[n, 1, H, W]`` or ``[n, H, W]``."""
         n = self.frames_per_call
         if len(shape) not in {3, 4} or shape[:-2] not in {(n,), (n, 1)} or 0 in shape:
-            raise ModelError(f"{model.source} gives a map of shape {list(shape)}, but it must be [{n}, 1, H, W]")
+            fault = f"{model.source} gives a map of shape {list(shape)}, but it must be [{n}, 1, H, W]"
+            if len(shape) == 4 and shape[0] == n and {shape[1], shape[3]} & {1, 2}:  # two classes, or channels last
+                fault += f". A file as its authors ship it becomes one by: {rewrap_command(model.source)}"
+            raise ModelError(fault)
         return shape[-2], shape[-1]
 
     def _does_not_run(self, model: Model, error: Exception) -> ModelError:

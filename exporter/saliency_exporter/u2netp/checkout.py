@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from saliency_engine.errors import ConfigError, ModelError
 from saliency_engine.report.provenance import file_sha256
+from saliency_exporter.licence import find_first, find_license, find_notice, read_head
 
 AUDITED_COMMIT = "ac7e1c817ecab7c7dff5ce6b1abba61cd213ff29"
 AUDITED_SHA256 = {
@@ -21,23 +20,6 @@ AUDITED_SHA256 = {
 
 _MODULES = ("model/u2net.py", "u2net.py")
 _CHECKPOINTS = ("saved_models/u2netp/u2netp.pth", "u2netp.pth", "model/u2netp.pth")
-_NOTICES = ("NOTICE", "NOTICE.txt", "NOTICE.md")
-_APACHE_PHRASES = (
-    "apache license version 2.0, january 2004",
-    "terms and conditions for use, reproduction, and distribution",
-    "1. definitions.",
-    "2. grant of copyright license.",
-    "3. grant of patent license.",
-    "4. redistribution.",
-    "5. submission of contributions.",
-    "6. trademarks.",
-    "7. disclaimer of warranty.",
-    "8. limitation of liability.",
-    "9. accepting warranty or additional liability.",
-    "end of terms and conditions",
-)
-"""What makes a text the Apache License 2.0: its title and its nine sections, in this order."""
-_ADDED_CONDITIONS = re.compile(r"commons clause|non-?commercial", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -82,15 +64,12 @@ def open_checkout(folder: Path, commit: str, module_path: Path | None) -> Checko
         raise ConfigError(f"--upstream-commit {commit!r} is not a commit's hash: give at least its first 7 hex digits")
     if not folder.is_dir():
         raise ModelError(f"--upstream-dir {folder}: no such folder")
-    license_path = folder / "LICENSE"
-    if not license_path.is_file():
-        raise ModelError(f"{folder} has no LICENSE, so a model made from it could not be passed on")
-    check_license(license_path)
+    license_path = find_license(folder)
     names = _MODULES if module_path is None else (str(module_path),)
-    module = _find_first(folder, names)
+    module = find_first(folder, names)
     if module is None:
         raise ModelError(f"{folder} has no {' or '.join(names)}: give the file that defines U2NETP with --module-path")
-    head = _read_head(folder)
+    head = read_head(folder)
     if head is not None and not head.startswith(commit):
         raise ModelError(
             f"{folder} is at commit {head}, not at --upstream-commit {commit}: check out that commit, or give the "
@@ -112,49 +91,9 @@ def open_checkout(folder: Path, commit: str, module_path: Path | None) -> Checko
 
 def find_checkpoint(folder: Path, given: Path | None) -> Path:
     """The checkpoint: the given one, or the first where upstream keeps it. Raises ``ModelError`` without one."""
-    path = _find_first(folder, _CHECKPOINTS) if given is None else given
+    path = find_first(folder, _CHECKPOINTS) if given is None else given
     if path is None:
         raise ModelError(f"there is no checkpoint in {folder} ({', '.join(_CHECKPOINTS)}): give it with --checkpoint")
     if not path.is_file():
         raise ModelError(f"--checkpoint {path}: no such file")
     return path
-
-
-def find_notice(folder: Path) -> Path | None:
-    """The checkout's NOTICE, if it has one."""
-    return _find_first(folder, _NOTICES)
-
-
-def check_license(path: Path) -> None:
-    """Raise ``ModelError`` unless the text is recognisably the Apache License 2.0 without further conditions."""
-    text = path.read_text(encoding="utf-8", errors="replace")
-    words, at = " ".join(text.split()).lower(), 0
-    for phrase in _APACHE_PHRASES:
-        at = words.find(phrase, at)
-        if at < 0:
-            raise ModelError(f"{path} is not recognisably Apache-2.0: {phrase!r} is missing or out of order")
-    added = _ADDED_CONDITIONS.search(text)
-    if added:
-        raise ModelError(f"{path} adds a condition to Apache-2.0 ({added[0]!r}) that this exporter cannot judge")
-
-
-def _find_first(folder: Path, names: tuple[str, ...]) -> Path | None:
-    return next((folder / name for name in names if (folder / name).is_file()), None)
-
-
-def _read_head(folder: Path) -> str | None:
-    """The git HEAD, ``None`` where the folder is not a git checkout."""
-    if not (folder / ".git").exists():
-        return None
-    # Inside a git hook these variables name the hook's repository, and git would read that one's HEAD.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    command = ["git", "-c", f"safe.directory={folder.resolve()}", "-C", str(folder), "rev-parse", "--verify", "HEAD"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    except FileNotFoundError as error:
-        raise ModelError(
-            f"{folder} is a git checkout, and its commit can only be read with git: install git"
-        ) from error
-    if done.returncode != 0:
-        raise ModelError(f"the commit of the git checkout {folder} cannot be read: {done.stderr.strip()[-200:]}")
-    return done.stdout.strip()

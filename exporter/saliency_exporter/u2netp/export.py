@@ -22,7 +22,6 @@ from saliency_exporter.u2netp.checkout import AUDITED_COMMIT, Checkout, find_che
 from saliency_exporter.u2netp.isolation import HOOK
 from saliency_exporter.u2netp.sandbox import Exported, check_torch, export_in_child
 
-SCHEMA = "u2netp-mirror-export-manifest-v1"
 _NATURAL, _FROM_CLIPS = 16, 16
 
 
@@ -87,7 +86,7 @@ def export(options: ExportOptions) -> tuple[dict[str, Any], list[str]]:
         raise ModelError(f"ONNX Runtime and torch disagree on this model: {'; '.join(missed)}")
     inputs = {"module": checkout.module, "checkpoint": checkpoint, "license": checkout.license}
     document = {
-        "schema": SCHEMA,
+        "schema": manifest.MIRROR_SCHEMA,
         "model_id": options.model_id,
         "upstream": _describe_upstream(options, checkout, checkpoint, checkpoint_sha256),
         "export": _describe_export(options, exported),

@@ -11,9 +11,8 @@ from saliency_engine.models.entry import check_id, read_model
 from saliency_engine.report.provenance import file_sha256
 from saliency_engine.storage.atomic import write_folder
 from saliency_exporter import manifest as manifests
-from saliency_exporter.u2netp.card import compose_card, compose_license
-from saliency_exporter.u2netp.checkout import check_license, find_notice
-from saliency_exporter.u2netp.export import SCHEMA
+from saliency_exporter.licence import find_license, find_notice
+from saliency_exporter.release.card import compose_card, compose_license
 
 LICENSE_NAME = "Apache-2.0-u2netp.txt"
 
@@ -24,7 +23,7 @@ def make_release(model: Path, manifest: Path, checkout: Path, output_dir: Path) 
     Raises ``ModelError`` when the model is not the one that the manifest describes, or the checkout's licence is not
     the one that it was made under; ``OutputError`` when the folder is not empty or cannot be written.
     """
-    document = manifests.read(manifest, SCHEMA)
+    document = manifests.read(manifest, manifests.MIRROR_SCHEMA)
     name = check_id(str(document["model_id"]))
     content = _read_content(model, document)
     license_path, notice = _find_license(checkout, document)
@@ -51,10 +50,12 @@ def _read_content(model: Path, document: dict[str, Any]) -> bytes:
 
 def _find_license(checkout: Path, document: dict[str, Any]) -> tuple[Path, Path | None]:
     """The licence that the model was made under, and the NOTICE, if there is one."""
-    path, upstream = checkout / "LICENSE", document["upstream"]
-    if not path.is_file():
-        raise ModelError(f"{checkout} has no LICENSE")
-    check_license(path)
+    path, upstream = find_license(checkout), document["upstream"]
+    if not (upstream["license_sha256"] and upstream["repo"]):
+        raise ModelError(
+            "the manifest does not say where the model comes from, and under what licence: make the model again with "
+            "saliency-export rewrap --upstream-dir and --upstream-repo"
+        )
     if file_sha256(path) != upstream["license_sha256"]:
         raise ModelError(
             f"{path} is not the licence that the model was made under (sha256 {upstream['license_sha256']}): give the "
