@@ -10,6 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import saliency_engine  # noqa: F401  it switches off the telemetry of ONNX Runtime, so it comes first
+
+# isort: split
 import numpy as np
 import onnxruntime
 from harness.gpu_loops import Loop, load, read_size, there_and_back
