@@ -19,6 +19,7 @@ from saliency_exporter import manifest
 from saliency_exporter.graphs import MODEL_ID_KEY, compute_maps, finish_model, read_shapes
 from saliency_exporter.sample_frames import Frames, decode_clips, draw_extreme, draw_natural
 from saliency_exporter.u2netp.checkout import AUDITED_COMMIT, Checkout, find_checkpoint, open_checkout
+from saliency_exporter.u2netp.enlarge import enlarge_by_factors
 from saliency_exporter.u2netp.isolation import HOOK
 from saliency_exporter.u2netp.sandbox import Exported, check_torch, export_in_child
 
@@ -133,6 +134,7 @@ def _finish_graph(exported: Exported, options: ExportOptions, checkpoint_sha256:
     if opsets != [options.opset]:
         raise ModelError(f"torch's graph has opset {opsets}, not {options.opset}")
     model.graph.doc_string = ""
+    enlarge_by_factors(model)
     return finish_model(
         model,
         {
@@ -140,8 +142,9 @@ def _finish_graph(exported: Exported, options: ExportOptions, checkpoint_sha256:
             "lusoris.upstream_repo": options.upstream_repo,
             "lusoris.upstream_commit": options.upstream_commit,
             "lusoris.upstream_checkpoint_sha256": checkpoint_sha256,
-            "lusoris.conversion": "saliency-export u2netp: upstream's output d0 alone, weights unchanged; ONNX opset "
-            f"{options.opset} by torch {exported.answer['torch']}, shapes fixed to {shapes[0]}",
+            "lusoris.conversion": "saliency-export u2netp: upstream's output d0 alone, weights unchanged, maps "
+            f"enlarged by factors; ONNX opset {options.opset} by torch {exported.answer['torch']}, shapes fixed to "
+            f"{shapes[0]}",
         },
     )
 
