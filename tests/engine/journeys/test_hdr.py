@@ -107,7 +107,8 @@ def strip_signals(path: Path) -> None:
     """Make the memo one of version 2, whose entries are a checksum and whole float64."""
     with sqlite3.connect(path) as db:
         for key, stored in db.execute("SELECT key, statistics FROM clips").fetchall():
-            numbers = stored[8 : 8 + (len(stored) - 8) // 8 * 8]
+            frames = 8  # means, motion, two maxima and the Gram matrix; what stands behind is of later versions
+            numbers = stored[8 : 8 + 8 * (2 * frames + 2 + frames * (frames + 1) // 2)]
             older = hashlib.blake2b(key + numbers, digest_size=8).digest() + numbers
             db.execute("UPDATE clips SET statistics = ? WHERE key = ?", (older, key))
         db.execute("PRAGMA user_version = 2")

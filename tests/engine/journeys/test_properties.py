@@ -14,6 +14,7 @@ from tests.torture.seeds import Try, attempt, try_seeds
 from saliency_engine.cli.app import main_group
 from saliency_engine.config import OPTIONS, RunConfig, TableJob, load_options, split_options
 from saliency_engine.errors import ConfigError
+from saliency_engine.jobs.points import expand
 
 SETTINGS = settings(max_examples=300, deadline=None)
 
@@ -124,8 +125,8 @@ def test_options_mean_the_same_in_a_file_on_the_command_line_and_from_python(
     command = main_group.commands["run"]
     given_options = command.make_context("run", arguments).params
     given_options.pop("config_file")
-    from_line = split_options({name: value for name, value in given_options.items() if value not in (None, ())})
-    assert from_line == from_file == expected
+    job, points = expand({name: value for name, value in given_options.items() if value not in (None, ())})
+    assert (job, *points) == from_file == expected
 
 
 # Manifests and entries
