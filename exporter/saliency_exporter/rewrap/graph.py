@@ -14,6 +14,8 @@ from saliency_exporter.rewrap.convention import Convention, MapForm
 OPSET = 17
 _IR_OF_OPSET = 8
 """The IR version that came with ``OPSET``, which older files get."""
+_RESIZE_BY_HALF_PIXELS = 11
+"""The opset that gave resizing another default; the converter of onnx 1.23 does not write the old one down."""
 INPUT, OUTPUT = "input", "saliency_map"
 _INNER_INPUT, _INNER_OUTPUT = "upstream input", "upstream output"
 
@@ -72,6 +74,8 @@ def convert_opset(given: ModelProto) -> ModelProto:
         except Exception as error:  # what onnx's converter raises has no base class but Exception
             reason = " ".join(str(error).split())[:300]
             raise ModelError(f"it cannot be converted from opset {version} to {OPSET}: {reason}") from error
+    if version < _RESIZE_BY_HALF_PIXELS:
+        _resize_as_before(model)
     model.ir_version = min(max(model.ir_version, _IR_OF_OPSET), NEWEST_IR)
     return model
 
@@ -104,6 +108,15 @@ def wrap(
             f"it cannot take frames {list(frames)}: some of its nodes are fixed to other sizes "
             f"({' '.join(str(error).split())[:200]})"
         ) from error
+
+
+def _resize_as_before(model: ModelProto) -> None:
+    """Give every ``Resize`` that leaves it open the way in which ``Upsample`` and it worked before."""
+    for node in model.graph.node:
+        present = {attribute.name for attribute in node.attribute}
+        for name, value in (("coordinate_transformation_mode", "asymmetric"), ("nearest_mode", "floor")):
+            if node.op_type == "Resize" and name not in present:
+                node.attribute.append(helper.make_attribute(name, value))
 
 
 def _reach(graph: GraphProto, name: str) -> set[str]:

@@ -93,6 +93,16 @@ def test_outputs_that_leave_it_open_are_asked_for(tmp_path: Path) -> None:
     np.testing.assert_allclose(run(model, draw_frames(1)), run(path, draw_frames(1), "b"), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("mode", ["linear", "nearest"])
+@pytest.mark.parametrize("opset", [9, 10])
+def test_old_files_are_resized_as_they_were(tmp_path: Path, opset: int, mode: str) -> None:
+    half = helper.make_node("MaxPool", ["input.1"], ["half"], kernel_shape=[2, 2], strides=[2, 2])
+    back = helper.make_node("Upsample" if opset == 9 else "Resize", ["half", "scales"], ["x"], mode=mode)
+    scales, nodes = np.array([1, 1, 2, 2], np.float32), [half, back, *D0, sigmoid("d0", "map")]
+    path = make_file(tmp_path / "old.onnx", nodes, outputs=[("map", ONE)], opset=opset, scales=scales)
+    np.testing.assert_allclose(run(made(path), draw_frames(1)), run(path, draw_frames(1)), rtol=0, atol=1e-5)
+
+
 def test_names_that_are_taken_inside_are_no_matter(tmp_path: Path) -> None:
     inner = [
         helper.make_node("Identity", ["input.1"], ["saliency_map"]),
