@@ -40,7 +40,7 @@ def table(tmp_path: Path, forty: list[Path]) -> Path:
     return tmp_path / "in.jsonl"
 
 
-def test_ten_kills_lose_nothing_and_repeat_nothing(tmp_path: Path, table: Path) -> None:
+def test_six_kills_lose_nothing_and_repeat_nothing(tmp_path: Path, table: Path) -> None:
     def arguments(folder: Path) -> list[str | Path]:
         folder.mkdir(exist_ok=True)
         options = ("--model", "frequency_tuned_v1", "--audit-json", folder / "audit.json")
@@ -56,7 +56,7 @@ def test_ten_kills_lose_nothing_and_repeat_nothing(tmp_path: Path, table: Path) 
     for trial in range(2):
         folder = tmp_path / f"trial-{trial}"
         finished: set[bytes] = set()
-        for _ in range(5):
+        for _ in range(3):
             process = start(*arguments(folder))
             try:
                 process.wait(generator.uniform(0.2, seconds))
