@@ -19,7 +19,7 @@ def run_alone(work: Callable[..., Any], *arguments: Any, limit: float = _LIMIT_S
     process.start()
     sender.close()
     try:
-        result = receiver.recv() if receiver.poll(limit) else {"failed": f"no result in {limit:.0f} s"}
+        result = receiver.recv() if receiver.poll(limit) else {"failed": f"no result in {limit:g} s"}
     except EOFError:
         process.join(_EXIT_SECONDS)
         result = {"failed": f"its process died with exit status {process.exitcode}"}

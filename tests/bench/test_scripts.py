@@ -40,3 +40,22 @@ def test_the_benchmark_of_cards_runs_as_a_whole(tmp_path: Path) -> None:
     assert run["of the bare loop"] == pytest.approx(run["frames_per_second"] / loop["bare"]["frames_per_second"])
     assert model["row at a time"]["clips_per_second"] > 0
     assert "| batch | decoders | frames/s |" in done.stdout
+
+
+def test_work_that_fails_dies_or_hangs_costs_one_line_of_a_benchmark(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"  # a process that is started anew reads its main module again
+    script.write_text(
+        f"import sys; sys.path.insert(0, {str(FOLDER)!r})\n"
+        "import json, os, time\n"
+        "from harness.alone import run_alone\n"
+        "if __name__ == '__main__':\n"
+        "    lines = [run_alone(int, 'seven'), run_alone(os._exit, 3), run_alone(time.sleep, 60, limit=0.5)]\n"
+        "    print(json.dumps([*lines, run_alone(dict, {'rate': 2})]))\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [
+        {"failed": "ValueError: invalid literal for int() with base 10: 'seven'"},
+        {"failed": "its process died with exit status 3"},
+        {"failed": "no result in 0.5 s"},
+        {"rate": 2},
+    ]
