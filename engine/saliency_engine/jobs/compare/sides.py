@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from saliency_engine.errors import InputError
 from saliency_engine.tables.keys import first_key_column, normalize_keys
+from saliency_engine.tables.prefixes import find_prefixes
 from saliency_engine.tables.whole import Whole, read_whole
 from saliency_engine.tags import TAG_ROLES, Tags
 from saliency_engine.types import Status
@@ -128,9 +129,7 @@ def pool(values: Numbers, codes: NDArray[np.int64], clips: int) -> Numbers:
 
 def _find_prefixes(table: KeyedTable) -> list[str]:
     names = table.whole.names
-    stems = [name.removesuffix("mean") for name in names if name.endswith("mean")]
-    tagged = [stem for stem in stems if f"{stem}var" in names and {f"{stem}status", f"{stem}model_id"} & {*names}]
-    prefixes = tagged or [stem for stem in stems if stem == "saliency_"]
+    prefixes = find_prefixes(names)
     if not prefixes:
         raise InputError(
             f"{table.path}: no columns are those of a run, such as saliency_mean, saliency_var and saliency_model_id. "

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from saliency_engine.errors import InputError
 from saliency_engine.jobs.mos_prep.settings import CONTENT_COLUMNS, OF_FRAMES, OF_LABELS, TAGS, Settings
 from saliency_engine.tables.keys import KEY_COLUMNS, first_key_column, normalize_keys
+from saliency_engine.tables.prefixes import DEFAULT, choose_prefix, others_columns
 from saliency_engine.tables.whole import Whole
 from saliency_engine.tags import Tags
 from saliency_engine.types import Status
@@ -52,14 +53,15 @@ def read_clips(table: Whole, settings: Settings, key_column: str = "") -> Clips:
     keys = normalize_keys(
         table.texts(key_column), key_column, settings.key_normalize, settings.feature_key_regex or None
     )
-    reasons = _find_failures(table, keys, settings.prefix)
+    prefix = choose_prefix(table.names, settings.prefix, table.name)
+    reasons = _find_failures(table, keys, prefix)
     kept = np.flatnonzero(reasons == "")
     dropped = Counter(reasons[reasons != ""].tolist())
-    tags = _read_tags(table, settings.prefix)
+    tags = _read_tags(table, prefix)
     unit_of_row, first_rows = _number_units([(keys[row], tags[row]) for row in kept])
     numbers = {
         name: _pool(table.numbers(column)[kept], unit_of_row, len(first_rows))
-        for name, column in _find_features(table, key_column, settings).items()
+        for name, column in _find_features(table, key_column, prefix, settings).items()
     }
     texts = {}
     text_columns = _find_texts(table, key_column, settings)
@@ -143,14 +145,15 @@ def _refuse_two_splits(
             )
 
 
-def _find_features(table: Whole, key_column: str, settings: Settings) -> dict[str, str]:
+def _find_features(table: Whole, key_column: str, prefix: str, settings: Settings) -> dict[str, str]:
     """The columns with features: the name that each is written with, and its own."""
-    tags = {settings.prefix + name for name in (*TAGS, "status", "error")}
+    tags = {prefix + name for name in (*TAGS, "status", "error")}
     others = {key_column, settings.content_column, *KEY_COLUMNS, *OF_LABELS, *OF_FRAMES, *tags}
+    others |= others_columns(table.names, prefix)
     columns = {}
     for name in table.names:
         if name not in others and table.holds_numbers(name):
-            plain = "saliency_" + name.removeprefix(settings.prefix) if name.startswith(settings.prefix) else name
+            plain = DEFAULT + name.removeprefix(prefix) if name.startswith(prefix) else name
             columns[plain] = name
     return columns
 

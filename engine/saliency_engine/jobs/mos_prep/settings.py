@@ -37,8 +37,8 @@ class Settings:
     """Tables with scores; none: the tables themselves have them."""
     vmaf_logs: Sequence[str] = ()
     npz: str = ""
-    prefix: str = "saliency_"
-    """What the names of the columns with saliency begin with."""
+    prefix: str = ""
+    """What the names of the columns with saliency begin with; empty: the usual one, where there is no other."""
     feature_key_column: str = ""
     feature_key_regex: str = ""
     label_key_column: str = ""

@@ -180,6 +180,37 @@ def test_columns_of_another_prefix_are_taken(tmp_path: Path) -> None:
     assert manifest["saliency"] == ["u2netp_mirror_v1, mean, head:8@320x320"]
 
 
+def of_prefix(row: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {prefix + name.removeprefix("saliency_"): row[name] for name in row if name.startswith("saliency_")}
+
+
+def test_one_point_of_a_wide_table_is_taken_by_its_prefix(tmp_path: Path) -> None:
+    failed = {"saliency_mean": None, "saliency_var": None, "saliency_status": "decode-failed"}
+    rows = [
+        {"src": row["src"], "adm2": row["adm2"]}
+        | of_prefix(row, "saliency_mean_")
+        | of_prefix(row | {"saliency_mean": 0.7 + number / 1000} | (failed if number > 57 else {}), "saliency_ema0.3_")
+        for number, row in enumerate(CLIPS)
+    ]
+    choices = r"2 settings, .* take one with --prefix saliency_mean_ or --prefix saliency_ema0\.3_$"
+    for prefix in ("", "saliency_", "v1_"):
+        with pytest.raises(InputError, match=choices):
+            run(tmp_path, rows, prefix=prefix)
+    manifest, written = run(tmp_path, rows, prefix="saliency_ema0.3_")
+    assert [row["saliency_mean"] for row in written] == pytest.approx([0.7 + number / 1000 for number in range(58)])
+    assert manifest["counts"]["dropped"] == {"decode-failed": 2}
+    assert not [name for name in written[0] if name.startswith(("saliency_mean_", "saliency_ema0.3_"))]
+    assert manifest["features"]["stand_ins"] == {}
+
+
+def test_another_prefix_is_taken_only_when_asked_for(tmp_path: Path) -> None:
+    rows = [{"src": row["src"]} | of_prefix(row, "saliency_mean_") for row in CLIPS]
+    with pytest.raises(InputError, match="do not begin with 'saliency_': give --prefix saliency_mean_ to take them"):
+        run(tmp_path, rows)
+    _, written = run(tmp_path, rows, prefix="saliency_mean_")
+    assert written[5]["saliency_mean"] == CLIPS[5]["saliency_mean"]
+
+
 def test_null_labels_are_counted_and_not_fatal(tmp_path: Path) -> None:
     text = "".join(f"{number:04d}.mp4,{'' if number % 20 == 3 else 1 + number % 5}\n" for number in range(60))
     manifest, rows = run(tmp_path, CLIPS, labels=[write_labels(tmp_path / "l.csv", 0, text)])
