@@ -82,6 +82,29 @@ def test_a_second_signal_ends_it_at_once() -> None:
         assert process.returncode == 130
 
 
+IN_A_FINALIZER = """
+import os, signal, time
+from saliency_engine.cli import signals
+class Lost:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1.0)  # Python drops what is raised here
+signals.listen()
+try:
+    Lost()
+    time.sleep(60.0)
+except signals.Interrupted:
+    print("stopped", signals.exit_status())
+"""
+
+
+def test_a_signal_that_comes_in_a_finalizer_is_not_lost() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IN_A_FINALIZER], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("stopped 130\n", "")
+
+
 def test_what_nohup_has_ignored_stays_ignored() -> None:
     def ignore() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
