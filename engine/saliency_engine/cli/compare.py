@@ -47,7 +47,7 @@ def compare(tables: tuple[str, ...], given: tuple[str, ...], json_path: str, **o
     if not tables:
         raise ConfigError("compare needs a table: name one, or several")
     run_options = given_only({name: options.pop(name) for name in _WHERE_CLIPS_ARE})
-    from saliency_engine.jobs.compare.run import VMAF_FEATURES, CompareJob, compare_tables  # noqa: PLC0415
+    from saliency_engine.jobs.compare.run import CompareJob, compare_tables  # noqa: PLC0415
 
-    job = CompareJob(tables=tables, given=given or VMAF_FEATURES, json=json_path, run_options=run_options, **options)
+    job = CompareJob(tables=tables, given=given, json=json_path, run_options=run_options, **options)
     compare_tables(job)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import InputError
+from saliency_engine.jobs.signal_values import check_clips, read_signal
 from saliency_engine.jobs.thumbnails import draw_rows
 from saliency_engine.machine import require_analysis
 from saliency_engine.report.failures import shorten_reason
@@ -48,6 +49,7 @@ class ReportJob:
 def report_run(job: ReportJob) -> Path:
     """Write the page; returns its path. Raises ``SaliencyError``, also where the page would overwrite the table."""
     require_analysis("report")
+    check_clips(job.clips)
     page = Path(job.html or f"{job.table}.html")
     files = Files()
     files.reads("the table", job.table)
@@ -63,7 +65,10 @@ def report_run(job: ReportJob) -> Path:
             f"{', '.join(map(repr, table.names))}"
         )
     signals = {
-        name.removeprefix(names["mean"].removesuffix("mean")): table.numbers(name) for name in _signals_of(table, names)
+        name.removeprefix(names["mean"].removesuffix("mean")): read_signal(
+            table, name, is_share=name in {names["mean"], names["var"]}
+        )
+        for name in _signals_of(table, names)
     }
     report = RunReport(
         table=job.table,
@@ -150,6 +155,8 @@ def _draw_samples(job: ReportJob, means: Numbers) -> list[Any]:
     if not job.clips:
         return []
     known = np.flatnonzero(np.isfinite(means))
+    if not len(known):
+        return []
     known = known[np.unique(means[known], return_index=True)[1]]  # rows of one clip have one mean
     chosen: Sequence[int] = known[np.unique(np.linspace(0, len(known) - 1, job.clips).round().astype(int))].tolist()
     tiles = draw_rows(job.table, chosen, job.run_options)

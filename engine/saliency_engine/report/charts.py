@@ -51,7 +51,8 @@ def draw_histogram(series: Sequence[Numbers], name: str, labels: Sequence[str] =
     figure, axes = _new_chart()
     finite = [values[np.isfinite(values)] for values in series]
     every = np.concatenate(finite) if finite else np.array([])
-    edges = np.histogram_bin_edges(every, bins=min(40, max(8, int(np.sqrt(len(every)))))) if len(every) else [0, 1]
+    bins = min(40, max(8, int(np.sqrt(len(every)))))
+    edges = np.histogram_bin_edges(every, bins, _range_of(every)) if len(every) else [0, 1]
     for place, values in enumerate(finite):
         color = _color(place)
         heights = np.histogram(values, edges)[0] / max(len(values), 1)
@@ -62,6 +63,14 @@ def draw_histogram(series: Sequence[Numbers], name: str, labels: Sequence[str] =
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     _add_legend(axes, labels)
     return _to_svg(figure)
+
+
+def _range_of(values: Numbers) -> tuple[float, float]:
+    """What a histogram spans: of numbers that are one but for rounding, room for bins around it."""
+    low, high = float(values.min()), float(values.max())
+    size = max(abs(low), abs(high))
+    around = 0.0 if high - low > 1e-9 * size else max(0.5, 1e-3 * size)
+    return low - around, high + around
 
 
 def draw_bars(names: Sequence[str], values: Sequence[float], unit: str, series: Sequence[int] = ()) -> Any:

@@ -89,6 +89,8 @@ def _headline(rows: int, computed: int) -> str:
         return "The table has no rows"
     if rows == computed:
         return f"All {count(rows)} rows have saliency" if rows > 1 else "The row has saliency"
+    if not computed:
+        return f"None of the {count(rows)} rows has a number" if rows > 1 else "The row has no number"
     return f"{count(computed)} of {count(rows)} rows have saliency"
 
 

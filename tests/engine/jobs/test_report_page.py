@@ -98,6 +98,28 @@ def test_a_table_alone_has_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[
         command("report", table)
 
 
+@pytest.mark.parametrize("mean", ["high", None])
+def test_a_table_without_a_number_has_a_page_that_says_so(tmp_path: Path, mean: str | None) -> None:
+    rows = [{"src": "a.mp4", "saliency_mean": mean, "saliency_var": mean, "saliency_status": "ok"}] * 3
+    command("report", write_rows(tmp_path / "out.jsonl", rows))
+    assert "None of the 3 rows has a number" in text_of(tmp_path / "out.jsonl.html")
+
+
+def test_numbers_that_are_no_saliency_and_less_than_no_clips_are_errors(tmp_path: Path) -> None:
+    rows = [{"saliency_mean": mean, "saliency_var": 0.1} for mean in (0.5, 1e308)]
+    table = write_rows(tmp_path / "out.jsonl", rows)
+    with pytest.raises(InputError, match=r"column 'saliency_mean' holds 1e\+308 in row 2, where numbers from 0 to 1"):
+        command("report", table)
+    with pytest.raises(ConfigError, match="--clips is -3"):
+        command("report", table, "--clips", "-3")
+
+
+def test_numbers_that_differ_by_rounding_have_a_distribution(tmp_path: Path) -> None:
+    rows = [{"saliency_mean": 0.1 + place * 2e-17, "saliency_var": 1e-9 * place} for place in range(3)]
+    command("report", write_rows(tmp_path / "out.jsonl", rows))
+    assert "All 3 rows have saliency" in text_of(tmp_path / "out.jsonl.html")
+
+
 def test_only_the_audit_of_this_table_is_taken(table: Path, tmp_path: Path) -> None:
     own = shutil.copy(table, tmp_path / "other.jsonl")
     shutil.copy(table.with_name("audit.json"), tmp_path / "audit.json")

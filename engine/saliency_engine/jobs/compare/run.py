@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from saliency_engine.errors import ConfigError
 from saliency_engine.jobs.compare.document import Comparison, describe_comparison
 from saliency_engine.jobs.compare.pairs import compare_sides
-from saliency_engine.jobs.compare.sides import Clips, Side, find_sides, name_sides
+from saliency_engine.jobs.compare.sides import Clips, Side, check_overlap, find_sides, name_sides
 from saliency_engine.jobs.compare.targets import Target, predict_target
+from saliency_engine.jobs.signal_values import check_clips
 from saliency_engine.jobs.thumbnails import draw_rows
 from saliency_engine.machine import require_analysis
 from saliency_engine.report.comparison_page import Drawn, LargeDifference, draw_comparison
@@ -22,8 +24,6 @@ from saliency_engine.report.provenance import run_provenance
 from saliency_engine.storage.atomic import check_output, write_json, write_together
 from saliency_engine.storage.overwrite import Files
 
-VMAF_FEATURES = ("adm2", "vif_scale[0-3]", "motion2", "adm2_mean", "vif_scale[0-3]_mean", "motion2_mean")
-"""What VMAF itself is made from, by the names that libvmaf and the materializers of features write."""
 _LISTED = 20
 
 
@@ -40,8 +40,8 @@ class CompareJob:
     """The same column of ``labels``."""
     target: str = ""
     """The label's column; empty: none, but ``mos`` with ``labels``."""
-    given: tuple[str, ...] = VMAF_FEATURES
-    """Patterns of the features that partial correlations are given."""
+    given: tuple[str, ...] = ()
+    """Patterns of the features that partial correlations are given; empty: VMAF's own."""
     content: str = ""
     """The column that says which content a clip is of; empty: each of its own."""
     json: str = ""
@@ -58,11 +58,13 @@ def compare_tables(job: CompareJob) -> dict[str, Any]:
     Raises ``SaliencyError``.
     """
     require_analysis("compare")
+    _check_options(job)
     _check_files(job)
     clips = Clips(job.key, job.key_normalize)
     tables = [clips.read(path) for path in job.tables]
     labels = [clips.read_labels(path, job.label_key) for path in job.labels]
     keys = clips.keys
+    check_overlap(tables, keys)
     sides = find_sides(tables, len(keys))
     target = None
     if job.target or job.labels:
@@ -78,6 +80,16 @@ def compare_tables(job: CompareJob) -> dict[str, Any]:
     if job.json:
         write_json(job.json, document | {"run_provenance": _provenance(job)})
     return document
+
+
+def _check_options(job: CompareJob) -> None:
+    check_clips(job.clips)
+    for flag, paths in (("the table", job.tables), ("--labels", job.labels)):
+        places = [Path(path).absolute() for path in paths]
+        if twice := [path for path, place in zip(paths, places, strict=True) if places.count(place) > 1]:
+            raise ConfigError(f"{flag} {twice[0]} is given twice: keep one")
+    if job.given and not (job.target or job.labels):
+        raise ConfigError("--given is for scores: give --labels or --target, too, or leave it out")
 
 
 def _check_files(job: CompareJob) -> None:

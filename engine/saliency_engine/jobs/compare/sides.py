@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saliency_engine.errors import InputError
+from saliency_engine.jobs.signal_values import read_signal
 from saliency_engine.tables.keys import first_key_column, normalize_keys
 from saliency_engine.tables.prefixes import find_prefixes
 from saliency_engine.tables.whole import Whole, read_whole
@@ -65,6 +66,8 @@ class Clips:
         return self._add(path, table, next(filter(None, names), "") or first_key_column(table.names, path))
 
     def _add(self, path: str, table: Whole, name: str) -> KeyedTable:
+        if not table.rows:
+            raise InputError(f"{path}: it has no rows, so that there is nothing to compare")
         keys = normalize_keys(table.texts(name), name, self._normalize)
         places = self._places
         codes = [-1 if key is None else places.setdefault(key, len(places)) for key in keys]
@@ -105,6 +108,21 @@ def find_sides(tables: Sequence[KeyedTable], clips: int) -> list[Side]:
     return [side for table in tables for prefix in _find_prefixes(table) for side in _split(table, prefix, clips)]
 
 
+def check_overlap(tables: Sequence[KeyedTable], keys: Sequence[str]) -> None:
+    """Raises ``InputError`` where several tables have no clip in common."""
+    present = [np.unique(table.codes[table.codes >= 0]) for table in tables]
+    if len(tables) < 2 or len(np.unique(np.concatenate(present))) < sum(map(len, present)):
+        return
+    examples = ", ".join(
+        f"{keys[codes[0]] if len(codes) else 'none'!r} in {table.path} (column {table.key_column!r})"
+        for table, codes in zip(tables, present, strict=True)
+    )
+    raise InputError(
+        f"no key is in two of the tables; a key of each is {examples}. If they name the same clips, make them alike "
+        "with --key and --key-normalize"
+    )
+
+
 def name_sides(sides: Sequence[Side]) -> list[str]:
     """A short name for each side: what of its setting sets it apart, and its table where that is not enough."""
     settings = [side.setting for side in sides]
@@ -142,7 +160,11 @@ def _split(table: KeyedTable, prefix: str, clips: int) -> Iterator[Side]:
     """A side for each setting of the rows with numbers; without one, a side without a setting."""
     whole, codes = table.whole, table.codes
     names = ["mean", "var", *_more_signals(whole, prefix)]
-    columns = {name: whole.numbers(prefix + name) for name in names if prefix + name in whole.names}
+    columns = {
+        name: read_signal(whole, prefix + name, is_share=name in {"mean", "var"})
+        for name in names
+        if prefix + name in whole.names
+    }
     computed = np.isfinite(columns["mean"]) & (codes >= 0)
     failed = _first_of((codes >= 0) & ~computed, codes, clips)
     reasons = _read_reasons(whole, prefix, failed)

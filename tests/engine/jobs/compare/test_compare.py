@@ -219,6 +219,44 @@ def test_mistakes_are_told_with_their_place(tmp_path: Path, monkeypatch: pytest.
         compare(tmp_path, table)
 
 
+def test_tables_without_a_key_in_common_are_an_error_that_shows_the_keys(tmp_path: Path) -> None:
+    ours = write_rows(tmp_path / "a.jsonl", rows_of(2))
+    theirs = write_rows(tmp_path / "b.jsonl", [row | {"key": f"clip-{row['key']}"} for row in rows_of(3)])
+    with pytest.raises(InputError, match=r"no key is in two .*'0000' in .*a.jsonl .*'clip-0000' in .*--key-normalize"):
+        compare(tmp_path, ours, theirs)
+
+
+@pytest.mark.parametrize("column", ["saliency_mean", "saliency_motion", "mos"])
+def test_numbers_that_are_none_are_told_with_their_row(tmp_path: Path, column: str) -> None:
+    rows = [row | {"saliency_motion": 0.1, "mos": place} for place, row in enumerate(rows_of(2))]
+    rows[6][column] = -1e308
+    table = write_rows(tmp_path / "a.jsonl", rows)
+    with pytest.raises(InputError, match=rf"a.jsonl: column '{column}' holds -1e\+308 in row 7"):
+        compare(tmp_path, table, "--target", "mos")
+
+
+def test_options_that_cannot_be_meant_are_errors(tmp_path: Path) -> None:
+    table, labels = write_rows(tmp_path / "a.jsonl", rows_of(2)), write_rows(tmp_path / "l.jsonl", scores())
+    with pytest.raises(ConfigError, match="--clips is -3"):
+        command("compare", table, "--clips", "-3")
+    with pytest.raises(ConfigError, match=r"a\.jsonl is given twice"):
+        command("compare", table, table)
+    with pytest.raises(ConfigError, match="--given is for scores"):
+        command("compare", table, "--given", "vif_*")
+    with pytest.raises(InputError, match=r"--given 'nope\*' fits no column of numbers; the columns are .*'adm2'"):
+        command("compare", table, "--labels", labels, "--given", "nope*")
+
+
+def test_tables_that_hold_nothing_to_compare_are_told_so(tmp_path: Path) -> None:
+    table, empty = write_rows(tmp_path / "a.jsonl", rows_of(2)), tmp_path / "empty.csv"
+    empty.write_text("key,saliency_mean,saliency_var,saliency_status\n")
+    with pytest.raises(InputError, match=r"empty\.csv: it has no rows"):
+        command("compare", table, empty)
+    labels = write_rows(tmp_path / "l.jsonl", [row | {"mos": "good"} for row in scores()])
+    with pytest.raises(InputError, match=r"no score is a number: the column 'mos' of .*l.jsonl"):
+        command("compare", table, "--labels", labels)
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory, clips: dict[str, Path]) -> Path:
     """A comparison of two aggregators on real clips, with scores that are made up."""
