@@ -27,7 +27,7 @@ _RULES = ("auto", "explicit", "chug", "folds")
 )
 @click.option("--feature-key-regex", default="", help="Use what this expression's first group matches in TABLES' keys.")
 @click.option("--label-key-regex", default="", help="The same for --labels.")
-@click.option("--min-match-rate", default=0.95, show_default=True, help="Refuse where fewer clips have a label.")
+@click.option("--min-match-rate", default=0.95, show_default=True, help="Refuse where fewer clips have a score.")
 @click.option(
     "--content",
     "content_column",

@@ -6,12 +6,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import isnan
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from saliency_engine.errors import ConfigError, InputError
 from saliency_engine.tables.keys import first_key_column, normalize_keys
+from saliency_engine.tables.scores import Scores, read_scores
 from saliency_engine.tables.selection import MOS_COLUMNS
 from saliency_engine.tables.whole import Whole, read_whole
 
@@ -21,7 +23,7 @@ _NUMBERS = ("mos_std_dev", "mos_n_ratings")
 _OF_RAW = ("mos_raw_0_100",)
 _FEWEST = 3
 _SAME = 1e-9
-_Columns = dict[str, NDArray[np.object_] | NDArray[np.float64]]
+_Columns = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,12 @@ class LabelTable:
     """Why it is taken for that scale, for people."""
     rows: int
     nulls: int
-    """Rows whose label is null or no number."""
+    """Rows without a label."""
     without_key: int
+    no_numbers: int = 0
+    """Rows whose label is there and no number."""
+    first_no_number: str = ""
+    """The first of these and its row, for people."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +54,13 @@ class Labels:
     keys: NDArray[np.object_]
     """``[n]`` text, all different."""
     mos: NDArray[np.float64]
-    """``[n]`` in [1, 5]; NaN where every row of the key has a null label."""
+    """``[n]`` in [1, 5]; NaN where no row of the key has a number."""
     mos_raw_0_100: NDArray[np.float64]
     """``[n]``: the same labels in [0, 100]."""
     source: NDArray[np.object_]
     """``[n]``: the path of the table that the label is from."""
+    strange: NDArray[np.bool_]
+    """``[n]``: whether the key has a label that is no number."""
     more: _Columns = field(default_factory=dict)
     """Those of ``MORE_COLUMNS`` that a table has; NaN or ``None`` where it says nothing. The deviation is that of
     ``mos``, so on its scale."""
@@ -60,8 +68,8 @@ class Labels:
 
     @property
     def nulls(self) -> int:
-        """How many keys have no label."""
-        return int(np.isnan(self.mos).sum())
+        """How many keys have no label at all."""
+        return int((np.isnan(self.mos) & ~self.strange).sum())
 
 
 def read_labels(
@@ -99,17 +107,19 @@ class _Options:
 
 def _read_table(table: Whole, path: str, options: _Options) -> tuple[LabelTable, _Columns]:
     """One table, and its columns by the names that they are written with."""
+    table.require_rows()
     mos_column = options.mos_column or _first_mos_column(table, path)
     key_column = options.key_column or first_key_column([name for name in table.names if name != mos_column], path)
     keys = normalize_keys(table.texts(key_column), key_column, options.how, options.regex)
-    scores, scale = table.numbers(mos_column), options.scale
-    scores = np.where(np.isfinite(scores), scores, np.nan)
-    bounds, reason = _state_scale(scale) if scale != "auto" else _prove_scale(scores, mos_column, path)
+    column = read_scores(table, mos_column)
+    scores, scale = column.numbers, options.scale
+    bounds, reason = _state_scale(scale) if scale != "auto" else _prove_scale(column, mos_column, path)
     _check_range(scores, bounds, keys, mos_column, path)
     low, high = bounds
     part = (scores - low) / (high - low)
     values: _Columns = {
         "key": keys,
+        "strange": column.strange,
         "mos": scores if bounds == (1, 5) else 1 + 4 * part,  # as it is where it can be: no rounding
         "mos_raw_0_100": scores if bounds == (0, 100) else 100 * part,
     }
@@ -118,8 +128,9 @@ def _read_table(table: Whole, path: str, options: _Options) -> tuple[LabelTable,
             values[name] = table.numbers(name) if name in _NUMBERS else table.texts(name)
     if "mos_std_dev" in values:
         values["mos_std_dev"] = values["mos_std_dev"] * (4 / (high - low))
-    nulls, without = int(np.isnan(scores).sum()), sum(key is None for key in keys)
-    return LabelTable(path, key_column, mos_column, bounds, reason, table.rows, nulls, without), values
+    strange, without = int(column.strange.sum()), sum(key is None for key in keys)
+    nulls, first = int(np.isnan(scores).sum()) - strange, column.first_strange
+    return LabelTable(path, key_column, mos_column, bounds, reason, table.rows, nulls, without, strange, first), values
 
 
 def _first_mos_column(table: Whole, path: str) -> str:
@@ -137,13 +148,14 @@ def _state_scale(scale: str) -> tuple[tuple[float, float], str]:
     return (float(match[1]), float(match[2])), "stated"
 
 
-def _prove_scale(scores: NDArray[np.float64], column: str, path: str) -> tuple[tuple[float, float], str]:
+def _prove_scale(scores: Scores, column: str, path: str) -> tuple[tuple[float, float], str]:
     """The scale of a whole column: 1 to 5, or 0 to 100. Raises ``InputError`` where the column could be of another."""
     if column in _OF_RAW:
         return (0.0, 100.0), f"the column is called {column}"
-    known = scores[~np.isnan(scores)]
+    known = scores.numbers[~np.isnan(scores.numbers)]
     if not len(known):
-        raise InputError(f"{path}: the column {column!r} has not one score")
+        wrong = f": {scores.first_strange}" if scores.first_strange else ""
+        raise InputError(f"{path}: the column {column!r} has not one score{wrong}")
     low, high = known.min(), known.max()
     spans = f"its {len(known)} scores go from {low:g} to {high:g}"
     if low >= 0 and 10 < high <= 100:
@@ -179,7 +191,7 @@ def _unite(tables: Sequence[LabelTable], columns: Sequence[_Columns]) -> Labels:
                 continue
             row = {name: column[place] for name, column in lists.items()} | {"source": table.path}
             former = rows.get(key)
-            if former is None or _is_null(former["mos"]):
+            if former is None or (_is_null(former["mos"]) and not (_is_null(row["mos"]) and former["strange"])):
                 rows[key] = row
             elif not _is_null(row["mos"]):
                 _check_same(former, row)
@@ -192,7 +204,8 @@ def _unite(tables: Sequence[LabelTable], columns: Sequence[_Columns]) -> Labels:
         name: numbers(name) if name in _NUMBERS else _objects([row.get(name) for row in union]) for name in names
     }
     source = _objects([row["source"] for row in union])
-    return Labels(_objects(list(rows)), numbers("mos"), numbers("mos_raw_0_100"), source, more, tuple(tables))
+    strange = np.array([row["strange"] for row in union], bool)
+    return Labels(_objects(list(rows)), numbers("mos"), numbers("mos_raw_0_100"), source, strange, more, tuple(tables))
 
 
 def _objects(values: Sequence[object]) -> NDArray[np.object_]:

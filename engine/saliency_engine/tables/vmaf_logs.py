@@ -45,7 +45,9 @@ def _read(path: Path) -> dict[str, float]:
         means = _READERS[path.suffix.lower()](path)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, ElementTree.ParseError, csv.Error) as error:
+    except KeyError as error:
+        raise InputError(f"{path}: it is no log of libvmaf (it has no {error}): move it elsewhere") from error
+    except (ValueError, TypeError, AttributeError, ElementTree.ParseError, csv.Error) as error:
         raise InputError(f"{path}: it is no log of libvmaf ({error}): move it elsewhere") from error
     if not means:
         raise InputError(f"{path}: this log of libvmaf has no features: run libvmaf again")

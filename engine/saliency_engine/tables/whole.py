@@ -41,6 +41,11 @@ class Whole:
         """Number of rows."""
         return int(self._table.num_rows)
 
+    def require_rows(self) -> None:
+        """Raises ``InputError`` where there is not one row: what else is wrong with the table does not matter then."""
+        if not self.rows:
+            raise InputError(f"{self.name}: it has no rows")
+
     def numbers(self, name: str) -> NDArray[np.float64]:
         """``[rows]`` float64: NaN where the column is null or holds no number; text that spells one is that number."""
         column = self._column(name)

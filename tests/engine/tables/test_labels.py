@@ -71,6 +71,14 @@ def test_null_labels_are_counted(tmp_path: Path) -> None:
     np.testing.assert_array_equal(labels.mos, [3, np.nan, np.nan, 2, 4])
 
 
+def test_labels_that_are_no_numbers_are_named(tmp_path: Path) -> None:
+    table = read(tmp_path, "key,mos\na,3\nb,\nc,-inf\nd,2\ne,4\nf,good\n").tables[0]
+    assert (table.nulls, table.no_numbers) == (1, 2)
+    assert table.first_no_number == "'-inf' in row 3, which is infinite or too large"
+    with pytest.raises(InputError, match=r"has not one score: '3,1' in row 1, with a decimal comma: write 3\.1"):
+        read(tmp_path, 'key,mos\na,"3,1"\nb,"2,5"\n')
+
+
 def test_a_label_stands_in_for_a_null_one(tmp_path: Path) -> None:
     labels = read(tmp_path, "key,mos\na,\nb,2\nc,3\nd,3\n", "key,mos\na,4\nb,\nx,1\ny,1\n")
     assert dict(zip(labels.keys, labels.mos, strict=True)) == {"a": 4, "b": 2, "c": 3, "d": 3, "x": 1, "y": 1}

@@ -45,10 +45,13 @@ class Clips:
     """Clips of several rows."""
     content_column: str = ""
     """The column that says what clips show; empty where the table has none."""
+    infinite: dict[str, int] = field(default_factory=dict)
+    """Columns with infinities among their numbers, and in how many rows."""
 
 
 def read_clips(table: Whole, settings: Settings, key_column: str = "") -> Clips:
     """The clips of ``table``. Raises ``InputError`` where no column is their key, or one clip is in two splits."""
+    table.require_rows()
     key_column = key_column or settings.feature_key_column or first_key_column(table.names, table.name)
     keys = normalize_keys(
         table.texts(key_column), key_column, settings.key_normalize, settings.feature_key_regex or None
@@ -59,20 +62,23 @@ def read_clips(table: Whole, settings: Settings, key_column: str = "") -> Clips:
     dropped = Counter(reasons[reasons != ""].tolist())
     tags = _read_tags(table, prefix)
     unit_of_row, first_rows = _number_units([(keys[row], tags[row]) for row in kept])
-    numbers = {
-        name: _pool(table.numbers(column)[kept], unit_of_row, len(first_rows))
-        for name, column in _find_features(table, key_column, prefix, settings).items()
-    }
-    texts = {}
+    numbers, infinite, texts = {}, {}, {}
+    for name, column in _find_features(table, key_column, prefix, settings).items():
+        values = table.numbers(column)[kept]
+        numbers[name] = _pool(values, unit_of_row, len(first_rows))
+        if count := int(np.isinf(values).sum()):
+            infinite[name] = count
     text_columns = _find_texts(table, key_column, settings)
     for name, column in text_columns.items():
-        values = table.texts(column)[kept]
-        texts[name] = _unite_texts(values, unit_of_row, len(first_rows))
-        _refuse_two_splits(name, values, texts[name][unit_of_row], keys[kept], table.name)
+        words = table.texts(column)[kept]
+        texts[name] = _unite_texts(words, unit_of_row, len(first_rows))
+        _refuse_two_splits(name, words, texts[name][unit_of_row], keys[kept], table.name)
     firsts = kept[first_rows]
     pooled = int((np.bincount(unit_of_row, minlength=len(firsts)) > 1).sum())
     units, content = [tags[row] for row in firsts], text_columns.get("content", "")
-    return Clips(table.name, table.rows, key_column, keys[firsts], units, numbers, texts, dropped, pooled, content)
+    return Clips(
+        table.name, table.rows, key_column, keys[firsts], units, numbers, texts, dropped, pooled, content, infinite
+    )
 
 
 def _find_failures(table: Whole, keys: NDArray[np.object_], prefix: str) -> NDArray[np.object_]:
@@ -80,8 +86,9 @@ def _find_failures(table: Whole, keys: NDArray[np.object_], prefix: str) -> NDAr
     reasons = np.full(table.rows, "", object)
     results = [prefix + name for name in ("mean", "var") if prefix + name in table.names]
     if results:
-        finite = np.all([np.isfinite(table.numbers(name)) for name in results], axis=0)
-        reasons[~finite] = "without saliency"
+        values = np.array([table.numbers(name) for name in results])
+        reasons[~np.isfinite(values).all(axis=0)] = "without saliency"
+        reasons[np.isinf(values).any(axis=0)] = "with infinite saliency"
     if f"{prefix}status" in table.names:
         for row, status in enumerate(table.texts(f"{prefix}status")):
             if status not in _DONE:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from saliency_engine.errors import InputError
 from saliency_engine.jobs.mos_prep.settings import Settings
 from saliency_engine.numerics.splits import SPLITS, split_by_name, split_in_folds
+from saliency_engine.report.terminal import counted
 
 _SPELLINGS = {"validation": "val", "valid": "val", "dev": "val", "k150ka": "train", "k150kb": "val"}
 """What tables call splits, KoNViD-150k's two score files among them, besides the three names themselves."""
@@ -42,8 +43,8 @@ def divide(
 ) -> Division:
     """Divide clips by their ``contents``; ``given`` are the splits that the tables name, ``None`` where they do not.
 
-    Raises ``InputError`` for a split of another name and where clips lack one that others have, ``ConfigError`` for
-    more folds than contents.
+    Raises ``InputError`` for a split of another name, where clips lack one that others have, and for fewer than three
+    contents.
     """
     _, numbers = np.unique(contents.astype(str), return_inverse=True)
     count = int(numbers.max(initial=-1)) + 1
@@ -59,6 +60,11 @@ def divide(
     if rule == "chug":
         splits = np.array([split_by_name(content) for content in contents], object)
         return Division(rule, splits, None, count, ())
+    if count < len(SPLITS):
+        raise InputError(
+            f"the clips are of {counted(count, 'content')}, but three are needed: one to train with, one to validate, one to "
+            "test. Add clips, or fill a column 'split' and give --split explicit"
+        )
     fold = split_in_folds(scores, numbers, min(settings.folds, max(3, count)), settings.seed)
     splits = np.where(fold == 0, "test", np.where(fold == 1, "val", "train")).astype(object)
     return Division(rule, splits, fold, count, ())

@@ -140,18 +140,31 @@ def _refuse_difference(
 def label(gathered: Gathered, labels: Labels, min_match_rate: float) -> tuple[Gathered, NDArray[np.int64]]:
     """The clips that have a label, and the place of each one's label in ``labels``.
 
-    Raises ``InputError`` where fewer than ``min_match_rate`` of the keys are among the labels, null ones included.
+    Raises ``InputError`` where fewer than ``min_match_rate`` of the keys have a score there.
     """
     places = {key: place for place, key in enumerate(labels.keys)}
     matches = np.array([places.get(key, -1) for key in gathered.keys], np.int64)
     keys = dict.fromkeys(gathered.keys)
     matching = sum(key in places for key in keys)
+    scored = sum(key in places and not np.isnan(labels.mos[places[key]]) for key in keys)
     if matching < min_match_rate * len(keys):
         raise InputError(_describe_mismatch(list(keys), labels, matching, min_match_rate))
+    if scored < min_match_rate * len(keys):
+        raise InputError(
+            f"{scored} of {len(keys)} clips have a score, which is less than --min-match-rate {min_match_rate:g}: the "
+            f"labels of {matching - scored} have none{_describe_strange(labels)}. Correct them, or lower the rate"
+        )
     rows = np.flatnonzero(matches >= 0)
     gathered, matches = gathered.take(rows, "without a label"), matches[rows]
+    rows = np.flatnonzero(~labels.strange[matches] | ~np.isnan(labels.mos[matches]))
+    gathered, matches = gathered.take(rows, "with a label that is no number"), matches[rows]
     rows = np.flatnonzero(~np.isnan(labels.mos[matches]))
     return gathered.take(rows, "with a null label"), matches[rows]
+
+
+def _describe_strange(labels: Labels) -> str:
+    firsts = [f"{table.path} has {table.first_no_number}" for table in labels.tables if table.no_numbers]
+    return f" ({firsts[0]})" if firsts else ""
 
 
 def _describe_mismatch(keys: Sequence[str], labels: Labels, matching: int, least: float) -> str:

@@ -35,6 +35,7 @@ def match_logs(logs: Clips, tables: Sequence[Clips]) -> Clips:
         {name: values[rows] for name, values in logs.numbers.items()},
         {},
         logs.dropped,
+        infinite=logs.infinite,
     )
 
 

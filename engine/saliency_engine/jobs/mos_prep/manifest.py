@@ -69,6 +69,7 @@ def manifest_of(
         "counts": _count(prepared),
         "labels": {
             "null": labels.nulls,
+            "constant": bool(np.ptp(prepared.columns["mos"]) == 0),
             "tables": [asdict(table) | {"scale": list(table.scale)} for table in labels.tables],
         },
         "saliency": sorted({describe(tags) for tags in prepared.gathered.tags if tags != Tags()}),
@@ -91,7 +92,13 @@ def _count(prepared: Prepared) -> dict[str, Any]:
         "clips": len(prepared.division.splits),
         "contents": prepared.division.contents,
         "tables": [
-            {"path": table.name, "rows": table.rows, "key_column": table.key_column, "pooled_clips": table.pooled}
+            {
+                "path": table.name,
+                "rows": table.rows,
+                "key_column": table.key_column,
+                "pooled_clips": table.pooled,
+                "infinite": table.infinite,
+            }
             for table in prepared.tables
         ],
         "dropped": {reason: count for reason, count in prepared.gathered.dropped.items() if count},

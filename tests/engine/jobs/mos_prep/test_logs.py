@@ -74,6 +74,11 @@ def test_other_files_are_told(tmp_path: Path, name: str, text: str) -> None:
         prepare_with(tmp_path, {name: text})
 
 
+def test_what_a_log_lacks_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"c0\.json: it is no log of libvmaf \(it has no 'frames'\)"):
+        prepare_with(tmp_path, {"c0.json": "{}"})
+
+
 def test_logs_without_numbers_and_folders_without_logs(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="this log of libvmaf has no features"):
         prepare_with(tmp_path, {"c0.csv": "Frame,\n0,\n"})

@@ -88,7 +88,7 @@ def test_zeros_that_stand_for_nothing_are_named(tmp_path: Path, capfd: pytest.Ca
         "no table has vif_scale1, vif_scale2, vif_scale3, shot_count_norm, shot_mean_len_norm, shot_cut_density"
         in errors
     )
-    assert "motion2 is missing in 1 clips: 0.0 there" in errors
+    assert "motion2 is missing in 1 clip: 0.0 there" in errors
     assert "the same number in every row: vif_scale0, " in errors
 
 
@@ -218,6 +218,41 @@ def test_null_labels_are_counted_and_not_fatal(tmp_path: Path) -> None:
     assert manifest["counts"]["dropped"] == {"with a null label": 3}
 
 
+def test_labels_that_are_no_numbers_are_told_from_null_ones(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    odd = {3: '"4,5"', 4: "inf", 5: "", 6: "bad", 7: "1e999"}
+    text = "".join(f"{number:04d}.mp4,{odd.get(number, 1 + number % 5)}\n" for number in range(60))
+    labels = [write_labels(tmp_path / "l.csv", 0, text)]
+    first = r"'4,5' in row 4, with a decimal comma: write 4\.5"
+    message = rf"55 of 60 clips have a score, .* 0\.95: the labels of 5 have none \(.*l\.csv has {first}\)"
+    with pytest.raises(InputError, match=message):
+        run(tmp_path, CLIPS, labels=labels)
+    manifest, rows = run(tmp_path, CLIPS, labels=labels, min_match_rate=0.9)
+    assert len(rows) == 55
+    assert manifest["labels"]["null"] == 1
+    assert manifest["counts"]["dropped"] == {"with a label that is no number": 4, "with a null label": 1}
+    warning = "l.csv: 4 of the labels in mos are no numbers, the first of them '4,5' in row 4, with a decimal comma"
+    assert warning in capfd.readouterr().err
+
+
+def test_scores_that_are_all_the_same_are_warned_of(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    text = "".join(f"{number:04d}.mp4,3\n" for number in range(60))
+    manifest, _ = run(tmp_path, CLIPS, labels=[write_labels(tmp_path / "l.csv", 0, text)])
+    assert manifest["labels"]["constant"] is True
+    assert "all clips have the same score: nothing can be learned" in capfd.readouterr().err
+    assert run(tmp_path, CLIPS)[0]["labels"]["constant"] is False
+
+
+def test_infinite_features_are_not_called_missing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    odd = {7: {"motion2": float("inf")}, 8: {"saliency_var": float("inf")}}
+    rows = [clip(number, **({"motion2": 2.0} | odd.get(number, {}))) for number in range(60)]
+    manifest, written = run(tmp_path, rows)
+    assert manifest["counts"]["dropped"] == {"with infinite saliency": 1}
+    assert len(written) == 59
+    errors = capfd.readouterr().err
+    assert "features.parquet: motion2 is infinite in 1 row\n" in errors
+    assert "motion2 is missing or infinite in 1 clip: 0.0 there" in errors
+
+
 def test_too_few_matches_are_refused_with_a_way_out(tmp_path: Path) -> None:
     stems = "".join(f"{number:04d},{1 + number % 5}\n" for number in range(60))
     labels = [write_labels(tmp_path / "l.csv", 0, stems)]
@@ -279,7 +314,7 @@ def test_splits_of_the_table_are_kept_and_leaks_told(tmp_path: Path, capfd: pyte
     manifest, written = run(tmp_path, rows)
     assert [row["split"] for row in written] == ["train"] * 40 + ["val"] * 10 + ["test"] * 10
     assert manifest["splits"]["leaking_contents"] == {"count": 1, "examples": ["scene 6"]}
-    assert "1 contents are in several splits: scores on val and test will be too good" in capfd.readouterr().err
+    assert "1 content is in several splits: scores on val and test will be too good" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -380,6 +415,32 @@ def test_options_that_cannot_be(tmp_path: Path, options: dict[str, Any], message
     with pytest.raises((ConfigError, InputError), match=message):
         prepare(Settings(output=str(tmp_path / "train.parquet"), **(given | options)))
     assert not (tmp_path / "train.parquet").exists()
+
+
+def test_three_contents_are_needed(tmp_path: Path) -> None:
+    message = "the clips are of 1 content, but three are needed: one to train with, .* give --split explicit"
+    with pytest.raises(InputError, match=message):
+        run(tmp_path, [clip(number, content="city") for number in range(60)])
+    with pytest.raises(InputError, match="the clips are of 2 contents, but three"):
+        run(tmp_path, [clip(number, content=f"city {number % 2}") for number in range(60)])
+    _, rows = run(tmp_path, [clip(number, content=f"city {number % 3}") for number in range(60)])
+    assert {row["split"] for row in rows} == {"train", "val", "test"}
+
+
+def test_a_table_without_saliency_says_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run(tmp_path, [{"src": row["src"], "adm2": row["adm2"]} for row in CLIPS])
+    assert "\nsaliency    none\n" in capfd.readouterr().err
+    run(tmp_path, [{"src": row["src"], "saliency_mean": row["saliency_mean"]} for row in CLIPS])
+    assert "\nsaliency    no table says how it was made\n" in capfd.readouterr().err
+
+
+def test_empty_tables_have_no_rows(tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_text("brightness\n")
+    with pytest.raises(InputError, match=r"f\.csv: it has no rows"):
+        run(tmp_path, [], tables=[str(tmp_path / "f.csv")])
+    (tmp_path / "l.csv").write_text("a,b\n")
+    with pytest.raises(InputError, match=r"l\.csv: it has no rows"):
+        run(tmp_path, CLIPS, labels=[str(tmp_path / "l.csv")])
 
 
 def test_no_clip_left(tmp_path: Path) -> None:
