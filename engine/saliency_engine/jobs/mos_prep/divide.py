@@ -62,8 +62,8 @@ def divide(
         return Division(rule, splits, None, count, ())
     if count < len(SPLITS):
         raise InputError(
-            f"the clips are of {counted(count, 'content')}, but three are needed: one to train with, one to validate, one to "
-            "test. Add clips, or fill a column 'split' and give --split explicit"
+            f"the clips are of {counted(count, 'content')}, but three are needed: one to train with, one to "
+            "validate, one to test. Add clips, or fill a column 'split' and give --split explicit"
         )
     fold = split_in_folds(scores, numbers, min(settings.folds, max(3, count)), settings.seed)
     splits = np.where(fold == 0, "test", np.where(fold == 1, "val", "train")).astype(object)
