@@ -32,9 +32,7 @@ def report_end(error: BaseException) -> int | str | None:
     """Print on stderr what ended the command; returns its exit status."""
     if isinstance(error, SystemExit):  # the command has come to its end, whatever signal came too late
         return error.code
-    if (
-        status := signals.exit_status()
-    ):  # before all else, for a library may have turned the signal into an error of its own
+    if status := signals.exit_status():  # a library may have turned the signal into an error of its own
         is_run = sys.argv[1:2] in (["run"], ["batch"])  # the other commands begin anew
         click.echo(f"interrupted; run the same command again{_GOES_ON if is_run else ''}", err=True)
         return status
