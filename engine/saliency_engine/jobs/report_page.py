@@ -22,6 +22,7 @@ from saliency_engine.report.failures import shorten_reason
 from saliency_engine.report.run_page import Failure, RunReport, Setting, draw_report
 from saliency_engine.storage.atomic import check_output, write_together
 from saliency_engine.storage.overwrite import Files
+from saliency_engine.tables.prefixes import find_prefixes
 from saliency_engine.tables.whole import Whole, read_whole
 from saliency_engine.tags import TAG_ROLES
 from saliency_engine.types import Status
@@ -60,9 +61,11 @@ def report_run(job: ReportJob) -> Path:
     names = RunConfig(**job.run_options).output_columns
     table = read_whole(job.table)
     if names["mean"] not in table.names:
+        prefixes = find_prefixes(table.names)
+        has = f"--prefix {' or '.join(prefixes)}" if prefixes else ", ".join(map(repr, table.names))
         raise InputError(
             f"{job.table}: there is no column {names['mean']!r}; --prefix names the columns of another run. It has "
-            f"{', '.join(map(repr, table.names))}"
+            f"{has}"
         )
     signals = {
         name.removeprefix(names["mean"].removesuffix("mean")): read_signal(

@@ -31,7 +31,8 @@ class Mapping:
     values: Numbers
     """``[n]``, on the scale of what they were fitted to."""
     form: str
-    """``logistic``, or ``linear`` where the logistic did not converge or was worse than a straight line."""
+    """``logistic``, or ``linear`` where the logistic did not converge or was worse than a straight line; ``none`` where
+    others than ``fit_logistic`` have left it out, with values of NaN."""
     parameters: tuple[float, ...]
     """Of the logistic β1 to β4 as ``fit_logistic`` has them, of the line its slope and its value at 0."""
 

@@ -110,11 +110,15 @@ def _draw_predictions(document: Mapping[str, Any], drawn: Drawn) -> dict[str, An
                     series=drawn.series[place],
                 ),
                 f"{labels[place]}: SROCC {number(rows[place]['srocc']['value'])}, "
-                f"the line is the {rows[place]['mapping']['form']} fit",
+                + _describe_line(rows[place]["mapping"]["form"]),
             )
             for place in order
         ],
     }  # fmt: skip
+
+
+def _describe_line(form: str) -> str:
+    return "without a line, as there is nothing to fit one to" if form == "none" else f"the line is the {form} fit"
 
 
 def _to_estimate(prediction: Mapping[str, Any], one: Mapping[str, Any], side: int) -> Estimate:

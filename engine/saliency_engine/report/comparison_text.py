@@ -14,6 +14,8 @@ from saliency_engine.report.terminal import printable
 
 Document = Mapping[str, Any]
 _MOST_LINES = 10
+_FEWEST_CLIPS = 10
+"""Of fewer, resamples are mostly a few clips again and again, and an interval says nothing."""
 
 
 def headline_of(document: Document) -> str:
@@ -69,14 +71,21 @@ def describe_aggregator(side: Mapping[str, Any]) -> str:
 
 
 def _headline_of_target(target: Mapping[str, Any]) -> str:
+    clips, name = target["clips"], target["name"]
+    if target["distinct_labels"] == 1 and clips > 1:
+        return f"Nothing can go with {name}: the scores of all {count(clips)} clips are one number"
+    if clips < _FEWEST_CLIPS:
+        return f"Too few clips to show what goes with {name}: {clips} of the {_FEWEST_CLIPS} that this takes"
     best = next(
         one
         for one in target["signals"]
         if (one["side"], one["signal"]) == (target["best"]["side"], target["best"]["signal"])
     )
+    if best["srocc"]["value"] is None:
+        return f"Nothing can go with {name}: every signal is one number on all {count(clips)} clips"
     srocc, ends = best["srocc"]["value"], best["srocc"]["interval"]
     figures = f"SROCC {number(srocc)} {written_interval(best['srocc'])} on {count(target['clips'])} clips"
-    if srocc is None or None in ends or ends[0] <= 0 <= ends[1]:
+    if None in ends or ends[0] <= 0 <= ends[1]:
         return f"No signal is shown to go with {target['name']}: the nearest, {name_of(best)}, has {figures}"
     return f"{name_of(best)} goes with {target['name']}: {figures}"
 
@@ -107,6 +116,13 @@ def _notes_on_target(target: Mapping[str, Any]) -> Iterator[str]:
         f"{target['name']} are of these. PLCC and RMSE are those after a logistic mapping, in brackets are 95% "
         f"intervals over {count(target['resamples'])} resamples of {count(target['contents'])} contents"
     )
+    if target["distinct_labels"] == 1 and clips > 1:
+        yield f"there are no statistics of {target['name']}, because its scores are one number"
+    elif target["signals"][0]["mapping"]["form"] == "none":
+        yield (
+            f"there is no PLCC and no RMSE: the logistic has four parameters, and {clips} of the {_FEWEST_CLIPS} clips "
+            "that this takes have a label and numbers"
+        )
     if linear := [name_of(one) for one in target["signals"] if one["mapping"]["form"] == "linear"]:
         yield f"a straight line is the mapping where the logistic fits no better: {', '.join(linear)}"
     if target["given"]:

@@ -98,6 +98,12 @@ def test_a_table_alone_has_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[
         command("report", table)
 
 
+def test_a_table_of_a_sweep_names_the_prefixes_that_there_are(tmp_path: Path) -> None:
+    row = {f"s_{name}_{role}": 0.1 for name in ("max", "ema0.3") for role in ("mean", "var", "model_id", "p90")}
+    with pytest.raises(InputError, match=r"It has --prefix s_max_ or s_ema0\.3_$"):
+        command("report", write_rows(tmp_path / "out.jsonl", [row]))
+
+
 @pytest.mark.parametrize("mean", ["high", None])
 def test_a_table_without_a_number_has_a_page_that_says_so(tmp_path: Path, mean: str | None) -> None:
     rows = [{"src": "a.mp4", "saliency_mean": mean, "saliency_var": mean, "saliency_status": "ok"}] * 3

@@ -115,6 +115,7 @@ def _describe_target(target: Target, names: Sequence[str]) -> dict[str, Any]:
         "name": target.name,
         "clips": len(target.clips),
         "labelled": target.labelled,
+        "distinct_labels": len(np.unique(target.labels)),
         "contents": target.contents,
         "given": target.given,
         "given_clips": target.given_clips,

@@ -134,7 +134,8 @@ def name_sides(sides: Sequence[Side]) -> list[str]:
             break
         if len({*more}) > 1 or more is parts[-1]:
             names = [" · ".join(filter(None, pair)) for pair in zip(more, names, strict=True)]
-    return names
+    # "var of max" would say something else.
+    return [f"aggregator {name}" if name == setting[1] else name for name, setting in zip(names, settings, strict=True)]
 
 
 def pool(values: Numbers, codes: NDArray[np.int64], clips: int) -> Numbers:

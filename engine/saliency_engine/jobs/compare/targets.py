@@ -18,6 +18,8 @@ from saliency_engine.numerics.resampling import Resamples
 
 Interval = tuple[float, float]
 _RESAMPLES = 1000
+_FEWEST_TO_MAP = 10
+"""A logistic has four parameters: through a few clips it goes exactly, whatever the signal."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Prediction:
     side: int
     signal: str
     plcc: Estimate
-    """Pearson's correlation after the mapping, which makes it positive."""
+    """Pearson's correlation after the mapping, which makes it positive; NaN where there is none, as for ``rmse``."""
     srocc: Estimate
     krcc: Estimate
     rmse: Estimate
@@ -132,8 +134,7 @@ class _Predictor:
         first: dict[str, tuple[float, Numbers]] = {}
         predictions = []
         for place, (side, name, values) in enumerate(signals):
-            fit = correlation.fit_logistic(values, labels)
-            linear, errors = resamples.plcc(fit.values, labels), resamples.rmse(fit.values, labels)
+            fit, mapped, error = self._map(values, resamples)
             spearman, kendall = resamples.rank_correlations(values, labels)
             srocc = correlation.srocc(values, labels)
             gain = None
@@ -145,10 +146,10 @@ class _Predictor:
                 Prediction(
                     side,
                     name,
-                    plcc=Estimate(correlation.plcc(fit.values, labels), interval_of(linear)),
+                    plcc=mapped,
                     srocc=Estimate(srocc, interval_of(spearman)),
                     krcc=Estimate(correlation.krcc(values, labels), interval_of(kendall)),
-                    rmse=Estimate(correlation.rmse(fit.values, labels), interval_of(errors)),
+                    rmse=error,
                     plcc_unmapped=correlation.plcc(values, labels),
                     gain=gain,
                     partial=partials[place] if partials else None,
@@ -157,6 +158,19 @@ class _Predictor:
                 )
             )
         return predictions
+
+    def _map(self, values: Numbers, resamples: Resamples) -> tuple[Fit, Estimate, Estimate]:
+        """The mapping of ``values`` to the labels, with PLCC and RMSE after it; none where nothing can be fitted."""
+        labels = self._labels
+        if len(labels) < _FEWEST_TO_MAP or not np.ptp(labels):
+            nothing = Estimate(np.nan, (np.nan, np.nan))
+            return Fit(np.full(len(labels), np.nan), "none", ()), nothing, nothing
+        fit = correlation.fit_logistic(values, labels)
+        return (
+            fit,
+            Estimate(correlation.plcc(fit.values, labels), interval_of(resamples.plcc(fit.values, labels))),
+            Estimate(correlation.rmse(fit.values, labels), interval_of(resamples.rmse(fit.values, labels))),
+        )
 
     def _measure_partials(self, signals: Sequence[Numbers]) -> list[Estimate]:
         if self._given is None:

@@ -77,8 +77,8 @@ def test_agreement_is_scipys_on_the_clips_that_both_have(tmp_path: Path, capsys:
     assert document["schema"] == "saliency-compare-v1"
     assert document["clips"] == ROWS
     assert [(side["name"], side["clips"], side["absent"]) for side in document["sides"]] == [
-        ("mean", 89, 0),
-        ("max", 79, 10),
+        ("aggregator mean", 89, 0),
+        ("aggregator max", 79, 10),
     ]
     assert document["sides"][1]["statuses"] == {"missing-source": 1}
     (pair,) = document["pairs"]
@@ -99,9 +99,9 @@ def test_agreement_is_scipys_on_the_clips_that_both_have(tmp_path: Path, capsys:
         assert one["delta_abs_max"] == pytest.approx(np.abs(y - x).max(), abs=1e-12)
     largest = document["largest_differences"][0]
     assert largest["spread"] == pytest.approx(pair["signals"][0]["delta_abs_max"])
-    assert largest["means"]["mean"] == a[int(largest["key"])]["saliency_mean"]
+    assert largest["means"]["aggregator mean"] == a[int(largest["key"])]["saliency_mean"]
     shown = capsys.readouterr().out
-    assert "between mean and max on 78 clips" in shown
+    assert "between aggregator mean and aggregator max on 78 clips" in shown
     assert "missing-source" in shown
 
 
@@ -233,6 +233,36 @@ def test_numbers_that_are_none_are_told_with_their_row(tmp_path: Path, column: s
     table = write_rows(tmp_path / "a.jsonl", rows)
     with pytest.raises(InputError, match=rf"a.jsonl: column '{column}' holds -1e\+308 in row 7"):
         compare(tmp_path, table, "--target", "mos")
+
+
+@pytest.mark.parametrize(
+    ("clips", "score", "words"),
+    [
+        (ROWS, 3.0, "Nothing can go with mos: the scores of all 90 clips are one number"),
+        (1, None, "Too few clips to show what goes with mos: 1 of the 10 that this takes"),
+        (9, None, "Too few clips to show what goes with mos: 9 of the 10 that this takes"),
+    ],
+)
+def test_what_cannot_be_measured_has_no_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], clips: int, score: float | None, words: str
+) -> None:
+    labels = [row | {"mos": score or row["mos"]} for row in scores()[:clips]]
+    table = write_rows(tmp_path / "a.jsonl", rows_of(2))
+    target = compare(tmp_path, table, "--labels", write_rows(tmp_path / "l.jsonl", labels))["target"]
+    shown = " ".join(capsys.readouterr().out.split())
+    assert words in shown
+    assert ("there is no PLCC and no RMSE" in shown) == (score is None)
+    assert "[0.000, 0.000]" not in shown
+    for one in target["signals"]:
+        assert one["plcc"] == one["rmse"] == {"value": None, "interval": [None, None]}
+        assert one["mapping"] == {"form": "none", "parameters": []}
+        assert (one["srocc"]["value"] is None) == (clips != 9)
+
+
+def test_signals_that_do_not_vary_can_go_with_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [row | {"saliency_mean": 0.5, "saliency_var": 0.1} for row in rows_of(2)]
+    command("compare", write_rows(tmp_path / "a.jsonl", rows), "--labels", write_rows(tmp_path / "l.jsonl", scores()))
+    assert "Nothing can go with mos: every signal is one number on all 90 clips" in capsys.readouterr().out
 
 
 def test_options_that_cannot_be_meant_are_errors(tmp_path: Path) -> None:
