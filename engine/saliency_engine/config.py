@@ -197,6 +197,8 @@ class TableJob:
                 raise ConfigError(f"{flag_of(name)} is missing: give a file, or - for a pipe")
         if not re.fullmatch(r"([1-9]\d{0,4}x[1-9]\d{0,4})?", self.map_grid):
             raise ConfigError(f"--map-grid is {self.map_grid!r}: write it as WIDTHxHEIGHT, such as 16x16")
+        if self.map_grid and not self.maps:
+            raise ConfigError(f"--map-grid {self.map_grid} is for maps, and none are written: give --maps, too")
         if not re.fullmatch(r"(\d+|\d+(\.\d+)?%)?", self.max_failures):
             raise ConfigError(f"--max-failures is {self.max_failures!r}: give a number of rows, or a share such as 5%")
 

@@ -44,7 +44,8 @@ def read_manifest(path: str, given: Mapping[str, Any], base: str = "") -> list[E
     folder = Path(base) if base else Path(path).parent
     if base and not folder.is_dir():
         raise ConfigError(f"--base-dir {base}: there is no such folder")
-    defaults = _take(document.get("defaults") or {}, f"{path}, defaults", _DEFAULTS)
+    given_defaults = document.get("defaults")
+    defaults = _take({} if given_defaults is None else given_defaults, f"{path}, defaults", _DEFAULTS)
     tables = document.get("tables")
     if not isinstance(tables, list) or not tables:
         raise ConfigError(f"{path} has no tables: give a list 'tables', each with an id, an input and an output")
@@ -95,8 +96,10 @@ def _name_of(table: Any) -> str:
 
 def _make_entry(where: str, table: Any, defaults: dict[str, Any], given: Mapping[str, Any], folder: Path) -> Entry:
     own = _take(table, where, _TABLE)
-    name = own.get("id")
-    if not isinstance(name, str) or not name.strip():
+    name = own.get("id", "")
+    if not isinstance(name, str):
+        raise ConfigError(f"{where}: its id is no text but {name!r}: write it in quotes")
+    if not name.strip():
         raise ConfigError(f"{where} has no id: give each table an id, a text of its own")
     options = {**defaults, **own}
     del options["id"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from saliency_engine.config import RunConfig, TableJob, split_options
 from saliency_engine.errors import ConfigError
+from saliency_engine.options import flag_of
 
 _PLACEHOLDERS = ("{model_id}", "{aggregator}")
 _OF_ONE_MODEL = ("model_path", "model_id", "model_sha256")
@@ -19,6 +21,9 @@ def expand(options: Mapping[str, Any]) -> tuple[TableJob, list[RunConfig]]:
     ``split_options`` does.
     """
     models = list(_several(options, "model")) or [""]
+    if twice := [model for model in models if models.count(model) > 1]:
+        raise ConfigError(f"--model {twice[0]} is given twice: keep one")
+    _check_placeholders(options)
     aggregators = list(_several(options, "temporal_aggregator")) or [RunConfig.temporal_aggregator]
     given = [f"--{name.replace('_', '-')}" for name in _OF_ONE_MODEL if options.get(name)]
     if len(models) > 1 and given:
@@ -34,6 +39,16 @@ def expand(options: Mapping[str, Any]) -> tuple[TableJob, list[RunConfig]]:
                 raise ConfigError(f"{name_of(config)} is given twice, by --model or --temporal-aggregator: keep one")
             points.append(config)
     return job, points
+
+
+def _check_placeholders(options: Mapping[str, Any]) -> None:
+    for option in ("output", "audit_json", "prefix"):
+        for name in re.findall(r"\{[a-z_]+\}", str(options.get(option, ""))):
+            if name not in _PLACEHOLDERS:
+                raise ConfigError(
+                    f"{flag_of(option)} {options[option]}: {name} stands for nothing; what is filled in are "
+                    "{model_id} and {aggregator}"
+                )
 
 
 def name_of(config: RunConfig) -> str:

@@ -163,7 +163,7 @@ def _print_end(job: TableJob, config: RunConfig, counts: Counts, audits: Sequenc
     warn_of_hdr(config, counts)
     warn_of_no_rows(job, audits[0]["summary"]["total"])
     if not job.quiet:
-        print_summary(audits[0], verbose=job.verbose)
+        print_summary(audits, verbose=job.verbose)
         print_outputs(audits[1:])
         if hint := hint_at_paths(audits[0]):
             note(hint)

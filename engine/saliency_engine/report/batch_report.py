@@ -70,9 +70,14 @@ def _to_markdown(report: Mapping[str, Any]) -> str:
     ]
     for table in report["tables"]:
         counts = " | ".join("-" if table["status"] == "error" else str(table["summary"][name]) for name in _COUNTS)
-        lines.append(f"| {_cell(table['id'])} | {table['status']} | {counts} | `{_cell(table['output'])}` |")
-    errors = [f"- {table['id']}: {table['error']}" for table in report["tables"] if "error" in table]
+        lines.append(f"| {_cell(_text(table['id']))} | {table['status']} | {counts} | `{_cell(table['output'])}` |")
+    errors = [f"- {_text(table['id'])}: {_text(table['error'])}" for table in report["tables"] if "error" in table]
     return "\n".join([*lines, *(["", *errors] if errors else [])]) + "\n"
+
+
+def _text(text: str) -> str:
+    """``text`` outside of code, in which ``<`` begins no tag."""
+    return text.replace("<", "\\<")
 
 
 def _cell(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,11 +15,15 @@ from saliency_engine.tables.rejects import Rejects
 _MOST_FAILURES = 5
 
 
-def print_summary(audit: dict[str, Any], *, verbose: bool) -> None:
-    """Print what people need of the audit: rows, clips, failures, files. ``verbose``: and where the time went."""
+def print_summary(audits: Sequence[dict[str, Any]], *, verbose: bool) -> None:
+    """Print what people need of a run's first audit: rows, clips, failures, files, and the models of all ``audits``.
+
+    ``verbose``: and where the time went.
+    """
+    audit = audits[0]
     rows, clips, seconds = audit["summary"], audit["clips"], max(audit["seconds"], 1e-9)
     lines = [
-        ("model", f"{audit['model']['id']} on {audit['machine']['provider']}"),
+        ("model", f"{', '.join(_list_models(audits))} on {audit['machine']['provider']}"),
         *([("points", f"{len(audit['points'])}, each with columns of its own")] if "points" in audit else []),
         ("rows", f"{rows['total']}: {rows['ok']} ok, {rows['skipped_existing']} skipped, {rows['failed']} failed"),
         *_describe_kept(audit["kept"]),
@@ -34,6 +39,11 @@ def print_summary(audit: dict[str, Any], *, verbose: bool) -> None:
     ]
     for name, value in lines:
         print(printable(f"{name:<12}{value}"), file=sys.stderr)
+
+
+def _list_models(audits: Sequence[dict[str, Any]]) -> list[str]:
+    points = [[point["model_id"] for point in audit.get("points", ())] or [audit["model"]["id"]] for audit in audits]
+    return list(dict.fromkeys(itertools.chain.from_iterable(points)))
 
 
 def print_outputs(audits: Sequence[dict[str, Any]]) -> None:

@@ -18,7 +18,7 @@ from saliency_engine.errors import ConfigError
 from saliency_engine.jobs.batch import BatchJob, run_batch
 from saliency_engine.jobs.manifest import read_manifest
 from saliency_engine.jobs.run import run_table
-from saliency_engine.report.batch_report import batch_report
+from saliency_engine.report.batch_report import batch_report, write_reports
 
 MODEL = "frequency_tuned_v1"
 QUIET = {"quiet": True, "decode_workers": 2}
@@ -209,6 +209,15 @@ def test_a_plan_shows_rows_that_other_settings_made(tmp_path: Path, clips: dict[
     assert batch(write_manifest(tmp_path, [table("a")]), "--dry-run", "--overwrite", "--allow-row-failures") == 0
 
 
+def test_a_table_of_any_id_is_text_in_the_report(tmp_path: Path) -> None:
+    wrong = {"status": "error", "summary": dict.fromkeys(("total", "ok", "skipped_existing", "failed"), 0)}
+    tables = [{"id": "<b>|x", "output": "a<b.csv", "error": "no <i>", **wrong}]
+    write_reports(batch_report("m.json", tables, allow_row_failures=False), "", str(tmp_path / "r.md"), {})
+    text = (tmp_path / "r.md").read_text()
+    assert "| \\<b>\\|x | error | - | - | - | - | `a<b.csv` |" in text
+    assert "- \\<b>|x: no \\<i>" in text
+
+
 WRONG = [
     ("[]", "is no object"),
     ("{", "cannot be read: Expecting property name"),
@@ -216,6 +225,8 @@ WRONG = [
     ('{"defaults": {}}', "has no tables"),
     ('{"tables": [{"input": "a", "output": "b"}]}', "table 1 has no id"),
     ('{"tables": [{"id": "", "input": "a", "output": "b"}]}', "table 1 has no id"),
+    ('{"tables": [{"id": 7, "input": "a", "output": "b"}]}', "its id is no text but 7"),
+    ('{"defaults": [], "tables": [{"id": "a"}]}', "defaults is []: give an object of options"),
     ('{"tables": ["a"]}', "table 1 is 'a': give an object"),
     ('{"tables": [{"id": "a", "id": "b"}]}', "'id' is given twice"),
     ('{"tables": [{"id": "a", "output": "b.jsonl"}]}', "table 'a': --input is missing"),

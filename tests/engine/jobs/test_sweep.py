@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,7 @@ def test_the_command(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert end.value.code == 1
     lines = capsys.readouterr().err.splitlines()
     assert lines[-1] == "saliency-batch: outputs=2 total=8 ok=6 skipped=0 failed=2"
+    assert any(re.match("model +one, two on ", line) for line in lines)
     (here / "o.toml").write_text('model = "one.onnx"\ntemporal-aggregator = ["mean", "ema:0.3"]\n')
     with pytest.raises(SystemExit):
         command("run", "in.jsonl", "-o", "wide.jsonl", "--config", "o.toml")
@@ -202,6 +204,9 @@ def test_the_command(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ({"temporal_aggregator": "ema:x"}, "--temporal-aggregator is 'ema:x': give one of mean, ema"),
         ({"temporal_aggregator": "max:0.3"}, "--temporal-aggregator is 'max:0.3': give one of mean, ema"),
         ({"temporal_aggregator": "ema:7"}, "--ema-alpha is 7.0"),
+        ({"model": ("one.onnx", "one.onnx")}, "--model one.onnx is given twice"),
+        ({"output": "{model}.csv"}, "{model} stands for nothing; what is filled in are {model_id} and {aggregator}"),
+        ({"map_grid": "4x4"}, "--map-grid 4x4 is for maps, and none are written"),
         ({"model": BOTH, "model_id": "x"}, "--model-id speaks of one model, but --model is given 2 times"),
         ({"model": ("one.onnx", "copy.onnx")}, "--model one.onnx and copy.onnx are the same model"),
         (
