@@ -136,10 +136,14 @@ def _explain_conflict(
         try:
             united = unite(known, kind)
         except pa.ArrowException:
-            return InputError(f"line {line}: column {key!r} is {kind} here but {known} on line {seen}; {_AGREE}")
+            return InputError(
+                f"line {line}: column {key!r} is {kind} here but {known} on line {seen}; {_AGREE}{WRITE_LINES}"
+            )
         seen = line if known == pa.null() and united != known else seen
         known = united
-    return InputError(f"lines {lines[0]} to {lines[-1]}: column {key!r} is of several types; {_AGREE}")
+    return InputError(f"lines {lines[0]} to {lines[-1]}: column {key!r} is of several types; {_AGREE}{WRITE_LINES}")
 
 
-_AGREE = "make the types agree, or write JSON lines (--output FILE.jsonl)"
+_AGREE = "make the types agree"
+WRITE_LINES = ", or write JSON lines (--output FILE.jsonl)"
+"""How a message ends that is of use to those alone who write a table of the rows that they read."""

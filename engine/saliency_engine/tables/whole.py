@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from math import isfinite, isnan, nan
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from saliency_engine.tables.columns import Columns, column_index
 from saliency_engine.tables.dictionaries import decode_dictionary
 from saliency_engine.tables.formats import of_path
 from saliency_engine.tables.input import open_table
+from saliency_engine.tables.jsonl_schema import WRITE_LINES
 from saliency_engine.tables.output import open_output
 
 
@@ -98,7 +99,7 @@ def read_whole(inputs: str | Sequence[str], columns: Sequence[str] | None = None
     if len(paths) == 1 and paths[0].lower().endswith(".json"):
         return Whole(name, _select(_read_json(paths[0]), columns))
     nothing = Columns(path="", width="", height="", pix_fmt="")
-    with open_table(paths, nothing, lines_as_arrow=True, header=header) as table:
+    with _without_advice(), open_table(paths, nothing, lines_as_arrow=True, header=header) as table:
         if table.format.kind == "clips":
             raise InputError(f"{name}: these are clips, but a table is needed: run `saliency-batch run` on them first")
         batches: list[Any] = [_select(batch.payload, columns) for batch in table]
@@ -106,6 +107,17 @@ def read_whole(inputs: str | Sequence[str], columns: Sequence[str] | None = None
             return Whole(name, pa.Table.from_batches(batches))
         schema: Any = table.schema
         return Whole(name, _select(schema.empty_table(), columns))
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """What is wrong with rows is said without the advice to write others: these tables are only read."""
+    try:
+        yield
+    except InputError as error:
+        if str(error).endswith(WRITE_LINES):
+            raise InputError(str(error).removesuffix(WRITE_LINES)) from error
+        raise
 
 
 def write_whole(path: str, columns: Mapping[str, NDArray[Any]]) -> None:

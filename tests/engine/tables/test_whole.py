@@ -117,3 +117,10 @@ def test_columns_are_written_and_read_again(tmp_path: Path, suffix: str) -> None
     if suffix == ".parquet":
         table = pq.read_table(tmp_path / "t.parquet")
         assert (table["x"].null_count, table.schema.types) == (1, [pa.string(), pa.float64(), pa.int64()])
+
+
+def test_types_that_differ_are_told_without_advice_on_output(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"key": "a", "adm2": 1}\n{"key": "b", "adm2": "high"}\n')
+    with pytest.raises(InputError, match=r"t\.jsonl.*column 'adm2' is string here but .*; make the types agree$"):
+        read_whole(str(path))

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saliency_engine.errors import InputError
-from saliency_engine.jobs.answer.settings import TAGS, Settings, choose_columns, constant_columns
+from saliency_engine.jobs.answer.settings import TAGS, Settings, choose_both, constant_columns
+from saliency_engine.report.terminal import counted
 from saliency_engine.tables.keys import KEY_COLUMNS
+from saliency_engine.tables.scores import Scores, read_scores
 from saliency_engine.tables.whole import Whole, read_whole
 
 _FEWEST = 20
@@ -79,13 +81,14 @@ def read_questions(settings: Settings) -> list[Question]:
 
 
 def _ask(table: Whole, settings: Settings) -> Iterator[Question]:
-    target = table.numbers(settings.target)
+    table.require_rows()
+    target = read_scores(table, settings.target)
     contents, note = _read_contents(table, settings.content)
     for kind, rows in _find_kinds(table).items():
+        scored = rows & np.isfinite(target.numbers)
         for patterns in settings.add:
-            added = choose_columns(table, patterns, settings.target, "add")
-            base = choose_columns(table, settings.base, settings.target, "base", without=added)
-            constant = constant_columns(table, [*base, *added], rows)
+            base, added = choose_both(table, settings, patterns)
+            constant = constant_columns(table, [*base, *added], scored if scored.sum() >= _FEWEST else rows)
             base, added = ([name for name in names if name not in constant] for names in (base, added))
             for option, names in (("base", base), ("add", added)):
                 if not names:
@@ -107,28 +110,33 @@ class Columns:
     kind: str
     base: Sequence[str]
     added: Sequence[str]
-    target: NDArray[np.float64]
+    target: Scores
     contents: NDArray[np.object_]
 
 
 def _take_rows(columns: Columns, rows: NDArray[np.bool_], notes: list[str]) -> Question:
     """The question about those of ``rows`` that can be used, and what was left out."""
-    base, added = (_stack(columns.table, names) for names in (columns.base, columns.added))
-    usable = rows & np.isfinite(columns.target)
-    if gone := int((rows & ~usable).sum()):
-        notes.append(f"{gone} rows without a score are left out")
-    empty = usable & np.isnan(added).all(axis=1)
-    if empty.any():
-        notes.append(f"{int(empty.sum())} rows without any of the added columns are left out")
-        usable &= ~empty
-    if gaps := int(np.isnan(base[usable]).sum() + np.isnan(added[usable]).sum()):
-        notes.append(f"{gaps} gaps are filled with the median of the clips that train")
-    shown, numbers = np.unique(columns.contents[usable].astype(str), return_inverse=True)
-    if len(shown) < _FEWEST:
-        raise InputError(
-            f"{columns.table.name}: {int(usable.sum())} clips of {len(shown)} contents are too few for an answer: it "
-            f"takes at least {_FEWEST} contents, and hundreds to see a small gain"
+    scores, stacked = columns.target.numbers, [_stack(columns.table, names) for names in (columns.base, columns.added)]
+    base, added = (np.where(np.isfinite(values), values, np.nan) for values in stacked)
+    usable = rows & np.isfinite(scores)
+    if gone := int((rows & ~usable & ~columns.target.strange).sum()):
+        notes.append(f"{counted(gone, 'row')} without a score {_be(gone)} left out")
+    if strange := int((rows & columns.target.strange).sum()):
+        first = columns.target.first_strange
+        notes.append(
+            f"{counted(strange, 'row')} with a score that is no number {_be(strange)} left out; first: {first}"
         )
+    empty = usable & np.isnan(added).all(axis=1)
+    if gone := int(empty.sum()):
+        notes.append(f"{counted(gone, 'row')} without any of the added columns {_be(gone)} left out")
+        usable &= ~empty
+    infinite = sum(int(np.isinf(values[usable]).sum()) for values in stacked)
+    if infinite:
+        notes.append(f"{counted(infinite, 'infinite number')} {_be(infinite)} taken for a gap")
+    if gaps := int(np.isnan(base[usable]).sum() + np.isnan(added[usable]).sum()):
+        notes.append(f"{counted(gaps, 'gap')} {_be(gaps)} filled with the median of the clips that train")
+    shown, numbers = np.unique(columns.contents[usable].astype(str), return_inverse=True)
+    _check_use(columns.table.name, scores[usable], len(shown))
     return Question(
         columns.table.name,
         columns.kind,
@@ -136,15 +144,33 @@ def _take_rows(columns: Columns, rows: NDArray[np.bool_], notes: list[str]) -> Q
         columns.added,
         base[usable],
         added[usable],
-        columns.target[usable],
+        scores[usable],
         numbers.astype(np.int64),
         notes,
     )
 
 
+def _check_use(table: str, scores: NDArray[np.float64], contents: int) -> None:
+    """Raises ``InputError`` where the ``scores`` of clips of so many ``contents`` are no ground for an answer."""
+    if contents < _FEWEST:
+        clips, shown = counted(len(scores), "clip"), counted(contents, "content")
+        raise InputError(
+            f"{table}: {clips} of {shown} {_be(len(scores))} too few for an answer: it takes at least {_FEWEST} "
+            "contents, and hundreds to see a small gain"
+        )
+    if np.ptp(scores) == 0:
+        raise InputError(
+            f"{table}: the scores of all clips are {scores[0]:g}: there is nothing to predict, and no correlation is "
+            "defined. Give a column of scores that differ, with --target"
+        )
+
+
 def _stack(table: Whole, names: Sequence[str]) -> NDArray[np.float64]:
-    values = np.column_stack([table.numbers(name) for name in names])
-    return np.where(np.isfinite(values), values, np.nan)
+    return np.column_stack([table.numbers(name) for name in names])
+
+
+def _be(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def _read_contents(table: Whole, column: str) -> tuple[NDArray[np.object_], str]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saliency_engine.errors import ConfigError, InputError
+from saliency_engine.tables.keys import KEY_COLUMNS
 from saliency_engine.tables.labels import MORE_COLUMNS
 from saliency_engine.tables.selection import MOS_COLUMNS
 from saliency_engine.tables.whole import Whole
@@ -49,13 +50,31 @@ class Settings:
                 raise ConfigError(f"--{name} is {getattr(self, name)}: give at least {least}")
 
 
+def choose_both(table: Whole, settings: Settings, patterns: str) -> tuple[list[str], list[str]]:
+    """The columns of ``--base``, and those that ``patterns`` of ``--add`` name, which a pattern of the base leaves out.
+
+    Raises ``InputError`` where ``--base`` names a column that is added, and as ``choose_columns``.
+    """
+    added = choose_columns(table, patterns, settings.target, "add")
+    twice = [name for name in map(str.strip, settings.base.split(",")) if name in added]
+    base = choose_columns(table, settings.base, settings.target, "base", without=added)
+    if twice or not base:
+        names = " and ".join(twice) or settings.base
+        raise InputError(
+            f"{table.name}: --base {names} stands in --add {patterns}, too: a column that is added to itself shows "
+            "nothing. Name it in one of them"
+        )
+    return base, added
+
+
 def choose_columns(table: Whole, patterns: str, target: str, option: str, without: Iterable[str] = ()) -> list[str]:
     """The columns of ``table`` that ``patterns`` name, in the table's order, and none twice.
 
-    A pattern with a star takes columns of numbers only, and no labels, tags or ``without``; a name must be a feature.
+    A pattern with a star takes columns of numbers only, and no labels, tags or keys; a name must be a feature.
+    Those ``without`` are left out.
     Raises ``InputError`` for a pattern that fits nothing, and for a name of a column that is none or no feature.
     """
-    left_out = {*_NO_FEATURES, target, *without}
+    left_out = {*_NO_FEATURES, *KEY_COLUMNS, target}
     chosen: set[str] = set()
     for pattern in filter(None, (part.strip() for part in patterns.split(","))):
         if not any(letter in pattern for letter in _WILD):
@@ -77,6 +96,8 @@ def choose_columns(table: Whole, patterns: str, target: str, option: str, withou
 def _check_feature(table: Whole, name: str, target: str, option: str) -> None:
     if name == target or name in _LABELS:
         raise InputError(f"--{option} {name}: that is a label, from which everything could be told: leave it out")
+    if name in table.names and (name in KEY_COLUMNS or name == "content"):
+        raise InputError(f"{table.name}: --{option} {name}: this column names clips and is no feature: leave it out")
     if name in table.names and not table.holds_numbers(name):
         raise InputError(f"{table.name}: --{option} {name}: this column does not hold numbers alone")
     table.numbers(name)  # raises where there is no such column

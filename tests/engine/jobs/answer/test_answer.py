@@ -148,11 +148,41 @@ def test_what_cannot_be_used_is_left_out_and_said(tmp_path: Path, capfd: pytest.
     for note in (
         "every clip is a content of its own, by the column key",
         "left out, with one number in all rows: shot_count_norm",
-        "1 rows without a score are left out",
+        "1 row without a score is left out",
         "3 rows without any of the added columns are left out",
-        "1 gaps are filled with the median of the clips that train",
+        "1 gap is filled with the median of the clips that train",
     ):
         assert note in errors
+
+
+def test_scores_and_features_that_are_no_numbers_are_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "t.parquet", 1, signal=0.35)
+    rows = pq.read_table(path).to_pylist()
+    for row in rows:
+        row["mos"] = str(row["mos"])
+    rows[3]["mos"], rows[4]["mos"], rows[5]["motion2"] = "3,5", "inf", float("inf")
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    (one,) = ask([path], repeats=1)
+    assert len(one.question.target) == 118
+    errors = capfd.readouterr().err
+    first = "first: '3,5' in row 4, with a decimal comma: write 3.5"
+    assert f"2 rows with a score that is no number are left out; {first}\n" in errors
+    assert "1 infinite number is taken for a gap\n" in errors
+    assert "without a score" not in errors
+
+
+def test_keys_of_digits_are_no_features(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.parquet", 1, signal=0.35, key=[f"{number:05d}" for number in range(120)])
+    with pytest.raises(InputError, match="--base key: this column names clips and is no feature"):
+        ask([path], base="key")
+    (one,) = ask([path], base="*", repeats=1)
+    assert list(one.question.base_columns) == ["adm2", "motion2"]
+
+
+def test_an_empty_table_has_no_rows(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b\n")
+    with pytest.raises(InputError, match=r"t\.csv: it has no rows"):
+        ask([str(tmp_path / "t.csv")])
 
 
 def test_labels_and_tags_are_no_features(tmp_path: Path) -> None:
@@ -168,7 +198,12 @@ def test_labels_and_tags_are_no_features(tmp_path: Path) -> None:
     [
         ({"base": "vif_*"}, r"--base vif_\* fits no column of numbers; there are key, adm2"),
         ({"base": "vif"}, "there is no column 'vif'"),
-        ({"base": "key"}, "--base key: this column does not hold numbers alone"),
+        ({"base": "key"}, "--base key: this column names clips and is no feature"),
+        ({"base": "words"}, "--base words: this column does not hold numbers alone"),
+        ({"base": "adm2", "add": ["adm2"]}, "--base adm2 stands in --add adm2, too: .* Name it in one of them"),
+        ({"base": "adm2,motion2", "add": ["motion*"]}, r"--base motion2 stands in --add motion\*, too"),
+        ({"base": "saliency_m*", "add": ["saliency_*"]}, r"--base saliency_m\* stands in --add saliency_\*, too"),
+        ({"target": "flat"}, "the scores of all clips are 1: there is nothing to predict, and no correlation is"),
         ({"base": ","}, "--base names no column"),
         ({"target": "score"}, "there is no column 'score'"),
         ({"folds": 1}, "--folds is 1: give at least 2"),
@@ -177,7 +212,7 @@ def test_labels_and_tags_are_no_features(tmp_path: Path) -> None:
     ],
 )
 def test_options_that_cannot_be(tmp_path: Path, options: dict[str, Any], message: str) -> None:
-    path = write(tmp_path / "t.parquet", 1, signal=0, flat=[1.0] * 120)
+    path = write(tmp_path / "t.parquet", 1, signal=0, flat=[1.0] * 120, words=["a"] * 120)
     with pytest.raises((ConfigError, InputError), match=message):
         ask([path], **options)
 
@@ -216,3 +251,10 @@ def test_json_and_page(tmp_path: Path) -> None:
     assert all(one.sentence in page for one in answers)
     assert "http" not in page.replace("http://www.w3.org", "")
     assert page.count("<svg") == 5
+
+
+def test_a_table_without_scores_has_too_few_clips(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.parquet", 1, signal=0, one=[None] * 119 + [2.0], text=["good"] * 120)
+    for target, left in (("one", "1 clip of 1 content is"), ("text", "0 clips of 0 contents are")):
+        with pytest.raises(InputError, match=f"{left} too few for an answer"):
+            ask([path], target=target)
