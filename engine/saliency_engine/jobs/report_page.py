@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import InputError
+from saliency_engine.jobs.audits import find_audit, read_audit
 from saliency_engine.jobs.signal_values import check_clips, read_signal
 from saliency_engine.jobs.thumbnails import draw_rows
 from saliency_engine.machine import require_analysis
@@ -57,7 +56,7 @@ def report_run(job: ReportJob) -> Path:
     files.reads("--audit", job.audit)
     files.writes("--html", page, holds=".html")
     check_output(str(page))
-    audit = _read_audit(Path(job.audit)) if job.audit else _find_audit(Path(job.table))
+    audit = read_audit(Path(job.audit)) if job.audit else find_audit(Path(job.table))
     names = RunConfig(**job.run_options).output_columns
     table = read_whole(job.table)
     if names["mean"] not in table.names:
@@ -85,35 +84,6 @@ def report_run(job: ReportJob) -> Path:
     )
     write_together({page: draw_report(report).encode("utf-8", "backslashreplace")})
     return page
-
-
-def _read_audit(path: Path) -> dict[str, Any]:
-    try:
-        audit = json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"the audit {path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise InputError(f"the audit {path} is not JSON: {error}") from error
-    if not isinstance(audit, dict) or not {"summary", "config", "machine"} <= audit.keys():
-        raise InputError(f"{path} is not an audit: those that --audit-json writes have summary, config and machine")
-    return audit
-
-
-def _find_audit(table: Path) -> dict[str, Any] | None:
-    """The newest audit in the table's folder that names the table as its output."""
-    for path in sorted(table.parent.glob("*audit*.json"), key=lambda path: -path.stat().st_mtime):
-        with suppress(InputError):
-            audit = _read_audit(path)
-            named = Path(str(audit.get("output")))
-            if any(_are_same(place, table) for place in (named, table.parent / named.name)):
-                return audit
-    return None
-
-
-def _are_same(path: Path, other: Path) -> bool:
-    with suppress(OSError):
-        return path.samefile(other)
-    return False
 
 
 def _signals_of(table: Whole, names: Mapping[str, str]) -> list[str]:

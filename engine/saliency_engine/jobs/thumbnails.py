@@ -20,12 +20,12 @@ from saliency_engine.types import decode_spec
 from saliency_engine.video.poster import decode_poster
 
 
-def draw_rows(path: str, rows: Iterable[int], options: Mapping[str, Any]) -> dict[int, Tile]:
+def draw_rows(path: str, rows: Iterable[int], options: Mapping[str, Any], no_model: str = "") -> dict[int, Tile]:
     """Tiles of the ``rows`` of the table at ``path``, by their numbers counted from 0.
 
     ``options`` are those of ``RunConfig`` that were given; settings are those of the rows' tags. Where a model is not
-    here, the tile has a frame and no map. A clip that cannot be found or decoded is a tile that says why. None where
-    the table has no column of paths.
+    here, the tile has a frame and no map, and says ``no_model``, or what its error says. A clip that cannot be found or
+    decoded is a tile that says why. None where the table has no column of paths.
     """
     config = RunConfig(**options)
     names = config.output_columns
@@ -38,14 +38,14 @@ def draw_rows(path: str, rows: Iterable[int], options: Mapping[str, Any]) -> dic
         return {}
     with ExitStack() as opened:
         models = Models(Files(), opened)
-        return {row.number - 1: _draw(row, options, names, models) for row in chosen}
+        return {row.number - 1: _draw(row, options, names, models, no_model) for row in chosen}
 
 
-def _draw(row: ChosenRow, options: Mapping[str, Any], names: Mapping[str, str], models: Models) -> Tile:
+def _draw(row: ChosenRow, options: Mapping[str, Any], names: Mapping[str, str], models: Models, no_model: str) -> Tile:
     try:
         return make_tile(row, options, names, models)
     except ModelError as error:
-        return _draw_frame(row, RunConfig(**options), str(error))
+        return _draw_frame(row, RunConfig(**options), no_model or str(error))
     except SaliencyError as error:
         return Tile(row.clip.path, reason=str(error))
 

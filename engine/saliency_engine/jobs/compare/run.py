@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from saliency_engine.errors import ConfigError
+from saliency_engine.jobs.audits import find_audit
 from saliency_engine.jobs.compare.document import Comparison, describe_comparison
 from saliency_engine.jobs.compare.pairs import compare_sides
 from saliency_engine.jobs.compare.sides import Clips, Side, check_overlap, find_sides, name_sides
@@ -144,4 +145,22 @@ def _draw_differences(
 
 
 def _draw_side(side: Side, rows: Sequence[int], options: Mapping[str, Any]) -> dict[int, Tile]:
-    return draw_rows(side.table, rows, {**options, "prefix": side.prefix})
+    model = side.tags.model_id
+    why = (
+        f"no overlay: the model {model!r} cannot be opened here. It is drawn where the model is installed, or an audit "
+        "beside the table names its file"
+    )
+    return draw_rows(side.table, rows, {**options, **_find_model(side), "prefix": side.prefix}, why)
+
+
+def _find_model(side: Side) -> dict[str, str]:
+    """The options for the model's file that the audit of the side's table names; none where there is no such file."""
+    audit = find_audit(Path(side.table)) or {}
+    model = audit.get("model", {})
+    if not model or model["id"] != side.tags.model_id or not Path(model["source"]).is_file():
+        return {}
+    return {
+        "model_path": model["source"],
+        "model_sha256": model["sha256"],
+        "model_id": audit["config"].get("model_id") or "",
+    }

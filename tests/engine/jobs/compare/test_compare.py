@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,6 +19,7 @@ from tests.browser import check_page, needs_chromium
 from tests.engine.conftest import command
 from tests.processes import stderr_of
 from tests.rows import write_rows
+from tests.small_models import miniature
 
 from saliency_engine.errors import ConfigError, InputError
 from saliency_engine.numerics.correlation import bootstrap, fit_logistic, partial_correlation, srocc
@@ -331,6 +333,24 @@ def test_a_page_without_clips_says_how_to_show_them(tmp_path: Path) -> None:
     gone = [row | {"src": "gone.mp4"} for row in rows_of(2)]
     command("compare", write_rows(tables[0], gone), tables[1], "--html", tmp_path / "page.html")
     assert f"no such file: {Path.cwd() / 'gone.mp4'}" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_model_that_is_a_file_is_drawn_as_far_as_an_audit_names_it(tmp_path: Path, clips: dict[str, Path]) -> None:
+    onnx.save(miniature(), tmp_path / "mini.onnx")
+    source = write_rows(tmp_path / "in.jsonl", [{"key": "a", "src": str(clips["bikes"])}])
+    tables = [tmp_path / f"{aggregator}.jsonl" for aggregator in ("mean", "max")]
+    for table in tables:
+        words = ("--temporal-aggregator", table.stem, "--audit-json", f"{table}.audit.json", "--quiet")
+        stderr_of("run", source, "-o", table, "--model", tmp_path / "mini.onnx", *words)
+    command("compare", *tables, "--html", tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert text.count("data:image/jpeg;base64,") == 4, "a frame and an overlay for either side"
+    (tmp_path / "mini.onnx").unlink()
+    command("compare", *tables, "--html", tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert text.count("data:image/jpeg;base64,") == 2
+    assert "no overlay: the model &#39;mini&#39; cannot be opened here" in text
+    assert "--model-path" not in text
 
 
 def test_many_sides_are_compared_with_the_first(tmp_path: Path) -> None:
