@@ -157,7 +157,9 @@ def _find_model(side: Side) -> dict[str, str]:
     """The options for the model's file that the audit of the side's table names; none where there is no such file."""
     audit = find_audit(Path(side.table)) or {}
     model = audit.get("model", {})
-    if not model or model["id"] != side.tags.model_id or not Path(model["source"]).is_file():
+    if not {"id", "source", "sha256"} <= model.keys() or model["id"] != side.tags.model_id:
+        return {}
+    if not Path(model["source"]).is_file():
         return {}
     return {
         "model_path": model["source"],
