@@ -10,8 +10,8 @@ PIP := python -m pip --quiet --disable-pip-version-check
 # torch serves one command of the exporter. Where a Python is newer than the one that releases are exported with, it is
 # left out, because it comes with gigabytes of CUDA.
 EXTRAS ?= $(shell $(PYTHON) -c 'import sys; print("dev" + ",export" * (sys.version_info < (3, 12)))' 2>/dev/null)
-# A test waits for processes that start, or sleep, for a third of its time: three at once fill two cores.
-PARALLEL := --numprocesses 3 --dist worksteal
+# A test waits for processes that start, or sleeps, for half of its time: with three at once two cores were busy for 74%.
+PARALLEL := --numprocesses 4 --dist worksteal
 # The tests that depend most on Python and on the libraries.
 QUICK := $(addprefix tests/engine/,$(addprefix video/test_,damage.py decode.py) tables/test_csv.py journeys/test_api.py)
 
