@@ -222,5 +222,7 @@ def _prepare_standard_streams() -> None:
             # It is closed. The next file opened would get its number, the output table perhaps, and with it whatever
             # a library writes to stderr.
             os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+    if sys.stderr is None:  # Python started with it closed. Libraries write to it, some while they are imported.
+        sys.stderr = os.fdopen(2, "w", closefd=False)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does: a locale may lack some letters
