@@ -18,7 +18,7 @@ def expected(forty: list[Path]) -> Rows:
     return compute(forty)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_rows_keep_their_order_when_workers_are_held_up(forty: list[Path], expected: Rows, seed: int) -> None:
     assert disturbed(seed, forty) == expected
 

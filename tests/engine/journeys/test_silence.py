@@ -58,7 +58,7 @@ def test_show(table: Path) -> None:
 
 def test_bench(clips: dict[str, Path], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed (extra: bench)")
-    providers = ("--provider", "cpu", "--provider", "openvino", "--precision", "float32", "--threads", "1")
+    providers = ("--provider", "openvino", "--precision", "float32", "--threads", "1")
     shown = ("--json", tmp_path / "bench.json", "--chart", tmp_path / "bench.png")
     short = ("--rounds", "1", "--batch-size", "8")
     left = left_at_home(BATCH, "bench", clips["carphone_pristine"], *shown, *short, *providers, *BUILT_IN)
