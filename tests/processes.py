@@ -43,6 +43,25 @@ def start(*arguments: str | Path, env: Mapping[str, str] | None = None, **option
     return subprocess.Popen([*MAIN, "run", *map(str, arguments)], env={**os.environ, **(env or {})}, **options)
 
 
+def pasted(script: str, folder: Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run commands of a page in ``folder`` as a reader would who pastes them; they must succeed.
+
+    The commands are those of this Python's folder; ``env`` is added to ours.
+    """
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", "set -euo pipefail\n" + script],
+        cwd=folder,
+        env={**os.environ, "PATH": path, **(env or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
+    assert done.returncode == 0, f"{script}\n{done.stderr}"
+    return done
+
+
 def session_members(leader: int) -> list[int]:
     """Living processes of the session that ``leader`` began."""
     members = []

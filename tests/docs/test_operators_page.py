@@ -6,12 +6,12 @@ import hashlib
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from onnx import helper
+from tests.processes import pasted
 from tests.small_models import miniature
 
 pytest.importorskip("sigstore", reason="sigstore is not installed: pip install 'saliency-batch[verify]'")
@@ -60,22 +60,12 @@ def test_the_pages_commands_work(desk: Path) -> None:
     scripts = [text for _, kind, text in BLOCKS if kind == "sh"]
     assert len(scripts) >= 8
     environment = {
-        **os.environ,
         "PATH": f"{desk / 'bin'}{os.pathsep}{os.environ['PATH']}",
         "SALIENCY_BATCH_HOME": str(desk / "home"),
     }
     output = ""
     for script in scripts:
-        done = subprocess.run(
-            ["bash", "-c", "set -euo pipefail\n" + script],
-            cwd=desk,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=180,
-        )
-        assert done.returncode == 0, f"{script}\n{done.stderr}"
+        done = pasted(script, desk, environment)
         output += done.stdout + done.stderr
     assert output.count("Verified OK by signature") == 5
     assert output.count("is open-ended") == 1

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
+from tests.processes import pasted
 
 ROOT = Path(__file__).parents[2]
 # The two that set up a machine are run by whoever runs these tests.
@@ -23,19 +23,8 @@ def test_the_readmes_commands_work(tmp_path: Path) -> None:
     folder = tmp_path / "demo"  # as `make demo` makes it, in a checkout
     subprocess.run([sys.executable, ROOT / "tests" / "data" / "make_demo_table.py", folder / "clips.jsonl"], check=True)
     (tmp_path / "configs").symlink_to(ROOT / "configs")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for block in blocks:
-        script = "set -euo pipefail\n" + block
-        done = subprocess.run(
-            ["bash", "-c", script],
-            cwd=folder,
-            env={**os.environ, "PATH": path},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=180,
-        )
-        assert done.returncode == 0, f"{block}\n{done.stderr}"
+        pasted(block, folder)
     assert len((folder / "from-folder.csv").read_text().splitlines()) == 5
     assert len((folder / "two.jsonl").read_text().splitlines()) == 2
     assert (folder / "sheet.png").read_bytes().startswith(b"\x89PNG")
