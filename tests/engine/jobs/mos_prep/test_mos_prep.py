@@ -4,55 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from tests.engine.jobs.mos_prep.feature_rows import CLIPS, TAGS, clip, run, write, write_labels
 
 from saliency_engine.errors import ConfigError, InputError
 from saliency_engine.jobs.mos_prep.run import prepare
 from saliency_engine.jobs.mos_prep.settings import FEATURES, Settings
-
-TAGS = {
-    "saliency_model_id": "u2netp_mirror_v1",
-    "saliency_aggregator": "mean",
-    "saliency_ema_alpha": 0.6,
-    "saliency_sampling": "head:8@320x320",
-}
-
-
-def clip(number: int, **values: Any) -> dict[str, Any]:
-    """A row as `run` writes it."""
-    row = {"src": f"k/{number:04d}.mp4", "adm2": 0.9 + number / 1000, "saliency_mean": 0.2 + number / 1000}
-    return row | {"saliency_var": 0.01, "saliency_status": "ok"} | TAGS | values
-
-
-def write(path: Path, rows: Sequence[dict[str, Any]]) -> str:
-    pq.write_table(pa.Table.from_pylist(list(rows)), path)
-    return str(path)
-
-
-def write_labels(path: Path, count: int, text: str = "") -> str:
-    lines = text or "".join(f"{number:04d}.mp4,{1 + 4 * (number * 7 % count) / count}\n" for number in range(count))
-    path.write_text("name,mos\n" + lines)
-    return str(path)
-
-
-def run(tmp_path: Path, rows: Sequence[dict[str, Any]], **options: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The manifest, and the rows of the table."""
-    tables = options.pop("tables", None) or [write(tmp_path / "features.parquet", rows)]
-    labels = options.pop("labels", None)
-    labels = [write_labels(tmp_path / "labels.csv", 60)] if labels is None else labels
-    output = str(tmp_path / "out" / "train.parquet")
-    manifest = prepare(Settings(tables=tables, labels=labels, output=output, **options))
-    return manifest, pq.read_table(output).to_pylist()
-
-
-CLIPS = [clip(number) for number in range(60)]
 
 
 def test_a_row_has_what_a_trainer_reads(tmp_path: Path) -> None:
@@ -275,64 +236,6 @@ def test_labels_may_stand_in_the_table_itself(tmp_path: Path) -> None:
     np.testing.assert_allclose([row["mos"] for row in rows], [1 + 0.04 * (20 + number) for number in range(60)])
     assert manifest["labels"]["tables"][0]["scale"] == [0, 100]
     assert rows[0]["mos_std_dev"] == pytest.approx(0.4)
-
-
-def test_versions_of_a_content_stay_together(tmp_path: Path) -> None:
-    rows = [clip(number, content=f"scene {number // 6}") for number in range(60)]
-    manifest, written = run(tmp_path, rows)
-    assert manifest["counts"]["contents"] == 10
-    for scene in range(10):
-        assert len({row["split"] for row in written[6 * scene : 6 * scene + 6]}) == 1
-    assert manifest["splits"]["clips"] == {"train": 48, "val": 6, "test": 6}
-    again, _ = run(tmp_path, rows)
-    other, _ = run(tmp_path, rows, seed=1)
-    assert again["splits"] == manifest["splits"]
-    assert other["splits"]["seed"] == 1
-
-
-def test_scores_are_spread_over_the_folds(tmp_path: Path) -> None:
-    _, rows = run(tmp_path, CLIPS, folds=3)
-    means = [np.mean([row["mos"] for row in rows if row["fold"] == fold]) for fold in range(3)]
-    assert np.ptp(means) < 0.25
-
-
-def test_chug_is_divided_by_its_own_rule(tmp_path: Path) -> None:
-    """The rule of the contract, written again: BLAKE2s of 8 bytes as a fraction."""
-    rows = [clip(number, chug_content_name=f"content-{number // 2}") for number in range(60)]
-    manifest, written = run(tmp_path, rows)
-    assert manifest["splits"]["rule"] == "chug"
-    for row in written:
-        digest = hashlib.blake2s(b"chug-hdr-v1\0" + row["content"].encode(), digest_size=8).hexdigest()
-        part = int(digest, 16) / 2**64
-        assert row["split"] == ("train" if part < 0.8 else "val" if part < 0.9 else "test")
-    assert len({row["split"] for row in written}) > 1
-
-
-def test_splits_of_the_table_are_kept_and_leaks_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    splits = ["k150ka"] * 40 + ["Validation"] * 10 + ["test"] * 10
-    rows = [clip(number, split=splits[number], content=f"scene {number // 8}") for number in range(60)]
-    manifest, written = run(tmp_path, rows)
-    assert [row["split"] for row in written] == ["train"] * 40 + ["val"] * 10 + ["test"] * 10
-    assert manifest["splits"]["leaking_contents"] == {"count": 1, "examples": ["scene 6"]}
-    assert "1 content is in several splits: scores on val and test will be too good" in capfd.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("split", "message"),
-    [(None, "1 of 60 clips have no split"), ("fold3", "holds 'fold3', which is none of train, val and test")],
-)
-def test_odd_splits_are_refused(tmp_path: Path, split: str | None, message: str) -> None:
-    rows = [clip(number, split=split if number == 5 else "train") for number in range(60)]
-    with pytest.raises(InputError, match=message):
-        run(tmp_path, rows)
-    manifest, _ = run(tmp_path, rows, split="folds")
-    assert manifest["splits"]["rule"] == "folds"
-
-
-def test_frames_of_a_clip_in_two_splits_are_refused(tmp_path: Path) -> None:
-    rows = [clip(number, split=split) for number in range(60) for split in ("train", "val")]
-    with pytest.raises(InputError, match=r"rows of the clip '0000.mp4' are in the splits 'train' and 'val'"):
-        run(tmp_path, rows)
 
 
 def test_statistics_are_of_train_alone(tmp_path: Path) -> None:
