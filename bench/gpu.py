@@ -8,8 +8,9 @@ It needs an NVIDIA card, its driver 580 or newer and `pip install 'saliency-batc
 provider does not start has one line that says why, and so have models in int8. `--provider cpu` is a dry run: the same
 script on ONNX Runtime's CPU provider. For each model:
 
-- checks of what the engine takes for granted: the start, calls at once, copies, waits, no cuDNN, no memory;
-- agreement with ONNX Runtime on the CPU;
+- checks of what the engine takes for granted: the start, calls at once, copies, waits, no cuDNN, no memory, and what
+  moves its numbers: frames normalised here, tensor cores asked for, with and without NVIDIA_TF32_OVERRIDE=0;
+- agreement with ONNX Runtime on the CPU, for X_fp16.onnx with X.onnx where that is given, too;
 - the bare loop (the session on buffers bound once, nothing copied: the limit), with and without CUDA graphs, by batch;
 - the engine's way there and back with ready frames, normalised there (16 bits cross) and here (float32 crosses);
 - what settings of the card that the engine does not use would give;
@@ -36,6 +37,7 @@ from typing import Any
 
 from harness import gpu_checks, gpu_loops, gpu_report, peers
 from harness.alone import run_alone
+from harness.gpu_loops import CardSettings, Loop
 from harness.inputs import make_clips
 from harness.results import RESULTS, save
 
@@ -44,14 +46,21 @@ from saliency_engine.jobs.bench.stopwatch import Job, time_round
 from saliency_engine.types import ClipReference
 
 _AT_WORK = 0.9
-_UNUSED: Mapping[str, dict[str, str]] = {
-    "as the engine runs it": {},
-    "convolutions chosen by timing": {"cudnn_conv_algo_search": "EXHAUSTIVE"},
-    "channels last": {"prefer_nhwc": "1"},
-    "channels last, fused bias": {"prefer_nhwc": "1", "fuse_conv_bias": "1"},
-    "fused bias": {"fuse_conv_bias": "1"},
-    "without tensor cores": {"use_tf32": "0"},
+_UNUSED: Mapping[str, CardSettings] = {
+    "as the engine runs it": CardSettings(),
+    "convolutions chosen by timing": CardSettings({"cudnn_conv_algo_search": "EXHAUSTIVE"}),
+    "channels last": CardSettings({"prefer_nhwc": "1"}),
+    "channels last, fused bias": CardSettings({"prefer_nhwc": "1", "fuse_conv_bias": "1"}),
+    "fused bias": CardSettings({"fuse_conv_bias": "1"}),
+    "without tensor cores": CardSettings({"use_tf32": "0"}),
+    "with TF32": CardSettings({"use_tf32": "1"}, override=False),
 }
+_NUMBERS: Mapping[str, CardSettings] = {
+    "without tensor cores, no override": CardSettings({"use_tf32": "0"}, override=False),
+    "tensor cores, override": CardSettings({"use_tf32": "1"}),
+    "tensor cores, no override": CardSettings({"use_tf32": "1"}, override=False),
+}
+"""Whether the provider's option or the override alone keeps TF32 out, and how far off it is where both let it in."""
 _NEVER_CAPTURED = "fused bias"  # in NCHW it must not be
 
 
@@ -90,10 +99,11 @@ def _list_parts(
 ) -> list[tuple[str, Callable[[], Any]]]:
     """The parts of a model's measurements by name, in order."""
     provider, batches = arguments.provider, gpu_loops.batches(model, arguments.batches)
+    parent = _find_parent(model, arguments.models)
     on_cuda, seconds, most = provider == "cuda", arguments.seconds, batches[-1]
     loops: list[dict[str, Any]] = []  # what is behind them is compared with them
     wanted = [
-        gpu_loops.Loop(provider, batch, graphs, seconds)
+        Loop(provider, batch, graphs, seconds)
         for batch in batches
         for graphs in ([False, True] if on_cuda else [False])
     ]
@@ -111,22 +121,28 @@ def _list_parts(
         measured = [_measure_end_to_end(options, clips, arguments.rounds) for options in runs]
         return [{**run, "of the bare loop": _compute_share(run, loops)} for run in measured]
 
+    plain = Loop(provider, most, False, seconds)
     return [
-        ("checks", lambda: _check(model, provider, batches, seconds)),
-        ("agreement", lambda: run_alone(gpu_loops.agreement, model, provider, most, clips)),
+        ("checks", lambda: _check(model, provider, batches, seconds) | _check_numbers(model, parent, plain, clips)),
+        ("agreement", lambda: run_alone(gpu_loops.agreement, model, parent, plain, clips, CardSettings())),
         ("loops", measure_loops),
-        ("unused", lambda: _measure_unused(model, gpu_loops.Loop(provider, most, False, seconds)) if on_cuda else {}),
+        ("unused", lambda: _measure_unused(model, plain) if on_cuda else {}),
         ("row at a time", lambda: run_alone(_time_row_at_a_time, model, provider, clips[:3])),
         ("end to end", measure_end_to_end),
     ]
 
 
-def _measure_unused(model: Path, loop: gpu_loops.Loop) -> dict[str, Any]:
+def _find_parent(model: Path, models: Sequence[Path]) -> Path:
+    """The model in float32 that ``model`` was made from, where it is one of ``models``; else ``model`` itself."""
+    return next((other for other in models if other.stem == model.stem.removesuffix("_fp16")), model)
+
+
+def _measure_unused(model: Path, loop: Loop) -> dict[str, Any]:
     """The bare loop with settings of the card, without CUDA graphs and with them."""
     return {
-        f"{name}{', CUDA graphs' * graphs}": run_alone(gpu_loops.bare, model, replace(loop, graphs=graphs), options)
+        f"{name}{', CUDA graphs' * graphs}": run_alone(gpu_loops.bare, model, replace(loop, graphs=graphs), settings)
         for graphs in (False, True)
-        for name, options in _UNUSED.items()
+        for name, settings in _UNUSED.items()
         if not (graphs and name == _NEVER_CAPTURED)
     }
 
@@ -134,7 +150,7 @@ def _measure_unused(model: Path, loop: gpu_loops.Loop) -> dict[str, Any]:
 def _check(model: Path, provider: str, batches: Sequence[int], seconds: float) -> dict[str, Any]:
     """What the engine takes for granted."""
     most, on_card = batches[-1], provider != "cpu"
-    loop = gpu_loops.Loop(provider, most, provider == "cuda", seconds)
+    loop = Loop(provider, most, provider == "cuda", seconds)
     checks = {f"start, batch {batch}": run_alone(gpu_checks.start, model, provider, batch) for batch in batches}
     checks["calls at once"] = run_alone(gpu_checks.calls_at_once, model, provider, most)
     checks["copies, GB/s"] = run_alone(gpu_checks.copies, model, provider, most)
@@ -144,6 +160,19 @@ def _check(model: Path, provider: str, batches: Sequence[int], seconds: float) -
         checks["without cuDNN (must fail)"] = run_alone(gpu_checks.start_without_cudnn, model, provider, most)
         checks["without memory (must fail)"] = run_alone(gpu_checks.start_without_memory, model, provider, most)
     return checks
+
+
+def _check_numbers(model: Path, parent: Path, loop: Loop, clips: Sequence[Path]) -> dict[str, Any]:
+    """What may move the maps: how frames are normalised, and on CUDA TF32; TensorRT knows the override alone."""
+    wanted = {"normalised here": CardSettings(uint16=False)}
+    if loop.provider == "cuda":
+        wanted |= _NUMBERS
+    elif loop.provider == "tensorrt":
+        wanted["no override"] = CardSettings(override=False)
+    return {
+        f"numbers, {name}": run_alone(gpu_checks.numbers, model, parent, loop, clips, settings)
+        for name, settings in wanted.items()
+    }
 
 
 def _start(model: Path, provider: str) -> dict[str, str]:
@@ -160,10 +189,10 @@ def _try_part(measure: Callable[[], Any]) -> Any:
         return {"failed": f"{type(error).__name__}: {error}"}
 
 
-def _measure_ways(model: Path, loop: gpu_loops.Loop) -> dict[str, Any]:
+def _measure_ways(model: Path, loop: Loop) -> dict[str, Any]:
     """The bare loop, and the engine's way there and back with both ways of normalising."""
     measured = {
-        "bare": run_alone(gpu_loops.bare, model, loop, {}),
+        "bare": run_alone(gpu_loops.bare, model, loop, CardSettings()),
         "normalised there": run_alone(gpu_loops.there_and_back, model, loop, True),
         "normalised here": run_alone(gpu_loops.there_and_back, model, loop, False),
     }

@@ -28,6 +28,8 @@ def run_alone(work: Callable[..., Any], *arguments: Any, limit: float = _LIMIT_S
         process.kill()
         process.join()
         result.setdefault("failed", "its process did not end")
+    elif process.exitcode:
+        result.setdefault("failed", f"its process died with exit status {process.exitcode} after its result")
     return result
 
 

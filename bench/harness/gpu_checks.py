@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import saliency_engine  # noqa: F401  it switches off the telemetry of ONNX Runt
 # isort: split
 import numpy as np
 import onnxruntime
-from harness.gpu_loops import Loop, load, read_size, there_and_back
+from harness.gpu_loops import CardSettings, Loop, agreement, load, read_size, there_and_back
 from numpy.typing import NDArray
 
 from saliency_engine.inference import nvidia
@@ -38,13 +39,13 @@ def start(path: Path, provider: str, batch: int) -> dict[str, Any]:
 
 def start_without_cudnn(path: Path, provider: str, batch: int) -> dict[str, Any]:
     """Must be a ``ProviderError`` that says so."""
-    nvidia.CUDA_OPTIONS = {**nvidia.CUDA_OPTIONS, "enable_cudnn": "0"}
+    CardSettings({"enable_cudnn": "0"}).apply()
     return start(path, provider, batch)
 
 
 def start_without_memory(path: Path, provider: str, batch: int) -> dict[str, Any]:
     """Must be a ``ModelError`` that says so."""
-    nvidia.CUDA_OPTIONS = {**nvidia.CUDA_OPTIONS, "gpu_mem_limit": str(8 << 20)}
+    CardSettings({"gpu_mem_limit": str(8 << 20)}).apply()
     return start(path, provider, batch)
 
 
@@ -58,6 +59,18 @@ def calls_at_once(path: Path, provider: str, batch: int) -> dict[str, Any]:
         wrong = callers.map(lambda n: not np.array_equal(compiled(frames[n % 6]), maps[n % 6]), range(_ROUNDS))
         differ = all(not np.array_equal(maps[0], other) for other in maps[1:])
         return {"calls": _ROUNDS, "wrong": sum(wrong), "maps differ": differ}
+
+
+def numbers(path: Path, parent: Path, loop: Loop, clips: Sequence[Path], settings: CardSettings) -> dict[str, Any]:
+    """``agreement`` in short, and what the environment said to NVIDIA's libraries meanwhile."""
+    figures = agreement(path, parent, loop, clips, settings)
+    return {
+        "r": round(figures["correlation"], 6),
+        "largest |Δmean|": float(f"{figures['delta_mean']:.1e}"),
+        "largest difference of a pixel": float(f"{figures['max_abs']:.1e}"),
+        "repeats": figures["repeats"],
+        "NVIDIA_TF32_OVERRIDE": os.environ.get("NVIDIA_TF32_OVERRIDE"),
+    }
 
 
 def copies(path: Path, provider: str, batch: int) -> dict[str, Any]:

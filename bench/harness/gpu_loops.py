@@ -7,11 +7,12 @@ that the script can be tried where there is no card.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,25 @@ class Loop:
     """How long at least."""
 
 
+@dataclass(frozen=True)
+class CardSettings:
+    """What may move numbers or speed on a card. The defaults are the engine's own."""
+
+    options: Mapping[str, str] = field(default_factory=dict)
+    """The CUDA provider's, beside the engine's own or in their place."""
+    override: bool = True
+    """Whether NVIDIA's libraries load with ``NVIDIA_TF32_OVERRIDE=0``."""
+    uint16: bool = True
+    """Frames cross in 16 bits and are normalised there; else float32 crosses, normalised here."""
+
+    def apply(self) -> None:
+        """Make them those of this process, which must not have loaded NVIDIA's libraries yet."""
+        nvidia.CUDA_OPTIONS = {**nvidia.CUDA_OPTIONS, **self.options}
+        if not self.override:
+            nvidia.LIBRARY_SETTINGS = {}
+            os.environ.pop("NVIDIA_TF32_OVERRIDE", None)
+
+
 def load(path: Path) -> Model:
     """The model as the engine loads it."""
     return load_model(RunConfig(model_path=str(path)))
@@ -72,14 +92,15 @@ def start(path: Path, provider: str) -> dict[str, str]:
     return {"runs on": backend.provider, "precision": read_precision(path)}
 
 
-def bare(path: Path, loop: Loop, options: Mapping[str, str]) -> dict[str, Any]:
-    """The limit: the session in a loop on buffers bound once, nothing copied. ``options`` are the provider's."""
+def bare(path: Path, loop: Loop, settings: CardSettings) -> dict[str, Any]:
+    """The limit: the session in a loop on buffers bound once, nothing copied."""
+    settings.apply()
     model, (width, height) = load(path), read_size(path)
     provider, batch, graphs = loop.provider, loop.batch, loop.graphs
     data = edit.with_input(model.data, (batch, 3, height, width), uint16=False)
     if provider != "cpu":
         nvidia.Gpu(model, provider)  # loads the libraries
-    wanted = nvidia.providers(model, provider, (batch, 3, height, width), graphs=graphs, options=options)
+    wanted = nvidia.providers(model, provider, (batch, 3, height, width), graphs=graphs)
     session = create_session(model, data, wanted, {}, 1)
     device = "cpu" if provider == "cpu" else "cuda"
     values = np.random.default_rng(0).standard_normal((batch, 3, height, width), np.float32)
@@ -116,20 +137,25 @@ def there_and_back(path: Path, loop: Loop, uint16: bool) -> dict[str, Any]:
     return {"frames_per_second": rate, "remark": compiled.remark}
 
 
-def agreement(path: Path, provider: str, batch: int, clips: Sequence[Path]) -> dict[str, Any]:
-    """How far the maps of real frames are from those of ONNX Runtime on the CPU, and which gates they miss."""
-    model, (width, height) = load(path), read_size(path)
+def agreement(path: Path, parent: Path, loop: Loop, clips: Sequence[Path], settings: CardSettings) -> dict[str, Any]:
+    """How far the maps of real frames are from those of ``parent`` on the CPU, and which gates they miss.
+
+    ``parent`` is the model that ``path`` was made from, or the same file. Of ``loop`` provider and batch count.
+    """
+    settings.apply()
+    model, (width, height), provider, batch = load(path), read_size(path), loop.provider, loop.batch
     frames = _decode_frames(clips, width, height, batch)
-    card = nvidia.Gpu(model, provider).compile((batch, 3, height, width), 1)
-    loaded = OnnxRuntime(model, "float32", 1)
+    card = nvidia.Gpu(model, provider, uint16=settings.uint16).compile((batch, 3, height, width), 1)
+    loaded = OnnxRuntime(load(parent), "float32", 1)
     alone = batch if loaded.input_shape[0] not in {1, None} else 1
     processor = loaded.compile((alone, 3, height, width), 1)
-    maps = card(frames).reshape(batch, -1)
+    maps, again = (card(frames).reshape(batch, -1).copy() for _ in range(2))
     expected = np.concatenate([processor(frames[n : n + alone]).copy() for n in range(0, batch, alone)])
     figures = compare(expected.reshape(batch, -1), maps)
     full = provider != "cpu" and not edit.in_half_precision(model.data)
     bounds = gate("float32", read_graph(model.data).operators, float32_on_card=full)
-    return {**asdict(figures), "misses": bounds.misses(figures)}
+    repeats = bool(np.array_equal(maps, again, equal_nan=True))
+    return {**asdict(figures), "parent": parent.stem, "repeats": repeats, "misses": bounds.misses(figures)}
 
 
 def _measure_rate(step: Callable[[], object], seconds: float) -> float:

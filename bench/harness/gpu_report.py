@@ -60,9 +60,9 @@ def _describe_agreement(figures: Mapping[str, Any]) -> str:
         return f"Agreement with the CPU: {figures['failed']}"
     verdict = "; ".join(figures["misses"]) or "passes the gate"
     return (
-        f"Agreement with ONNX Runtime on the CPU over {figures['frames']} frames: r {figures['correlation']:.6f}, "
-        f"largest |Δmean| {figures['delta_mean']:.1e}, largest "
-        f"difference of a pixel {figures['max_abs']:.1e}: {verdict}."
+        f"Agreement with {figures['parent']} of ONNX Runtime on the CPU over {figures['frames']} frames: "
+        f"r {figures['correlation']:.6f}, largest |Δmean| {figures['delta_mean']:.1e}, largest difference of a pixel "
+        f"{figures['max_abs']:.1e}: {verdict}{'' if figures['repeats'] else '; a second call gave other maps'}."
     )
 
 

@@ -36,6 +36,10 @@ CUDA_OPTIONS: Mapping[str, str] = {
     "cudnn_conv_algo_search": "HEURISTIC",
     "arena_extend_strategy": "kSameAsRequested",
 }
+# NVIDIA's libraries read this from the environment when they load. TensorRT has no option here, and where cuDNN finds
+# no plan without tensor cores, CUDA's option alone would let it take one in TF32 in silence. Half precision should not
+# be concerned, which bench/gpu.py tries.
+LIBRARY_SETTINGS: Mapping[str, str] = {"NVIDIA_TF32_OVERRIDE": "0"}
 _DRIVER = 580  # the first of CUDA 13
 _PROVIDERS = {"cuda": CUDA, "tensorrt": TENSORRT, "cpu": CPU}
 
@@ -122,9 +126,7 @@ class Gpu:
             )
 
 
-def providers(
-    model: Model, provider: str, shape: Sequence[int], *, graphs: bool, options: Mapping[str, str] = {}
-) -> dict[str, dict[str, str]]:
+def providers(model: Model, provider: str, shape: Sequence[int], *, graphs: bool) -> dict[str, dict[str, str]]:
     """ONNX Runtime's names and options for our ``provider``, best first: CUDA runs what TensorRT does not take.
 
     ``shape`` is that of the input; an empty one is for a graph that is tried once, of which TensorRT keeps nothing.
@@ -134,7 +136,7 @@ def providers(
     half = str(int(edit.in_half_precision(model.data)))
     # TF32, with 10 bits of mantissa, is the default on cards that have it. A table tagged with a float32 model must
     # hold that model's numbers. "0" also deselects tensor cores for half precision, of which they are the point.
-    cuda = {CUDA: {**CUDA_OPTIONS, "use_tf32": half, **options, "enable_cuda_graph": str(int(graphs))}}
+    cuda = {CUDA: {"use_tf32": half, **CUDA_OPTIONS, "enable_cuda_graph": str(int(graphs))}}
     return cuda if provider == "cuda" else {TENSORRT: _tensorrt_options(model, shape, half), **cuda}
 
 
@@ -196,9 +198,7 @@ def _preload(wanted: str) -> str:
             f"--provider {wanted} cannot start: this machine has no NVIDIA driver; install {_DRIVER} or newer, or give "
             "--provider cpu or openvino"
         )
-    # NVIDIA's libraries read this when they load. TensorRT has no option here, and where cuDNN finds no plan without
-    # tensor cores, CUDA's option alone would let it take one in TF32 in silence. Half precision is not concerned.
-    os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
+    os.environ.update(LIBRARY_SETTINGS)
     # It reports failures on stdout, where the table may be going.
     with contextlib.redirect_stdout(io.StringIO()) as report:
         onnxruntime.preload_dlls()
