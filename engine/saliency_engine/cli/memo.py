@@ -90,6 +90,9 @@ def export(memo: str, output: str) -> None:
 def merge(memo: str, others: tuple[str, ...]) -> None:
     """Put the entries of each OTHER into MEMO, which is made where there is none. The others stay as they are.
 
+    Where two of them have other numbers for one clip, nothing is merged. Runs that write to MEMO meanwhile wait, a
+    minute at most.
+
     Exit status: 0 when all entries are whole, 1 when damaged ones were left out, 2 when it cannot be done.
 
     \b

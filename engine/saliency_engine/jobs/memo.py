@@ -18,7 +18,7 @@ from saliency_engine.config import MEMO_NAME, RunConfig
 from saliency_engine.errors import ConfigError
 from saliency_engine.extras import EXTRAS, MEASURED
 from saliency_engine.numerics.aggregate import summarize
-from saliency_engine.pipeline import memo_upkeep
+from saliency_engine.pipeline import memo_merge, memo_upkeep
 from saliency_engine.pipeline.memo import NUMERICS_VERSION
 from saliency_engine.pipeline.memo_upkeep import Context, Entry
 from saliency_engine.report.terminal import printable
@@ -125,7 +125,7 @@ def merge(memo: str, others: Sequence[str]) -> bool:
     files.writes("MEMO", path, OF_SQLITE, holds=".sqlite")
     for source in sources:
         files.reads("OTHER", source)
-    added, damaged = memo_upkeep.merge(path, sources)
+    added, damaged = memo_merge.merge(path, sources)
     print(printable(f"{path}: {added} entries are new; {damaged} are damaged and were left out"))
     return not damaged
 

@@ -1,4 +1,4 @@
-"""Looking after a memo: what is in it, whether it is whole, what can go, and how two become one."""
+"""Looking after a memo: what is in it, whether it is whole, and what can go."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import hashlib
 import itertools
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ import orjson
 
 from saliency_engine.errors import DecodeError, MemoError
 from saliency_engine.pipeline.memo import NUMERICS_VERSION
-from saliency_engine.pipeline.memo_entry import pack, unpack
+from saliency_engine.pipeline.memo_entry import unpack
 from saliency_engine.pipeline.memo_file import cure_of_damage, explained, open_memo, read_memo
 from saliency_engine.storage.regular_file import open_regular
 from saliency_engine.types import ClipStatistics
@@ -146,56 +146,6 @@ def check_that_clips_are_there(path: Path) -> None:
             f"{path}: not one of its {len(paths)} clips is there, such as {paths[0]}: is their disk away? Nothing was "
             "pruned"
         )
-
-
-def merge(path: Path, others: Sequence[Path]) -> tuple[int, int]:
-    """Put the entries of the memos ``others`` into the one at ``path``, which is made where there is none.
-
-    Returns how many were new to it, and how many are damaged and were left out. Raises ``MemoError``; what was put in
-    before stays.
-    """
-    added = damaged = 0
-    for other in others:
-        check_structure(other)  # all are looked at before the first is read
-    with closing(open_memo(path)) as db, explained(path):
-        for other in others:
-            with closing(read_memo(other)) as source:
-                contexts = _merge_contexts(db, source)
-                rows = source.execute(
-                    "SELECT clips.key, path, statistics, context, size, mtime_ns, content, computed FROM clips "
-                    "LEFT JOIN details ON details.key = clips.key"
-                )
-                for batch in _in_batches(rows):
-                    whole = [row for row in batch if unpack(row[0], row[2]) is not None]
-                    damaged += len(batch) - len(whole)
-                    db.execute("BEGIN IMMEDIATE")
-                    for key, name, statistics, context, *details in whole:
-                        entry = db.execute("INSERT OR IGNORE INTO clips VALUES (?, ?, ?)", (key, name, statistics))
-                        added += entry.rowcount
-                        if not entry.rowcount:
-                            _merge_extras(db, key, unpack(key, statistics))
-                        if context in contexts:
-                            values = (key, contexts[context], *details)
-                            db.execute("INSERT OR IGNORE INTO details VALUES (?, ?, ?, ?, ?, ?)", values)
-                    db.execute("COMMIT")
-    return added, damaged
-
-
-def _merge_extras(db: sqlite3.Connection, key: bytes, other: ClipStatistics | None) -> None:
-    """Give the entry of ``key`` what only ``other``, the same clip's in another memo, has measured for --extra."""
-    mine = unpack(key, db.execute("SELECT statistics FROM clips WHERE key = ?", (key,)).fetchone()[0])
-    if mine and other and other.extras.values.keys() - mine.extras.values.keys():
-        both = pack(key, replace(mine, extras=other.extras | mine.extras))
-        db.execute("UPDATE clips SET statistics = ? WHERE key = ?", (both, key))
-
-
-def _merge_contexts(db: sqlite3.Connection, source: sqlite3.Connection) -> dict[int, int]:
-    """The numbers of the contexts of ``source``, and those that they have in ``db``."""
-    numbers = {}
-    for number, *values in source.execute("SELECT id, digest, model_id, document FROM contexts").fetchall():
-        db.execute("INSERT OR IGNORE INTO contexts (digest, model_id, document) VALUES (?, ?, ?)", values)
-        (numbers[number],) = db.execute("SELECT id FROM contexts WHERE digest = ?", values[:1]).fetchone()
-    return numbers
 
 
 def _in_batches(items: Iterable[ItemT]) -> Iterator[list[ItemT]]:

@@ -16,7 +16,7 @@ from tests.memos import ENTRIES, Files, cuts, flipped, memo_of_a_killed_run, sur
 from saliency_engine.errors import DecodeError, MemoError
 from saliency_engine.extras import Measured
 from saliency_engine.facts import Signal
-from saliency_engine.pipeline import memo_upkeep
+from saliency_engine.pipeline import memo_merge
 from saliency_engine.pipeline.memo import Memo
 from saliency_engine.pipeline.memo_entry import encode
 from saliency_engine.types import ClipRequest, ClipStatistics, RawFormat
@@ -99,11 +99,11 @@ def test_why_something_could_not_be_measured_is_known_for_a_run(tmp_path: Path) 
 
 
 def test_merging_gives_an_entry_what_only_the_other_memo_has_measured(tmp_path: Path) -> None:
-    for name, values in (("a", {"y_avg": 1.5, "y_var": 2.5}), ("b", {"y_avg": 9.0, "shot_count_norm": 0.25})):
+    for name, values in (("a", {"y_avg": 1.5, "y_var": 2.5}), ("b", {"y_avg": 1.5, "shot_count_norm": 0.25})):
         memo = Memo(tmp_path / name, CONTEXT)
         memo.put(memo.key(REQUEST), REQUEST, replace(_statistics(), extras=Measured(values)))
         memo.close()
-    assert memo_upkeep.merge(tmp_path / "a", [tmp_path / "b"]) == (0, 0)
+    assert memo_merge.merge(tmp_path / "a", [tmp_path / "b"]) == (0, 0)
     memo = Memo(tmp_path / "a", CONTEXT)
     read = memo.get(memo.key(REQUEST))
     memo.close()
