@@ -12,6 +12,7 @@ from saliency_engine.errors import MemoError, ModelError, SaliencyError, WorkerE
 from saliency_engine.jobs.manifest import Entry, read_manifest
 from saliency_engine.jobs.run import list_reads, list_writes, load, memo_path
 from saliency_engine.jobs.table import Point, process_table
+from saliency_engine.numerics.kernels import load_numba
 from saliency_engine.pipeline.engine import Engine, engine_settings
 from saliency_engine.report.batch_report import batch_report, print_batch_line, write_reports
 from saliency_engine.report.notes import headline, note
@@ -51,6 +52,7 @@ class SharedEngine:
             self.engine.clock.restart()
         else:
             self.close()
+            load_numba()
             self.engine = self._opened.enter_context(Engine(entry.config, load(entry.config, self._files)))
             self._settings = engine_settings(entry.config)
         return nullcontext(self.engine)

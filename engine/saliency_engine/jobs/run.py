@@ -13,6 +13,7 @@ from saliency_engine.extras import EXTRA_ROLES
 from saliency_engine.jobs.points import fill, has_placeholder, name_of
 from saliency_engine.jobs.table import Point, process_table
 from saliency_engine.models.load import Model, load_model
+from saliency_engine.numerics.kernels import load_numba
 from saliency_engine.pipeline.engine import Engine
 from saliency_engine.report.notes import warn_of
 from saliency_engine.storage.overwrite import OF_SQLITE, Files
@@ -49,7 +50,12 @@ def run_sweep(job: TableJob, configs: Sequence[RunConfig], config_file: str = ""
         for point in points:
             list_writes(files, point.job, point.config)
     models = list({point.model.sha256: point.model for point in points if point.model}.values())
-    return process_table(points, files, lambda: Engine(points[0].config, models[0], others=models[1:]))
+
+    def start() -> Engine:
+        load_numba()
+        return Engine(points[0].config, models[0], others=models[1:])
+
+    return process_table(points, files, start)
 
 
 def _make_points(job: TableJob, configs: Sequence[RunConfig], files: Files) -> Iterator[Point]:

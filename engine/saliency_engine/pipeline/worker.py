@@ -27,8 +27,8 @@ from saliency_engine.pipeline.ring import Ring
 from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec
 
 START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-PRELOADED = ["saliency_engine.video.decode", "saliency_engine.video.probe", "saliency_engine.pipeline.worker"]
-"""Modules that the fork server imports once for all workers."""
+PRELOADED = ["saliency_engine.pipeline.preload"]
+"""What the fork server imports once for all workers."""
 OUT_OF_MEMORY = 75
 """Exit status of a worker that could not get memory: a fresh process may."""
 
@@ -60,7 +60,7 @@ def _allow_open_files(wanted: int) -> int:
 def start_fork_server() -> None:
     """Begin the import of the decoder's libraries in the background; optional, and returns at once.
 
-    The fork server imports numba and PyAV once (0.2 s), then starts workers in milliseconds, also in place of dead
+    The fork server loads numba and PyAV once (0.5 s), then starts workers in milliseconds, also in place of dead
     ones. It has no threads, so that forking is safe; this process has some.
     """
     if START_METHOD != "forkserver":
