@@ -185,6 +185,7 @@ class TableJob:
     map_grid: str = option("", "Write means over so many blocks, as in 16x16, in place of --maps' pixels.")
     rejects: str = option("", "File for JSON lines that are not rows; default: OUTPUT.rejects.jsonl.")
     max_failures: str = option("", "Stop, and write no output, when more rows fail: a number, or a share such as 5%.")
+    shard: str = option("", "I/N, as in 3/16: compute this share of the clips into --memo, and write no table.")
     progress: str = option("auto", "How progress is shown on stderr; auto: bar on a terminal, else lines.", _PROGRESS)
     verbose: bool = option(False, "Also say in the summary how long each stage was busy.")
     quiet: bool = option(False, "No progress and no summary on stderr.")
@@ -193,7 +194,7 @@ class TableJob:
         take_values(self)
         check_values(self)
         for name in ("input", "output"):
-            if not getattr(self, name):
+            if not getattr(self, name) and not (name == "output" and self.shard):
                 raise ConfigError(f"{flag_of(name)} is missing: give a file, or - for a pipe")
         if not re.fullmatch(r"([1-9]\d{0,4}x[1-9]\d{0,4})?", self.map_grid):
             raise ConfigError(f"--map-grid is {self.map_grid!r}: write it as WIDTHxHEIGHT, such as 16x16")
@@ -210,7 +211,7 @@ class TableJob:
     @property
     def rejects_path(self) -> str:
         """The file for JSON lines that are not rows; empty, for a pipe without ``--rejects``: the first is an error."""
-        return self.rejects or ("" if self.output == "-" else f"{self.output}.rejects.jsonl")
+        return self.rejects or ("" if self.output in {"", "-"} else f"{self.output}.rejects.jsonl")
 
 
 OPTIONS = {option.name: option for kind in (TableJob, RunConfig) for option in dataclasses.fields(kind)}

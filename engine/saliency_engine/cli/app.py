@@ -61,6 +61,9 @@ def run(config_file: str | None, inputs: tuple[str, ...], **given: Any) -> None:
 
     After a crash, run the same command again: finished clips are in the memo and are not computed twice.
 
+    With --shard one of several machines computes its share into --memo; memo merge makes one memo of all, from which
+    the command without --shard writes the table.
+
     Exit status: 0 when every row is ok, 1 when a row failed, 2 when the run could not be done.
 
     \b

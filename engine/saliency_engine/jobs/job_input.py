@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from saliency_engine.config import TableJob
 from saliency_engine.tables.columns import Columns
 from saliency_engine.tables.input import Table, open_table
-from saliency_engine.tables.jsonl_lines import Reject
+from saliency_engine.tables.jsonl_lines import Reject, ignore_line
 from saliency_engine.tables.output import needs_batches
 
 
@@ -16,6 +16,8 @@ def open_input(
     job: TableJob, columns: Columns, root: str, reject: Reject, views: Sequence[Columns] = ()
 ) -> AbstractContextManager[Table]:
     """The table that ``job`` reads; lines that are no rows go to ``reject`` where the job has a file for them.
+
+    A shard passes over them: the run that writes the table keeps them.
 
     ``root`` is the folder that relative paths of clips start from. Raises as ``open_table`` does, where ``views`` are
     explained.
@@ -25,8 +27,8 @@ def open_input(
         columns,
         root=root,
         output=job.output,
-        lines_as_arrow=lambda format: needs_batches(format, job.output, job.output_format),
+        lines_as_arrow=lambda format: not job.shard and needs_batches(format, job.output, job.output_format),
         header=not job.no_header,
-        reject=reject if job.rejects_path else None,
+        reject=ignore_line if job.shard else reject if job.rejects_path else None,
         views=views,
     )

@@ -13,11 +13,11 @@ from saliency_engine.config import OPTIONS, RunConfig, TableJob, split_options
 from saliency_engine.errors import ConfigError
 from saliency_engine.options import normalize_names
 
-_OF_ONE_TABLE = frozenset({"input", "output", "output_format", "audit_json", "rejects", "series", "maps"})
+_OF_ONE_TABLE = frozenset({"input", "output", "output_format", "audit_json", "rejects", "series", "maps", "shard"})
 """Options that no two tables can share."""
 _PATHS = ("input", "output", "audit_json", "rejects", "series", "maps", "root", "model_path", "memo")
 _DEFAULTS = frozenset(OPTIONS) - _OF_ONE_TABLE
-_TABLE = {*OPTIONS, "id"}
+_TABLE = {*OPTIONS, "id"} - {"shard"}
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,11 @@ from saliency_engine.jobs.points import fill, has_placeholder, name_of
 from saliency_engine.jobs.table import Point, process_table
 from saliency_engine.models.load import Model, load_model
 from saliency_engine.numerics.kernels import load_numba
+from saliency_engine.options import flag_of
 from saliency_engine.pipeline.engine import Engine
 from saliency_engine.report.notes import warn_of
 from saliency_engine.storage.overwrite import OF_SQLITE, Files
+from saliency_engine.tables.share import parse_shard
 
 
 def run_table(job: TableJob, config: RunConfig, config_file: str = "") -> dict[str, Any]:
@@ -34,8 +36,11 @@ def run_sweep(job: TableJob, configs: Sequence[RunConfig], config_file: str = ""
     """``run_table`` for each of ``configs``, which ``expand`` gives; returns the audit of each output.
 
     Where ``job.output`` has a placeholder, each point has an output of its own; else there is one, with columns for
-    each. A clip is decoded once for all models of one input size.
+    each. A clip is decoded once for all models of one input size. With ``job.shard`` there is no output: only its share
+    of the clips is computed, into the memo, and the audit is of that.
     """
+    if job.shard:
+        _check_shard(job, configs[0])
     files = Files()
     files.reads("--config", config_file)
     if len(configs) > 1 and not has_placeholder(job.output):
@@ -56,6 +61,19 @@ def run_sweep(job: TableJob, configs: Sequence[RunConfig], config_file: str = ""
         return Engine(points[0].config, models[0], others=models[1:])
 
     return process_table(points, files, start)
+
+
+def _check_shard(job: TableJob, config: RunConfig) -> None:
+    """Raise ``ConfigError`` where ``job.shard`` is none, where no memo is named, or where more is to be written."""
+    parse_shard(job.shard)
+    for name in ("output", "rejects", "series", "maps"):
+        if getattr(job, name):
+            raise ConfigError(
+                f"{flag_of(name)} {getattr(job, name)}: --shard {job.shard} writes nothing but the memo. Leave it out "
+                "here, and give it to the run after memo merge, which writes the table"
+            )
+    if config.memo in {"", "off"}:
+        raise ConfigError(f"--shard {job.shard} writes nothing but the memo: name its file with --memo")
 
 
 def _make_points(job: TableJob, configs: Sequence[RunConfig], files: Files) -> Iterator[Point]:

@@ -31,6 +31,7 @@ from saliency_engine.tables.input import Table
 from saliency_engine.tables.join import OutputColumns
 from saliency_engine.tables.output import Output, choose_format, open_output
 from saliency_engine.tables.rejects import Rejects
+from saliency_engine.tables.share import Share
 from saliency_engine.types import RowBatch
 
 Start = Callable[[], AbstractContextManager[Engine]]
@@ -71,7 +72,8 @@ def process_table(
         for point, (columns, output) in zip(points, places, strict=True):
             task = engine.new_task(point.config, locator, point.model)
             previous = targets[-1] if views and targets else None
-            targets.append(Target(point.job, point.config, task, columns, output, previous))
+            is_last = bool(output) or point is points[-1]
+            targets.append(Target(point.job, point.config, task, columns, output, previous, is_last=is_last))
         opened.enter_context(engine.writing(map_folders(targets)))
         audits = _process_rows(targets, engine, table, rejects, series, in_turns=bool(views))
     audits = [{**audit, **(names or {})} for audit in audits]
@@ -103,6 +105,9 @@ def _open_outputs(
             yield columns, None
             continue
         check_output(job.audit_json)
+        if job.shard:
+            yield columns, None
+            continue
         output_format = choose_format(job.output, job.output_format, table.format)
         yield columns, opened.enter_context(open_output(job.output, output_format, columns.schema))
 
@@ -115,26 +120,30 @@ def _process_rows(
     series.watch([target.task for target in targets])
     models = {target.task.runner.model.sha256: _runs_on(engine, target.task) for target in targets}
     counts = [target.task.counts for target in targets]
+    read = Share(table, job.shard, targets[0].config.root) if job.shard else table
     with ProgressDisplay(list(models.values()), counts, "off" if job.quiet else job.progress) as progress:
-        work = _work_of(targets, table, in_turns=in_turns)
-        rows = engine.run_tasks(work, lambda: progress.update(table, rejects.count), len(targets))
+        work = _work_of(targets, read, in_turns=in_turns)
+        rows = engine.run_tasks(work, lambda: progress.update(read, rejects.count), len(targets))
         for task, batch, results in rows:
             target = by_task[task.number]
             target.write(batch, results, engine.clock)
             series.add(task, batch, results)
-            target.failures.check(job.max_failures, table.rows_total, rejects.count)
+            target.failures.check(job.max_failures, read.rows_total, rejects.count)
     for target in targets:
-        target.failures.check(job.max_failures, table.count_rows(), rejects.count)
+        rows_read = target.task.counts.rows_read + rejects.count
+        target.failures.check(job.max_failures, rows_read, rejects.count)
     with engine.clock("write"):
         rejects.commit()
         series.commit()
         for target in targets:
             if target.output:
                 target.output.commit(table.count_rows() - rejects.count)
-    return [target.audit(_runs_on(engine, target.task), engine.clock, rejects) for target in targets if target.output]
+    return [target.audit(_runs_on(engine, target.task), engine.clock, rejects) for target in targets if target.is_last]
 
 
-def _work_of(targets: Sequence[Target], table: Table, *, in_turns: bool) -> Iterator[tuple[Task, RowBatch[Any]]]:
+def _work_of(
+    targets: Sequence[Target], table: Iterable[RowBatch[Any]], *, in_turns: bool
+) -> Iterator[tuple[Task, RowBatch[Any]]]:
     """Each batch of ``table`` with the task that it is for: for all of them, unless they come in turns."""
     batches: Iterable[RowBatch[Any]] = table
     for turn, target in enumerate(targets):
@@ -151,7 +160,7 @@ def _runs_on(engine: Engine, task: Task) -> RunsOn:
 
 
 def _write_audits(targets: Sequence[Target], audits: Sequence[dict[str, Any]]) -> None:
-    for target, audit in zip((target for target in targets if target.output), audits, strict=True):
+    for target, audit in zip((target for target in targets if target.is_last), audits, strict=True):
         if target.job.audit_json:
             # Only where it is wanted: hashing input and output took a quarter of the time of rows that need nothing.
             models = {part.task.runner.model.sha256: part.task.runner.model for part in target.parts}
@@ -161,7 +170,8 @@ def _write_audits(targets: Sequence[Target], audits: Sequence[dict[str, Any]]) -
 
 def _print_end(job: TableJob, config: RunConfig, counts: Counts, audits: Sequence[dict[str, Any]]) -> None:
     warn_of_hdr(config, counts)
-    warn_of_no_rows(job, audits[0]["summary"]["total"])
+    if not job.shard:  # whose share may well have none
+        warn_of_no_rows(job, audits[0]["summary"]["total"])
     if not job.quiet:
         print_summary(audits, verbose=job.verbose)
         print_outputs(audits[1:])

@@ -37,7 +37,11 @@ class Target:
         columns: OutputColumns,
         output: Output | None,
         previous: Target | None = None,
+        *,
+        is_last: bool = True,
     ) -> None:
+        self.is_last = is_last
+        """Whether it is the last of the points that share an output, or a shard."""
         self.job, self.config, self.task, self.output = job, config, task, output
         self.kept, self.failures = KeptRows(task.tags, config), Failures()
         self.parts: list[Target] = [*(previous.parts if previous else ()), self]
@@ -49,10 +53,15 @@ class Target:
         self._summary = np.zeros(3, np.int64)  # total, skipped, failed
 
     def write(self, batch: RowBatch[Any], results: Sequence[ClipResult], clock: Clock) -> None:
-        """Write the rows of ``batch``. Raises ``InputError`` where rows of other settings stay beside them."""
+        """Write the rows of ``batch``; those of a shard are only noted.
+
+        Raises ``InputError`` where rows of other settings stay beside them.
+        """
         self.kept.check(results)
         self.failures.add(batch, results)
         self._note_rows(batch.codes, results)
+        if self.job.shard:
+            return
         if self._previous:
             batch = dataclasses.replace(batch, payload=self._previous._payload)
         with clock("join"):

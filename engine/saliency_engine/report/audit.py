@@ -73,7 +73,7 @@ def audit_of(
 
 def provenance_of(job: TableJob, config: RunConfig, models: Sequence[Model], rejects: str | None) -> dict[str, Any]:
     """``run_provenance`` of a run; reads input and output once more, for their hashes."""
-    outputs = {"output": job.output} | ({"rejects": rejects} if rejects else {})
+    outputs = ({"output": job.output} if job.output else {}) | ({"rejects": rejects} if rejects else {})
     inputs = {f"input_{place}" if place else "input": path for place, path in enumerate(job.inputs)}
     provenance = run_provenance(inputs, outputs, {**asdict(job), **asdict(config)})
     # The hash is that of the bytes that ran: by now the path may hold others.

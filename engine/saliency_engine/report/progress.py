@@ -18,6 +18,7 @@ from saliency_engine.pipeline.counts import Counts, together
 from saliency_engine.report.audit import RunsOn
 from saliency_engine.report.terminal import printable
 from saliency_engine.tables.input import Table
+from saliency_engine.tables.share import Share
 
 _LINE_SECONDS = 30.0
 _REDRAW_SECONDS = 0.1
@@ -70,7 +71,7 @@ class ProgressDisplay:
         self._bar = Progress(*columns, console=self._console, disable=self._kind != "bar", expand=False)
         self._task = self._bar.add_task("", total=None, state=None)
 
-    def update(self, table: Table, rejected: int) -> None:
+    def update(self, table: Table | Share, rejected: int) -> None:
         """Show how far the run is, at most ten times a second; ``rejected`` lines of ``table`` were no rows."""
         now = time.monotonic()
         interval = _REDRAW_SECONDS if self._kind == "bar" else _LINE_SECONDS
@@ -144,7 +145,7 @@ def describe_state(state: dict[str, Any], *, narrow: bool = False) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _estimate_rows(table: Table, counts: Counts) -> int | None:
+def _estimate_rows(table: Table | Share, counts: Counts) -> int | None:
     """The table's length where its format says it, else an estimate from the part of the file that has been read."""
     if table.rows_total is not None or not table.fraction:
         return table.rows_total

@@ -110,7 +110,8 @@ def _describe_failures(failures: list[dict[str, Any]]) -> Iterator[tuple[str, st
 
 def _describe_files(audit: dict[str, Any]) -> Iterator[tuple[str, str]]:
     output, memo = audit["output"], audit["config"]["memo"]
-    yield "output", "stdout" if output == "-" else f"{output} ({_describe_size(output)})"
+    if output:
+        yield "output", "stdout" if output == "-" else f"{output} ({_describe_size(output)})"
     if audit["summary"]["rejected"]:
         yield "rejected", f"{audit['rejects']} ({audit['summary']['rejected']} lines that are no rows)"
         yield "", f"  {audit['first_reject']}"
