@@ -117,7 +117,7 @@ def test_what_is_no_shard_is_refused(shard: str) -> None:
 @pytest.mark.parametrize(
     "option", [{"output": "o.jsonl"}, {"rejects": "r.jsonl"}, {"series": "s.parquet"}, {"maps": "maps"}]
 )
-def test_a_shard_writes_no_table(here: Path, option: dict[str, str]) -> None:
+def test_a_shard_writes_no_table(here: Path, option: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"--{next(iter(option))} .*: --shard 1/2 writes nothing but the memo"):
         _fill("1/2", "memo", **option)
     assert not (here / "memo").exists()
