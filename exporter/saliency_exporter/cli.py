@@ -12,6 +12,7 @@ import click
 from saliency_engine.errors import SaliencyError
 from saliency_engine.report.terminal import printable
 from saliency_exporter.commands import FILE, SIZE, frames_option, print_output
+from saliency_exporter.distill_command import distill_command
 from saliency_exporter.mirror_commands import release_command, rewrap_command, u2netp_command
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
@@ -34,7 +35,7 @@ def main() -> None:
     """Build ONNX models for saliency-batch and prove them. Only u2netp needs pip install 'saliency-batch[export]'."""
 
 
-for _command in (u2netp_command, rewrap_command, release_command):
+for _command in (u2netp_command, rewrap_command, release_command, distill_command):
     main.add_command(_command)
 
 

@@ -41,7 +41,7 @@ def decode_clips(
     ``files`` are the other files of the command. Raises ``InputError`` when a clip that ``paths`` names itself cannot
     be decoded, and when no clip is left; ``ConfigError`` when the command is going to write one of them.
     """
-    clips, from_tables = _list_clips(paths)
+    clips, from_tables = list_clips(paths)
     if len(clips) > MOST_CLIPS:
         clips = [clips[i * len(clips) // MOST_CLIPS] for i in range(MOST_CLIPS)]
     per_clip = max(2, most // max(len(clips), 1))
@@ -87,7 +87,7 @@ def draw_extreme(height: int, width: int) -> Frames:
     return _normalise([np.broadcast_to(pattern(), (3, height, width)) for pattern in patterns])
 
 
-def _list_clips(paths: Sequence[str]) -> tuple[list[ClipReference], set[ClipReference]]:
+def list_clips(paths: Sequence[str]) -> tuple[list[ClipReference], set[ClipReference]]:
     """Distinct clips in order, and those of them that only a table, a folder, a pattern or a list names."""
     indirect: dict[ClipReference, bool] = {}
     for path in paths:

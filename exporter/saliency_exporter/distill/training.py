@@ -1,0 +1,195 @@
+"""Trains a student towards the teacher's maps; what it has learned is saved now and then, and taken up again."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d, binary_cross_entropy_with_logits
+
+from saliency_exporter.distill.augment import augment
+from saliency_exporter.distill.network import MULTIPLE, Student
+from saliency_exporter.distill.pictures import Pictures
+from saliency_exporter.distill.teacher import Maps
+
+BATCH = 8
+RATE = 2e-3
+"""AdamW's learning rate at the start, from where it falls down a cosine."""
+_ENCODER_SHARE = 0.2
+"""Of the rate, for the encoder, which knows much already."""
+_WARM_UP = 50
+"""Steps over which the rate rises from nothing: the decoder's first gradients would spoil the encoder."""
+_WEIGHT_DECAY = 1e-4
+_CROP = 0.8
+"""Of the frame's side, that it is trained at: two thirds of the work."""
+_WHOLE_FROM = 0.8
+"""The share of the training after which frames have their whole size, as they will have in use."""
+_SAVE_SECONDS = 60.0
+_REPORTED_STEPS = 50
+_DEPTH_WEIGHTS = (1.0, 0.4, 0.4, 0.4)
+_MEAN_WEIGHT = 2.0
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is learned from, and for how long."""
+
+    frames: Pictures
+    """``[n, 3, H, W]``."""
+    maps: Maps
+    """The teacher's, ``[m, H, W]``."""
+    map_of: NDArray[np.int64]
+    """``[n]``: which map is each frame's."""
+    indices: NDArray[np.int64]
+    """The frames to learn from."""
+    seed: int
+    minutes: float | None
+    """How long; ``None``: ``steps``."""
+    steps: int | None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the training is."""
+
+    step: int
+    share: float
+    """Of the whole, 0 to 1."""
+    seconds: float
+    """Of training, that of earlier runs included."""
+    loss: float
+    """Mean over the last 50 steps."""
+
+
+class Training:
+    """A student, its optimizer and how far they are. ``imagenet`` are the weights that its encoder begins with."""
+
+    def __init__(self, lesson: Lesson, imagenet: Mapping[str, Tensor] | None) -> None:
+        torch.manual_seed(lesson.seed)
+        torch.set_flush_denormal(True)  # else steps take up to ten times as long as weights fade
+        self._lesson = lesson
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.student = Student()
+        self._frozen: list[nn.Module] = []
+        if imagenet is not None:
+            self.student.encoder.load_imagenet(imagenet)
+            self._frozen = self.student.encoder.freeze()
+        self.student.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._optimizer = self._make_optimizer(_ENCODER_SHARE if imagenet is not None else 1.0)
+        self._step, self._seconds = 0, 0.0
+
+    def _make_optimizer(self, share: float) -> torch.optim.Optimizer:
+        """AdamW, which trains the encoder at this ``share`` of the rate."""
+        weights: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+        for name, weight in self.student.named_parameters():
+            if weight.requires_grad:
+                weights[name.startswith("encoder.")].append(weight)
+        groups: list[dict[str, Any]] = [
+            {"params": weights[True], "share": share},
+            {"params": weights[False], "share": 1.0},
+        ]
+        return torch.optim.AdamW(groups, weight_decay=_WEIGHT_DECAY)
+
+    @property
+    def share(self) -> float:
+        """How much of the training is done, 0 to 1."""
+        lesson = self._lesson
+        if lesson.steps is not None:
+            return min(self._step / lesson.steps, 1.0)
+        return min(self._seconds / (60 * (lesson.minutes or 1)), 1.0)
+
+    def run(self, save: Callable[[], None], report: Callable[[Progress], None]) -> None:
+        """Train to the end. ``save`` is called every minute and at the end, ``report`` after each step."""
+        saved = time.monotonic()
+        losses: deque[float] = deque(maxlen=_REPORTED_STEPS)
+        while self.share < 1:
+            started = time.monotonic()
+            losses.append(self._learn())
+            self._step += 1
+            self._seconds += time.monotonic() - started
+            report(Progress(self._step, self.share, self._seconds, statistics.fmean(losses)))
+            if time.monotonic() - saved > _SAVE_SECONDS:
+                save()
+                saved = time.monotonic()
+        save()
+
+    def describe(self) -> dict[str, Any]:
+        """How long it has learned, for a manifest."""
+        return {
+            "steps": self._step,
+            "seconds": round(self._seconds),
+            "frames": len(self._lesson.indices),
+            "batch": BATCH,
+        }
+
+    def _learn(self) -> float:
+        """One step; returns its loss."""
+        frames, maps = self._draw(np.random.default_rng((self._lesson.seed, self._step)))
+        self.student.train()
+        for part in self._frozen:
+            part.eval()
+        rate = RATE * (1 + math.cos(math.pi * self.share)) / 2 * min((self._step + 1) / _WARM_UP, 1)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate * group["share"]
+        with torch.autocast(self._device.type, torch.bfloat16):
+            logits = self.student(frames)
+        loss = _measure_loss([value.float() for value in logits], maps)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.student.parameters(), 1.0)
+        self._optimizer.step()
+        return float(loss.detach())
+
+    def _draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """A batch of frames, float32 ``[n, 3, h, w]``, and their maps, ``[n, 1, h, w]``."""
+        lesson = self._lesson
+        scale = 1.0 if self.share >= _WHOLE_FROM else _CROP
+        size = tuple(round(side * scale / MULTIPLE) * MULTIPLE for side in lesson.frames.shape[2:])
+        pairs = [
+            augment(lesson.frames[at], lesson.maps[lesson.map_of[at]], (size[0], size[1]), rng)
+            for at in rng.choice(lesson.indices, min(BATCH, len(lesson.indices)), replace=False)
+        ]
+        frames, maps = (torch.stack(list(part)).to(self._device) for part in zip(*pairs, strict=True))
+        return frames.contiguous(memory_format=torch.channels_last), maps
+
+    def save(self, path: Path, key: str) -> None:
+        """Write the state to ``path``; ``key`` says what is learned."""
+        state = {"key": key, "step": self._step, "seconds": self._seconds}
+        networks = {"student": self.student.state_dict(), "optimizer": self._optimizer.state_dict()}
+        partial = path.with_name(f"{path.name}.partial")
+        torch.save(state | networks, partial)
+        partial.replace(path)
+
+    def load(self, path: Path, key: str) -> bool:
+        """Go on from the state in ``path``, unless it has another ``key``; returns whether it has this one."""
+        state = torch.load(path, map_location=self._device, weights_only=True)
+        if state["key"] != key:
+            return False
+        self._step, self._seconds = state["step"], state["seconds"]
+        self.student.load_state_dict(state["student"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        return True
+
+
+def _measure_loss(logits: list[Tensor], maps: Tensor) -> Tensor:
+    """Cross-entropy and soft IoU at every depth, and the error of each map's mean, which is what rows hold."""
+    total = logits[0].new_zeros(())
+    for weight, value in zip(_DEPTH_WEIGHTS, logits, strict=True):
+        goal = maps if value.shape == maps.shape else adaptive_avg_pool2d(maps, (value.shape[2], value.shape[3]))
+        guess = value.sigmoid()
+        both = (guess * goal).sum((1, 2, 3))
+        either = (guess + goal - guess * goal).sum((1, 2, 3))
+        overlap = (1 - (both + 1) / (either + 1)).mean()
+        total = total + weight * (binary_cross_entropy_with_logits(value, goal) + overlap)
+    error = (logits[0].sigmoid().mean((1, 2, 3)) - maps.mean((1, 2, 3))).abs().mean()
+    return total + _MEAN_WEIGHT * error
