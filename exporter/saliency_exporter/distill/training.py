@@ -141,7 +141,8 @@ class Training:
         rate = RATE * (1 + math.cos(math.pi * self.share)) / 2 * min((self._step + 1) / _WARM_UP, 1)
         for group in self._optimizer.param_groups:
             group["lr"] = rate * group["share"]
-        with torch.autocast(self._device.type, torch.bfloat16):
+        # On a processor with AMX a step takes 0.7 s of its time in float32, and 1.1 s in bfloat16.
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
             logits = self.student(frames)
         loss = _measure_loss([value.float() for value in logits], maps)
         self._optimizer.zero_grad(set_to_none=True)
