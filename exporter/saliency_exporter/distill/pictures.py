@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
-from saliency_engine.config import BUILT_IN_MODEL, RunConfig
 from saliency_engine.errors import ClipError, InputError
-from saliency_engine.report.provenance import file_sha256
-from saliency_engine.storage.locate import Locator
+from saliency_engine.report.terminal import counted
+from saliency_engine.storage.atomic import naming
 from saliency_engine.storage.overwrite import Files
-from saliency_engine.types import ClipReference, DecodeSpec, Uniform
-from saliency_engine.video.decode import decode_frames
-from saliency_exporter.sample_frames import list_clips
+from saliency_exporter.distill.listing import Listed, list_sources
+from saliency_exporter.distill.reading import PER_CLIP, Pictures, Reader
+from saliency_exporter.distill.versions import join_versions, shrink
 
-PER_CLIP = 8
-"""Frames that are taken of a clip, evenly over it."""
-_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
+MOST_FRAMES = 20_000
+"""In all: 6 GB at 320×320, with as many maps 10 GB."""
 _LEAST_GROUPS = 4
-Pictures = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -32,10 +27,11 @@ class Source:
     """A clip or a picture, and which frames are of it."""
 
     path: str
+    """As it was named."""
     sha256: str
     """Of the file."""
     group: str
-    """What is held out together: a clip, a picture, or all pictures in one folder below the one that was named."""
+    """What is held out together: a clip, a picture, or all pictures in one folder; with what shows the same."""
     frames: range
     """Indices of its frames among all."""
     is_held_out: bool = False
@@ -46,10 +42,10 @@ class Corpus:
     """All frames, and where they come from."""
 
     frames: Pictures
-    """R'G'B' of 8 bits, ``[n, 3, H, W]``; in a file where they do not fit into memory."""
+    """``[n, 3, H, W]``, in a file."""
     sources: tuple[Source, ...]
     left_out: tuple[str, ...]
-    """Why clips of tables and folders are missing: one sentence each."""
+    """What of the named is not used, and why: one sentence each."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -61,87 +57,83 @@ class Corpus:
         """The frames that are held out, or those that are learned from."""
         return [at for source in self.sources if source.is_held_out == held_out for at in source.frames]
 
+    def spread(self, most: int) -> list[int]:
+        """``most`` held-out frames, evenly over all of them, or all."""
+        all_of_them = self.indices(held_out=True)
+        count = min(most, len(all_of_them))
+        return [all_of_them[at * len(all_of_them) // count] for at in range(count)]
 
-def collect(paths: Sequence[str], size: tuple[int, int], store: Path, files: Files, seed: int) -> Corpus:
+
+def collect(
+    paths: Sequence[str],
+    size: tuple[int, int],
+    store: Path,
+    *,
+    files: Files,
+    seed: int,
+    show: Callable[[int, int], None],
+) -> Corpus:
     """The frames of what ``paths`` name: clips, pictures, folders of both, and tables. They are kept in ``store``.
 
-    ``size``: the height and width that they get, in pixels.
+    ``size``: the height and width that they get, in pixels. ``show`` is told how many of how many have been read. A
+    file that is there twice is taken once; of more than give ``MOST_FRAMES`` as many are taken, evenly over the list.
 
     An eighth of the groups is held out, at least 8 where there are 32 of them, and a quarter where there are fewer:
-    those whose names' hashes, which ``seed`` changes, are least. Raises ``InputError`` when a file that ``paths`` name
-    itself cannot be read, or there are fewer than 4 groups; ``ConfigError`` when the command would write one of them.
+    those whose contents' hashes, which ``seed`` changes, are least. Raises ``InputError`` when a file that ``paths``
+    name itself cannot be read, or there are fewer than 4 groups; ``ConfigError`` when the command would write one of
+    them; ``OutputError`` when ``store`` cannot be written.
     """
-    sources: list[Source] = []
-    left_out: list[str] = []
-    with store.open("wb") as file:
-        for path, group, pictures in _read_all(paths, size, files, left_out):
-            first = sources[-1].frames.stop if sources else 0
-            sources.append(Source(path, file_sha256(Path(path)), group, range(first, first + len(pictures))))
-            file.write(pictures.tobytes())
+    listed, left_out = _limit(list_sources(paths))
+    reader, looks = Reader(size, files), []
+    sources: dict[str, Source] = {}
+    end = 0
+    with naming(store), store.open("wb") as file:
+        for at, one in enumerate(listed):
+            show(at, len(listed))
+            try:
+                sha256 = reader.hash(one)
+                if sha256 in sources:
+                    continue
+                frames = reader.read(one)
+            except ClipError as error:
+                if one.is_named:
+                    raise InputError(f"{one.clip.path}: {error}") from error
+                left_out.append(f"{one.clip.path}: {error}")
+                continue
+            sources[sha256] = Source(one.clip.path, sha256, one.group, range(end, end + len(frames)))
+            end += len(frames)
+            looks.append(shrink(frames))
+            file.write(frames.tobytes())
     if not sources:
         raise InputError(f"none of the clips and pictures in {', '.join(paths)} can be read: {'; '.join(left_out[:3])}")
-    held_out = _hold_out({source.group for source in sources}, seed)
-    shape = (sources[-1].frames.stop, 3, *size)
-    divided = [Source(s.path, s.sha256, s.group, s.frames, s.group in held_out) for s in sources]
-    return Corpus(np.memmap(store, np.uint8, "r", shape=shape), tuple(divided), tuple(left_out))
+    groups = join_versions([source.group for source in sources.values()], np.stack(looks))
+    joined = [replace(source, group=group) for source, group in zip(sources.values(), groups, strict=True)]
+    frames = np.memmap(store, np.uint8, "r", shape=(end, 3, *size))
+    return Corpus(frames, tuple(_hold_out(joined, seed)), tuple(left_out))
 
 
-def _hold_out(groups: set[str], seed: int) -> set[str]:
-    if len(groups) < _LEAST_GROUPS:
+def _limit(listed: list[Listed]) -> tuple[list[Listed], list[str]]:
+    """As many as ``MOST_FRAMES`` allow, and a sentence about the others."""
+    frames = sum(1 if one.is_picture else PER_CLIP for one in listed)
+    if frames <= MOST_FRAMES:
+        return listed, []
+    count = len(listed) * MOST_FRAMES // frames
+    sentence = f"{len(listed) - count} of {len(listed)} clips and pictures: the others have {MOST_FRAMES} frames"
+    return [listed[at * len(listed) // count] for at in range(count)], [sentence]
+
+
+def _hold_out(sources: list[Source], seed: int) -> list[Source]:
+    """The same sources, of which some are held out."""
+    hashes: dict[str, list[str]] = {}
+    for source in sources:
+        hashes.setdefault(source.group, []).append(source.sha256)
+    if len(hashes) < _LEAST_GROUPS:
         raise InputError(
-            f"the frames come from {len(groups)} clips or folders of pictures: a student needs at least "
-            f"{_LEAST_GROUPS}, because some are held out to judge it"
+            f"the frames come from {counted(len(hashes), 'source')}, where clips and pictures that show the same, and "
+            f"pictures in one folder, are one: a student needs at least {_LEAST_GROUPS}, because some are held out to "
+            "judge it"
         )
-    count = max(len(groups) // 8, min(8, len(groups) // 4))
-    return set(sorted(groups, key=lambda group: hashlib.sha256(f"{seed} {group}".encode()).digest())[:count])
-
-
-def _read_all(
-    paths: Sequence[str], size: tuple[int, int], files: Files, left_out: list[str]
-) -> Iterator[tuple[str, str, Pictures]]:
-    """Path, group and frames of each clip and picture."""
-    for path in paths:
-        pictures = sorted(file for file in Path(path).rglob("*") if _is_picture(file)) if Path(path).is_dir() else []
-        if _is_picture(Path(path)):
-            pictures = [Path(path)]
-        for picture in pictures:
-            files.reads("--frames", picture)
-            group = picture if picture.parent == Path(path) or picture == Path(path) else picture.parent
-            yield str(picture), str(group), _read_picture(picture, size)
-        if not pictures:
-            yield from _decode_all(path, size, files, left_out)
-
-
-def _decode_all(
-    path: str, size: tuple[int, int], files: Files, left_out: list[str]
-) -> Iterator[tuple[str, str, Pictures]]:
-    spec = DecodeSpec(size[1], size[0], Uniform(PER_CLIP), color="auto", accept_short=True)
-    locator = Locator(RunConfig(model=BUILT_IN_MODEL), files)
-    clips, indirect = list_clips([path])
-    for clip in clips:
-        try:
-            frames = _decode(locator, clip, spec)
-        except ClipError as error:
-            if clip not in indirect:
-                raise InputError(f"{clip.path}: {error}") from error
-            left_out.append(f"{clip.path}: {error}")
-            continue
-        yield clip.path, clip.path, frames
-
-
-def _decode(locator: Locator, clip: ClipReference, spec: DecodeSpec) -> Pictures:
-    pictures, _ = decode_frames(locator.locate(clip), spec)
-    return ((pictures.astype(np.uint32) + 128) // 257).astype(np.uint8)
-
-
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in _SUFFIXES
-
-
-def _read_picture(path: Path, size: tuple[int, int]) -> Pictures:
-    try:
-        with Image.open(path) as picture:
-            scaled = picture.convert("RGB").resize(size[::-1], Image.Resampling.BILINEAR, reducing_gap=3.0)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise InputError(f"the picture {path} cannot be read: {error}") from error
-    return np.moveaxis(np.asarray(scaled), -1, 0)[np.newaxis]
+    count = max(len(hashes) // 8, min(8, len(hashes) // 4))
+    order = {group: hashlib.sha256(f"{seed} {min(own)}".encode()).digest() for group, own in hashes.items()}
+    held_out = set(sorted(order, key=order.__getitem__)[:count])
+    return [replace(source, is_held_out=source.group in held_out) for source in sources]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from saliency_engine.report.contact_sheet import overlay
-from saliency_exporter.distill.pictures import Pictures
+from saliency_exporter.distill.reading import Pictures
 
 MOST_ROWS = 24
 _COLUMNS, _SIDE, _GAP = 3, 160, 8

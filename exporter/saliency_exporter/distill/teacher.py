@@ -11,10 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saliency_engine.errors import ModelError
+from saliency_engine.inference.backend import rewrap_command
 from saliency_engine.inference.session import Session
-from saliency_exporter.distill.pictures import Pictures
+from saliency_engine.storage.atomic import naming
+from saliency_exporter.distill.reading import Pictures
 
 _FRAMES_AT_A_TIME = 8
+_KEY_BYTES = 65
+"""Of a frame's key in its file, with the line's end."""
+_TOLERANCE = 1e-3
+"""How far outside [0, 1] a map may be; the engine refuses clips with more."""
 Maps = NDArray[np.float16]
 
 
@@ -27,57 +33,55 @@ class TaughtMaps:
 
     def __init__(self, path: Path, height: int, width: int) -> None:
         self._path, self._keys_path = path, path.with_suffix(".keys")
-        self._shape = (height, width)
-        keys = self._keys_path.read_text(encoding="ascii").split() if self._keys_path.exists() else []
-        whole = path.stat().st_size // self._bytes if path.exists() else 0
-        self._rows = {key: row for row, key in enumerate(keys[:whole]) if len(key) == _KEY_DIGITS}
-        self._count = min(len(keys), whole)
+        self._shape, self._bytes = (height, width), 2 * height * width
+        for file in (self._path, self._keys_path):
+            with naming(file):
+                file.touch()
+        # What one of them has more than the other was being written when the command was interrupted.
+        self._count = min(self._path.stat().st_size // self._bytes, self._keys_path.stat().st_size // _KEY_BYTES)
+        keys = self._keys_path.read_bytes()
+        self._rows = {keys[at * _KEY_BYTES : (at + 1) * _KEY_BYTES - 1]: at for at in range(self._count)}
 
-    @property
-    def _bytes(self) -> int:
-        """Of one map."""
-        return 2 * self._shape[0] * self._shape[1]
+    def look_up(
+        self, session: Session, frames: Pictures, source: str, show: Callable[[int, int], None]
+    ) -> tuple[Maps, NDArray[np.int64]]:
+        """All maps, ``[m, H, W]``, in their file, and which of them is each frame's, ``[n]``.
 
-    def add(self, session: Session, frames: Pictures, show: Callable[[int, int], None]) -> None:
-        """Compute the maps of those ``frames`` ``[n, 3, H, W]`` that have none yet. Raises ``ModelError``.
-
-        ``show`` is told how many are done, and of how many.
+        Those of ``frames`` ``[n, 3, H, W]`` that are not there yet are computed first; ``show`` is told how many of how
+        many. ``source`` is the teacher's file. Raises ``ModelError``, ``InferenceError`` and ``OutputError``.
         """
-        missing = list(
-            {key_of(frame): at for at, frame in enumerate(frames) if key_of(frame) not in self._rows}.items()
-        )
+        keys = [hashlib.sha256(frame.tobytes()).hexdigest().encode() for frame in frames]
+        missing = list({key: at for at, key in enumerate(keys) if key not in self._rows}.items())
         step = max(_FRAMES_AT_A_TIME // session.frames_per_call, 1) * session.frames_per_call
-        with self._path.open("ab") as maps, self._keys_path.open("a", encoding="ascii") as keys:
+        with naming(self._path), self._path.open("ab") as maps, self._keys_path.open("ab") as file:
             maps.truncate(self._count * self._bytes)
+            file.truncate(self._count * _KEY_BYTES)
             for done in range(0, len(missing), step):
-                part = missing[done : done + step]
                 show(done, len(missing))
-                maps.write(_ask(session, frames[[at for _, at in part]], step).tobytes())
+                part = missing[done : done + step]
+                maps.write(_ask(session, frames[[at for _, at in part]], step, source).tobytes())
                 maps.flush()
                 os.fsync(maps.fileno())
-                keys.write("".join(f"{key}\n" for key, _ in part))
-                keys.flush()
+                file.write(b"".join(key + b"\n" for key, _ in part))
+                file.flush()
                 self._rows |= {key: self._count + at for at, (key, _) in enumerate(part)}
                 self._count += len(part)
-
-    def of(self, frames: Pictures) -> tuple[Maps, NDArray[np.int64]]:
-        """All maps, ``[m, H, W]``, in their file, and which of them is each frame's. Raises ``KeyError``."""
         everything = np.memmap(self._path, np.float16, "r", shape=(self._count, *self._shape))
-        return everything, np.array([self._rows[key_of(frame)] for frame in frames])
+        return everything, np.array([self._rows[key] for key in keys])
 
 
-def key_of(frame: Pictures) -> str:
-    """What a frame's map is kept under: the hash of its pixels."""
-    return hashlib.sha256(frame.tobytes()).hexdigest()
-
-
-_KEY_DIGITS = 64
-
-
-def _ask(session: Session, frames: Pictures, step: int) -> Maps:
+def _ask(session: Session, frames: Pictures, step: int, source: str) -> Maps:
     padded = np.concatenate([frames, np.repeat(frames[-1:], step - len(frames), axis=0)])
     maps = np.empty((step, session.map_height, session.map_width), np.float32)
     session.run(padded.astype(np.uint16) * 257, maps)
-    if not np.isfinite(maps).all():
-        raise ModelError("the teacher gives no finite numbers for some of the frames")
+    least, most = float(maps.min()), float(maps.max())
+    if not np.isfinite([least, most]).all():
+        raise ModelError(
+            f"{source} gives maps with NaN or infinite values for some of the frames: take another teacher"
+        )
+    if least < -_TOLERANCE or most > 1 + _TOLERANCE:
+        raise ModelError(
+            f"the maps of {source} reach from {least:.3g} to {most:.3g}, and saliency lies in [0, 1]: if they are "
+            f"logits, make a teacher of it with {rewrap_command(source, '--activation', 'sigmoid')}"
+        )
     return np.clip(maps[: len(frames)], 0, 1).astype(np.float16)

@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, binary_cross_entropy_with_logits
 
-from saliency_exporter.distill.augment import augment
+from saliency_exporter.distill.augment import augment, normalize
 from saliency_exporter.distill.network import MULTIPLE, Student
-from saliency_exporter.distill.pictures import Pictures
+from saliency_exporter.distill.options import Progress
+from saliency_exporter.distill.reading import Pictures
 from saliency_exporter.distill.teacher import Maps
 
 BATCH = 8
@@ -35,6 +35,7 @@ _CROP = 0.8
 _WHOLE_FROM = 0.8
 """The share of the training after which frames have their whole size, as they will have in use."""
 _SAVE_SECONDS = 60.0
+_CHECK_SECONDS = 300.0
 _REPORTED_STEPS = 50
 _DEPTH_WEIGHTS = (1.0, 0.4, 0.4, 0.4)
 _MEAN_WEIGHT = 2.0
@@ -56,19 +57,6 @@ class Lesson:
     minutes: float | None
     """How long; ``None``: ``steps``."""
     steps: int | None
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far the training is."""
-
-    step: int
-    share: float
-    """Of the whole, 0 to 1."""
-    seconds: float
-    """Of training, that of earlier runs included."""
-    loss: float
-    """Mean over the last 50 steps."""
 
 
 class Training:
@@ -108,20 +96,40 @@ class Training:
             return min(self._step / lesson.steps, 1.0)
         return min(self._seconds / (60 * (lesson.minutes or 1)), 1.0)
 
-    def run(self, save: Callable[[], None], report: Callable[[Progress], None]) -> None:
-        """Train to the end. ``save`` is called every minute and at the end, ``report`` after each step."""
-        saved = time.monotonic()
+    def run(
+        self,
+        save: Callable[[dict[str, Any]], None],
+        check: Callable[[], float],
+        report: Callable[[Progress], None],
+    ) -> None:
+        """Train to the end. ``save`` is given the state every minute and at the end, ``report`` how far each step got.
+
+        ``check`` measures the agreement with the teacher, after the first minute and then every five.
+        """
+        saved, checked, agreement = time.monotonic(), -math.inf, math.nan
         losses: deque[float] = deque(maxlen=_REPORTED_STEPS)
         while self.share < 1:
             started = time.monotonic()
             losses.append(self._learn())
             self._step += 1
             self._seconds += time.monotonic() - started
-            report(Progress(self._step, self.share, self._seconds, statistics.fmean(losses)))
             if time.monotonic() - saved > _SAVE_SECONDS:
-                save()
+                save(self.state())
+                if time.monotonic() - checked > _CHECK_SECONDS:
+                    agreement, checked = check(), time.monotonic()
                 saved = time.monotonic()
-        save()
+            report(Progress(self._step, self.share, self._seconds, statistics.fmean(losses), agreement))
+        save(self.state())
+
+    def predict(self, frames: Pictures) -> NDArray[np.float32]:
+        """The student's maps ``[n, H, W]`` of ``frames`` ``[n, 3, H, W]``, as it is now."""
+        self.student.eval()
+        maps = []
+        with torch.inference_mode():
+            for at in range(0, len(frames), BATCH):
+                part = normalize(torch.from_numpy(frames[at : at + BATCH] / np.float32(255)))
+                maps.append(self.student(part.to(self._device))[0].sigmoid()[:, 0].cpu().numpy())
+        return np.concatenate(maps)
 
     def describe(self) -> dict[str, Any]:
         """How long it has learned, for a manifest."""
@@ -163,23 +171,16 @@ class Training:
         frames, maps = (torch.stack(list(part)).to(self._device) for part in zip(*pairs, strict=True))
         return frames.contiguous(memory_format=torch.channels_last), maps
 
-    def save(self, path: Path, key: str) -> None:
-        """Write the state to ``path``; ``key`` says what is learned."""
-        state = {"key": key, "step": self._step, "seconds": self._seconds}
+    def state(self) -> dict[str, Any]:
+        """All that ``take_up`` needs to go on from here."""
         networks = {"student": self.student.state_dict(), "optimizer": self._optimizer.state_dict()}
-        partial = path.with_name(f"{path.name}.partial")
-        torch.save(state | networks, partial)
-        partial.replace(path)
+        return {"step": self._step, "seconds": self._seconds, **networks}
 
-    def load(self, path: Path, key: str) -> bool:
-        """Go on from the state in ``path``, unless it has another ``key``; returns whether it has this one."""
-        state = torch.load(path, map_location=self._device, weights_only=True)
-        if state["key"] != key:
-            return False
+    def take_up(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state``; ``LookupError``, ``RuntimeError`` or ``ValueError`` where it is another network's."""
         self._step, self._seconds = state["step"], state["seconds"]
         self.student.load_state_dict(state["student"])
         self._optimizer.load_state_dict(state["optimizer"])
-        return True
 
 
 def _measure_loss(logits: list[Tensor], maps: Tensor) -> Tensor:

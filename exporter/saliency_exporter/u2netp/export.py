@@ -18,10 +18,11 @@ from saliency_engine.storage.overwrite import Files
 from saliency_exporter import manifest
 from saliency_exporter.graphs import MODEL_ID_KEY, compute_maps, finish_model, read_shapes
 from saliency_exporter.sample_frames import Frames, decode_clips, draw_extreme, draw_natural
+from saliency_exporter.torch_version import check_torch
 from saliency_exporter.u2netp.checkout import AUDITED_COMMIT, Checkout, find_checkpoint, open_checkout
 from saliency_exporter.u2netp.enlarge import enlarge_by_factors
 from saliency_exporter.u2netp.isolation import HOOK
-from saliency_exporter.u2netp.sandbox import Exported, check_torch, export_in_child
+from saliency_exporter.u2netp.sandbox import Exported, export_in_child
 
 _NATURAL, _FROM_CLIPS = 16, 16
 
@@ -63,7 +64,7 @@ def export(options: ExportOptions) -> tuple[dict[str, Any], list[str]]:
     Raises ``ModelError`` when the checkout, the checkpoint or the proof is not in order, and ``OutputError``; no file
     is left then.
     """
-    check_torch()
+    check_torch("exporting U2NETP")
     checkout = open_checkout(options.upstream_dir, options.upstream_commit, options.module_path)
     checkpoint = find_checkpoint(checkout.folder, options.checkpoint)
     files = _list_files(options, checkout, checkpoint)

@@ -5,10 +5,8 @@ This is not a jail for hostile code: that process can read and write what the us
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -22,7 +20,6 @@ from numpy.typing import NDArray
 
 from saliency_engine.errors import ModelError
 
-_OLDEST_TORCH = (2, 10)
 _PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "OMP_NUM_THREADS")
 """What the child needs of the environment; proxies, tokens and keys that may be there stay out."""
 
@@ -37,19 +34,6 @@ class Exported:
     """Torch's own maps of the frames, ``[n, H, W]``."""
     answer: dict[str, Any]
     """``torch``: its version; ``network``: how it was cut off; ``missing``, ``unexpected``: names of weights."""
-
-
-def check_torch() -> None:
-    """Raise ``ModelError`` unless torch is installed and new enough that ``weights_only`` can be relied on."""
-    try:
-        version = importlib.metadata.version("torch")
-    except importlib.metadata.PackageNotFoundError as error:
-        raise ModelError("exporting U2NETP needs torch: pip install 'saliency-batch[export]'") from error
-    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
-    if numbers < _OLDEST_TORCH:
-        raise ModelError(
-            f"torch {version} can be made to run code from a checkpoint, even with weights_only: install 2.10 or newer"
-        )
 
 
 def export_in_child(request: Mapping[str, Any], frames: NDArray[np.float32]) -> Exported:
