@@ -58,5 +58,5 @@ def _read_picture(path: Path, size: tuple[int, int]) -> Pictures:
             scaled = upright.resize(size[::-1], Image.Resampling.BILINEAR, reducing_gap=3.0)
     # SyntaxError and the others are what Pillow has for broken files of some formats.
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, Image.DecompressionBombError) as error:
-        raise DecodeError(f"the picture cannot be read: {error}") from error
+        raise DecodeError(f"the picture cannot be read: {getattr(error, 'strerror', None) or error}") from error
     return np.moveaxis(np.asarray(scaled), -1, 0)[np.newaxis]

@@ -1,0 +1,276 @@
+"""``saliency-export distill``, whole: a small teacher, small pictures, few steps."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pkgutil
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from click.testing import Result
+from PIL import Image
+from tests.exporter.distill.corpora import draw_pictures, make_teacher, see_red
+from tests.exporter.upstream import manifest_of, manifest_path, saliency_export
+
+from saliency_engine.numerics.normalize import IMAGENET_MEAN, IMAGENET_STD
+
+torch = pytest.importorskip("torch", reason="torch is not installed (extra: export)")
+STEPS = 12
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_steps() -> Iterator[None]:
+    """Two frames a step, on one thread: such small pictures gain nothing by more."""
+    from saliency_exporter.distill import training
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "BATCH", 2)
+        yield
+    torch.set_num_threads(threads)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A teacher, its pictures and what a command made of them."""
+
+    teacher: Path
+    frames: Path
+    output: Path
+    result: Result
+    seen: set[str]
+    """The sha256 of each frame that the student has learned from."""
+
+    def again(self, output: Path, *options: object) -> Result:
+        """The same command with another output, and with further options."""
+        return run_distill(self.teacher, self.frames, output, *options)
+
+
+def run_distill(teacher: Path, frames: Path, output: Path, *options: object) -> Result:
+    command = ["distill", "--teacher", teacher, "--frames", frames, "--output", output, "--model-id", "pupil"]
+    settings = ["--from-scratch", "--provider", "cpu", "--gate-r", 0]
+    length = () if {"--steps", "--minutes"} & {*map(str, options)} else ("--steps", STEPS)
+    return saliency_export(*command, *settings, *length, *options)
+
+
+@pytest.fixture(scope="module")
+def lesson(small_steps: None, tmp_path_factory: pytest.TempPathFactory) -> Lesson:  # noqa: ARG001
+    """A whole command, every line of progress shown."""
+    from saliency_exporter import distill_command
+    from saliency_exporter.distill import training
+
+    folder = tmp_path_factory.mktemp("lesson")
+    frames, teacher = draw_pictures(folder / "pictures", 24), folder / "teacher.onnx"
+    onnx.save(make_teacher(), teacher)
+    seen: set[str] = set()
+    augment = training.augment
+
+    def watch(frame: Any, *rest: Any) -> Any:
+        seen.add(hashlib.sha256(frame.tobytes()).hexdigest())
+        return augment(frame, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "augment", watch)
+        patch.setattr(training, "_SAVE_SECONDS", -1.0)
+        patch.setattr(training, "_CHECK_SECONDS", -1.0)
+        patch.setattr(distill_command, "_EVERY_SECONDS", -1.0)
+        result = run_distill(teacher, frames, folder / "pupil.onnx")
+    assert result.exit_code == 0, result.output
+    return Lesson(teacher, frames, folder / "pupil.onnx", result, seen)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many frames the teacher was asked about, at each call."""
+    from saliency_exporter.distill import teacher
+
+    numbers: list[int] = []
+    real = teacher._ask
+
+    def ask(session: Any, frames: Any, *rest: Any) -> Any:
+        numbers.append(len(frames))
+        return real(session, frames, *rest)
+
+    monkeypatch.setattr(teacher, "_ask", ask)
+    return numbers
+
+
+def feed(frames: Any) -> Any:
+    mean, deviation = (np.array(values).reshape(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return ((frames / 255 - mean) / deviation).astype(np.float32)
+
+
+def test_the_student_is_a_model_with_a_manifest(lesson: Lesson) -> None:
+    manifest, model = manifest_of(lesson.output), onnx.load(lesson.output)
+    digest = hashlib.sha256(lesson.output.read_bytes()).hexdigest()
+    teacher = hashlib.sha256(lesson.teacher.read_bytes()).hexdigest()
+    assert lesson.result.stdout == f"{digest}  {lesson.output}\n"
+    assert (manifest["schema"], manifest["model_id"]) == ("saliency-student-manifest-v1", "pupil")
+    assert manifest["outputs"]["onnx_sha256"] == digest
+    assert manifest["teacher"] == {"path": str(lesson.teacher), "model_id": "teacher", "sha256": teacher}
+    assert manifest["encoder"] is None
+    assert manifest["training"]["steps"] == STEPS
+    assert manifest["parity"]["max_abs"] <= 1e-4
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    assert (metadata["lusoris.model_id"], metadata["lusoris.teacher_sha256"]) == ("pupil", teacher)
+    assert [entry.version for entry in model.opset_import if not entry.domain] == [17]
+    ends = [end.type.tensor_type.shape.dim for end in (model.graph.input[0], model.graph.output[0])]
+    assert [[size.dim_value for size in end] for end in ends] == [[1, 3, 64, 64], [1, 1, 64, 64]]
+    pictures = {source["path"]: source["sha256"] for source in manifest["frames"]}
+    assert pictures == {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(lesson.frames.iterdir())
+    }
+    with Image.open(f"{lesson.output}.sheet.png") as sheet:
+        assert sheet.width > 3 * 160
+
+
+def test_its_figures_are_those_of_frames_that_it_has_not_seen(lesson: Lesson) -> None:
+    manifest = manifest_of(lesson.output)
+    held_out = [Path(source["path"]) for source in manifest["frames"] if source["held_out"]]
+    assert len(held_out) == 6
+    frames = np.stack([np.moveaxis(np.asarray(Image.open(path)), -1, 0) for path in held_out])
+    hashes = {hashlib.sha256(frame.tobytes()).hexdigest() for frame in frames}
+    assert not hashes & lesson.seen
+    assert len(lesson.seen) > 10
+    session = onnxruntime.InferenceSession(lesson.output, providers=["CPUExecutionProvider"])
+    maps = np.stack([session.run(None, {"input": frame[np.newaxis]})[0][0, 0] for frame in feed(frames)])
+    goals = see_red(frames)
+    values = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(maps, goals, strict=True)]
+    figures = manifest["held_out"]
+    assert figures["correlation"] == pytest.approx(np.mean(values), abs=2e-3)
+    assert figures["median_correlation"] == pytest.approx(np.median(values), abs=2e-3)
+    means = maps.mean(axis=(1, 2)), goals.mean(axis=(1, 2))
+    assert figures["clip_means"]["correlation"] == pytest.approx(np.corrcoef(*means)[0, 1], abs=0.01)
+    assert figures["clip_means"]["low"] <= figures["clip_means"]["correlation"] <= figures["clip_means"]["high"]
+    assert figures["student_ms"] > 0 < figures["teacher_ms"]
+
+
+def test_it_says_how_far_it_is(lesson: Lesson) -> None:
+    lines = lesson.result.stderr.splitlines()
+    assert any(line.startswith("read: 12 of 24 clips and pictures, about ") for line in lines)
+    assert "teacher teaches on CPUExecutionProvider: 24 frames" in lines
+    assert any(line.startswith("taught: 16 of 24 frames") for line in lines)
+    trained = [line for line in lines if line.startswith("trained: ")]
+    assert len(trained) == STEPS
+    assert "50%, 6 steps" in trained[5]
+    assert "held-out agreement 0." in trained[-1] or "held-out agreement -0." in trained[-1]
+    assert lines[-1].startswith("pupil against its teacher on 6 frames of 6 clips that it has not seen: correlation ")
+
+
+def test_it_learns(lesson: Lesson, tmp_path: Path) -> None:
+    shutil.copytree(f"{lesson.output}.work", tmp_path / "work")
+    result = lesson.again(tmp_path / "longer.onnx", "--work", tmp_path / "work", "--steps", 60)
+    assert result.exit_code == 0, result.output
+    assert "going on at 20% of the training" in result.stderr
+    before, after = manifest_of(lesson.output)["held_out"], manifest_of(tmp_path / "longer.onnx")["held_out"]
+    assert after["correlation"] > max(before["correlation"] + 0.1, 0.5)
+
+
+def test_a_student_that_is_too_far_off_is_not_written(lesson: Lesson, tmp_path: Path, asked: list[int]) -> None:
+    shutil.copytree(f"{lesson.output}.work", tmp_path / "work")
+    output = tmp_path / "pupil.onnx"
+    result = lesson.again(output, "--work", tmp_path / "work", "--gate-r", 0.999)
+    assert result.exit_code == 2
+    assert "the student is refused: on 6 frames that it has not seen" in result.stderr
+    assert "--gate-r demands 0.999" in result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["work"]
+    result = lesson.again(output, "--work", tmp_path / "work")  # nothing is learned or taught again
+    assert "going on at 100% of the training" in result.stderr
+    assert output.read_bytes() == lesson.output.read_bytes()
+    assert asked == []
+
+
+def test_an_interrupted_command_goes_on_and_ends_the_same(
+    lesson: Lesson, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[int]
+) -> None:
+    from saliency_exporter.distill import training
+
+    monkeypatch.setattr(training, "_SAVE_SECONDS", -1.0)
+    output = tmp_path / "pupil.onnx"
+    places = {"teacher._ask": 3, "training.Training._learn": 5, "export.write_together": 1}
+    for place, call in places.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(f"saliency_exporter.distill.{place}", stop_at(place, call))
+            result = lesson.again(output)
+        assert result.exit_code == 130
+        assert result.stderr.splitlines()[-1] == f"interrupted: the same command goes on from what is in {output}.work"
+        assert not output.exists()
+        assert not manifest_path(output).exists()
+    result = lesson.again(output)
+    assert result.exit_code == 0, result.output
+    assert output.read_bytes() == lesson.output.read_bytes()
+    assert sum(asked) == 24
+
+
+def stop_at(place: str, call: int) -> Any:
+    """A stand-in for a function of the room in whose call of this number Ctrl-C comes."""
+    real, calls = pkgutil.resolve_name(f"saliency_exporter.distill.{place}"), 0
+
+    def stop(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    return stop
+
+
+def test_a_work_folder_of_another_training(lesson: Lesson, tmp_path: Path) -> None:
+    work = Path(shutil.copytree(f"{lesson.output}.work", tmp_path / "work"))
+    before = (work / "training.pt").read_bytes()
+    result = lesson.again(tmp_path / "pupil.onnx", "--work", work, "--seed", 1)
+    assert result.exit_code == 2
+    assert f"the training in {work} is of other frames, another teacher, another seed" in result.stderr
+    assert f"remove {work / 'training.pt'} to begin anew, or give another --work" in result.stderr
+    assert (work / "training.pt").read_bytes() == before
+    (work / "training.pt").write_bytes(before[:1000])
+    result = lesson.again(tmp_path / "pupil.onnx", "--work", work)
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].startswith("ConfigError: the state of training cannot be read (")
+
+
+def test_two_commands_in_one_folder(lesson: Lesson, tmp_path: Path) -> None:
+    import fcntl
+
+    handle = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    result = lesson.again(tmp_path / "pupil.onnx", "--work", tmp_path)
+    os.close(handle)
+    assert result.exit_code == 2
+    assert f"another command is working in {tmp_path}: wait for its end" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"side": 64, "maps": 32}, "it takes 64x64 and gives 32x32, and a student needs maps that have the frames'"),
+        ({"side": 48, "maps": 48}, "in multiples of 32 pixels"),
+        ({"gain": 0.0}, "its maps of 6 frames are all flat"),
+        ({"ends_in_sigmoid": False}, "and saliency lies in [0, 1]: if they are logits, make a teacher of it with"),
+    ],
+)
+def test_teachers_that_cannot_teach(lesson: Lesson, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    onnx.save(make_teacher(**changes), tmp_path / "teacher.onnx")
+    result = run_distill(tmp_path / "teacher.onnx", lesson.frames, tmp_path / "pupil.onnx")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].startswith("ModelError: ")
+    assert message in result.stderr
+    assert not (tmp_path / "pupil.onnx").exists()
+
+
+def test_either_minutes_or_steps(lesson: Lesson, tmp_path: Path) -> None:
+    result = lesson.again(tmp_path / "pupil.onnx", "--steps", 3, "--minutes", 1)
+    assert result.exit_code == 2
+    assert "give either --minutes or --steps" in result.stderr
+    assert list(tmp_path.iterdir()) == []
