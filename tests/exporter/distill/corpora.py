@@ -42,8 +42,8 @@ def make_teacher(
     convolution = helper.make_node("Conv", ["input", "w", "b"], ["logits"], strides=[stride, stride])
     last = helper.make_node("Sigmoid" if ends_in_sigmoid else "Identity", ["logits"], ["saliency_map"])
     bias = np.array([-3.0], np.float32) if gain else np.zeros(1, np.float32)
-    sizes = {"frames": (frames_a_call, 3, side, side), "maps": (frames_a_call, 1, maps, maps)}
-    return saliency_model(convolution, last, w=weights, b=bias, **sizes)
+    frames, given = (frames_a_call, 3, side, side), (frames_a_call, 1, maps, maps)
+    return saliency_model(convolution, last, frames=frames, maps=given, w=weights, b=bias)
 
 
 def see_red(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:

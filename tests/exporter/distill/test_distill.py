@@ -72,7 +72,7 @@ def lesson(small_steps: None, tmp_path_factory: pytest.TempPathFactory) -> Lesso
     frames, teacher = draw_pictures(folder / "pictures", 24), folder / "teacher.onnx"
     onnx.save(make_teacher(), teacher)
     seen: set[str] = set()
-    augment = training.augment
+    augment = pkgutil.resolve_name("saliency_exporter.distill.training.augment")
 
     def watch(frame: Any, *rest: Any) -> Any:
         seen.add(hashlib.sha256(frame.tobytes()).hexdigest())

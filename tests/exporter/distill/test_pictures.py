@@ -130,7 +130,7 @@ def test_urls_are_not_read(tmp_path: Path) -> None:
 def test_too_few_to_hold_some_out(tmp_path: Path) -> None:
     folder = draw_pictures(tmp_path / "a", 3)
     draw_picture(0).save(folder / "copy.jpg", quality=95)
-    with pytest.raises(InputError, match="from 3 sources.*at least 4"):
+    with pytest.raises(InputError, match=r"from 3 sources.*at least 4"):
         gather(tmp_path, folder)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no files here"):
