@@ -19,14 +19,17 @@ def test_command_says_why_it_cannot_write(tmp_path: Path) -> None:
     assert "cannot be made: File exists" in result.stderr
 
 
-def test_u2netp_without_torch_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", [("u2netp", "--upstream-dir"), ("distill", "--teacher", "t.onnx", "--frames")])
+def test_without_torch_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: tuple[str, ...]
+) -> None:
     def no_version(name: str) -> str:
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "version", no_version)
-    result = saliency_export("u2netp", "--upstream-dir", tmp_path, "--output", tmp_path / "model.onnx")
+    result = saliency_export(*command, tmp_path, "--output", tmp_path / "model.onnx")
     assert result.exit_code == 2
-    assert "pip install 'saliency-batch[export]'" in result.stderr
+    assert "needs torch: pip install 'saliency-batch[export]'" in result.stderr
     assert not list(tmp_path.iterdir())
 
 

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests.exporter.distill.corpora import draw_picture
 from tests.exporter.upstream import StandIn, saliency_export
 
 
@@ -33,6 +34,24 @@ def test_a_variant_is_not_written_over_what_it_is_made_of(
     assert result.exit_code == 2
     assert "would overwrite" in result.stderr
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("victim", ["model.onnx", "link.onnx", "clip.mp4", "clips.jsonl", "1.png"])
+def test_a_student_is_not_written_over_its_teacher_or_frames(
+    tmp_path: Path, model: Path, clips: dict[str, Path], victim: str
+) -> None:
+    pytest.importorskip("torch", reason="torch is not installed (extra: export)")
+    (tmp_path / "link.onnx").symlink_to(model)
+    clip, table = Path(shutil.copy(clips["bikes"], tmp_path / "clip.mp4")), tmp_path / "clips.jsonl"
+    table.write_text(json.dumps({"src": str(clip)}) + "\n")
+    for seed in range(4):
+        draw_picture(seed).save(tmp_path / f"{seed}.png")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    frames = ["--frames", table, "--frames", tmp_path, "--from-scratch", "--steps", 1, "--work", tmp_path / ".work"]
+    result = saliency_export("distill", "--teacher", model, "--output", tmp_path / victim, *frames)
+    assert result.exit_code == 2
+    assert "would overwrite" in result.stderr
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
 
 
 @pytest.mark.parametrize("victim", ["u2netp.pth", "LICENSE", "model/u2net.py"])

@@ -168,25 +168,20 @@ def test_it_says_how_far_it_is(lesson: Lesson) -> None:
 
 def test_it_learns(lesson: Lesson, tmp_path: Path) -> None:
     shutil.copytree(f"{lesson.output}.work", tmp_path / "work")
-    result = lesson.again(tmp_path / "longer.onnx", "--work", tmp_path / "work", "--steps", 60)
+    result = lesson.again(tmp_path / "longer.onnx", "--work", tmp_path / "work", "--steps", 40)
     assert result.exit_code == 0, result.output
-    assert "going on at 20% of the training" in result.stderr
+    assert "going on at 30% of the training" in result.stderr
     before, after = manifest_of(lesson.output)["held_out"], manifest_of(tmp_path / "longer.onnx")["held_out"]
     assert after["correlation"] > max(before["correlation"] + 0.1, 0.5)
 
 
-def test_a_student_that_is_too_far_off_is_not_written(lesson: Lesson, tmp_path: Path, asked: list[int]) -> None:
+def test_a_student_that_is_too_far_off_is_not_written(lesson: Lesson, tmp_path: Path) -> None:
     shutil.copytree(f"{lesson.output}.work", tmp_path / "work")
-    output = tmp_path / "pupil.onnx"
-    result = lesson.again(output, "--work", tmp_path / "work", "--gate-r", 0.999)
+    result = lesson.again(tmp_path / "pupil.onnx", "--work", tmp_path / "work", "--gate-r", 0.999)
     assert result.exit_code == 2
     assert "the student is refused: on 6 frames that it has not seen" in result.stderr
     assert "--gate-r demands 0.999" in result.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["work"]
-    result = lesson.again(output, "--work", tmp_path / "work")  # nothing is learned or taught again
-    assert "going on at 100% of the training" in result.stderr
-    assert output.read_bytes() == lesson.output.read_bytes()
-    assert asked == []
 
 
 def test_an_interrupted_command_goes_on_and_ends_the_same(
@@ -205,8 +200,9 @@ def test_an_interrupted_command_goes_on_and_ends_the_same(
         assert result.stderr.splitlines()[-1] == f"interrupted: the same command goes on from what is in {output}.work"
         assert not output.exists()
         assert not manifest_path(output).exists()
-    result = lesson.again(output)
+    result = lesson.again(output)  # nothing is learned or taught again
     assert result.exit_code == 0, result.output
+    assert "going on at 100% of the training" in result.stderr
     assert output.read_bytes() == lesson.output.read_bytes()
     assert sum(asked) == 24
 
