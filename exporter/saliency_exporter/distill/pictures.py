@@ -6,8 +6,10 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from saliency_engine.errors import ClipError, InputError
 from saliency_engine.report.terminal import counted
@@ -84,32 +86,40 @@ def collect(
     them; ``OutputError`` when ``store`` cannot be written.
     """
     listed, left_out = _limit(list_sources(paths))
-    reader, looks = Reader(size, files), []
-    sources: dict[str, Source] = {}
-    end = 0
     with naming(store), store.open("wb") as file:
-        for at, one in enumerate(listed):
-            show(at, len(listed))
-            try:
-                sha256 = reader.hash(one)
-                if sha256 in sources:
-                    continue
-                frames = reader.read(one)
-            except ClipError as error:
-                if one.is_named:
-                    raise InputError(f"{one.clip.path}: {error}") from error
-                left_out.append(f"{one.clip.path}: {error}")
-                continue
-            sources[sha256] = Source(one.clip.path, sha256, one.group, range(end, end + len(frames)))
-            end += len(frames)
-            looks.append(shrink(frames))
-            file.write(frames.tobytes())
+        sources, looks = _keep(listed, Reader(size, files), file, left_out, show)
     if not sources:
         raise InputError(f"none of the clips and pictures in {', '.join(paths)} can be read: {'; '.join(left_out[:3])}")
-    groups = join_versions([source.group for source in sources.values()], np.stack(looks))
-    joined = [replace(source, group=group) for source, group in zip(sources.values(), groups, strict=True)]
-    frames = np.memmap(store, np.uint8, "r", shape=(end, 3, *size))
+    groups = join_versions([source.group for source in sources], np.stack(looks))
+    joined = [replace(source, group=group) for source, group in zip(sources, groups, strict=True)]
+    frames = np.memmap(store, np.uint8, "r", shape=(sources[-1].frames.stop, 3, *size))
     return Corpus(frames, tuple(_hold_out(joined, seed)), tuple(left_out))
+
+
+def _keep(
+    listed: list[Listed], reader: Reader, file: BinaryIO, left_out: list[str], show: Callable[[int, int], None]
+) -> tuple[list[Source], list[NDArray[np.float32]]]:
+    """Write the frames of all that can be read to ``file``; returns the sources, and what they look like."""
+    sources: dict[str, Source] = {}
+    looks = []
+    end = 0
+    for at, one in enumerate(listed):
+        show(at, len(listed))
+        try:
+            sha256 = reader.hash(one)
+            if sha256 in sources:
+                continue
+            frames = reader.read(one)
+        except ClipError as error:
+            if one.is_named:
+                raise InputError(f"{one.clip.path}: {error}") from error
+            left_out.append(f"{one.clip.path}: {error}")
+            continue
+        sources[sha256] = Source(one.clip.path, sha256, one.group, range(end, end + len(frames)))
+        end += len(frames)
+        looks.append(shrink(frames))
+        file.write(frames.tobytes())
+    return list(sources.values()), looks
 
 
 def _limit(listed: list[Listed]) -> tuple[list[Listed], list[str]]:
