@@ -23,7 +23,7 @@ from tests.exporter.upstream import manifest_of, manifest_path, saliency_export
 from saliency_engine.numerics.normalize import IMAGENET_MEAN, IMAGENET_STD
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra: export)")
-STEPS = 12
+STEPS = 6
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -140,7 +140,7 @@ def test_its_figures_are_those_of_frames_that_it_has_not_seen(lesson: Lesson) ->
     frames = np.stack([np.moveaxis(np.asarray(Image.open(path)), -1, 0) for path in held_out])
     hashes = {hashlib.sha256(frame.tobytes()).hexdigest() for frame in frames}
     assert not hashes & lesson.seen
-    assert len(lesson.seen) > 10
+    assert len(lesson.seen) > 6
     session = onnxruntime.InferenceSession(lesson.output, providers=["CPUExecutionProvider"])
     maps = np.stack([session.run(None, {"input": frame[np.newaxis]})[0][0, 0] for frame in feed(frames)])
     goals = see_red(frames)
@@ -161,18 +161,18 @@ def test_it_says_how_far_it_is(lesson: Lesson) -> None:
     assert any(line.startswith("taught: 16 of 24 frames") for line in lines)
     trained = [line for line in lines if line.startswith("trained: ")]
     assert len(trained) == STEPS
-    assert "50%, 6 steps" in trained[5]
+    assert "50%, 3 steps" in trained[2]
     assert "held-out agreement 0." in trained[-1] or "held-out agreement -0." in trained[-1]
     assert lines[-1].startswith("pupil against its teacher on 6 frames of 6 clips that it has not seen: correlation ")
 
 
 def test_it_learns(lesson: Lesson, tmp_path: Path) -> None:
     shutil.copytree(f"{lesson.output}.work", tmp_path / "work")
-    result = lesson.again(tmp_path / "longer.onnx", "--work", tmp_path / "work", "--steps", 40)
+    result = lesson.again(tmp_path / "longer.onnx", "--work", tmp_path / "work", "--steps", 70)
     assert result.exit_code == 0, result.output
-    assert "going on at 30% of the training" in result.stderr
+    assert "going on at 9% of the training" in result.stderr
     before, after = manifest_of(lesson.output)["held_out"], manifest_of(tmp_path / "longer.onnx")["held_out"]
-    assert after["correlation"] > max(before["correlation"] + 0.1, 0.5)
+    assert after["correlation"] > max(before["correlation"], 0.6)
 
 
 def test_a_student_that_is_too_far_off_is_not_written(lesson: Lesson, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_an_interrupted_command_goes_on_and_ends_the_same(
 
     monkeypatch.setattr(training, "_SAVE_SECONDS", -1.0)
     output = tmp_path / "pupil.onnx"
-    places = {"teacher._ask": 3, "training.Training._learn": 5, "export.write_together": 1}
+    places = {"teacher._ask": 3, "training.Training._learn": 4, "export.write_together": 1}
     for place, call in places.items():
         with monkeypatch.context() as patch:
             patch.setattr(f"saliency_exporter.distill.{place}", stop_at(place, call))
