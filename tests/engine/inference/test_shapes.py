@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
-from tests.processes import run
+from tests.in_process import run
 from tests.rows import read_rows, write_clips
 from tests.small_models import WEIGHTS, Shape, convolution, saliency_model
 

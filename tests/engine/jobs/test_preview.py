@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tests.clips import Encode
 from tests.engine.conftest import command
-from tests.processes import stderr_of
+from tests.in_process import stderr_of
 from tests.rows import read_rows, write_clips, write_rows
 
 from saliency_engine.errors import InputError, ModelError

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.browser import check_page, needs_chromium
 from tests.engine.conftest import command
-from tests.processes import stderr_of
+from tests.in_process import stderr_of
 from tests.rows import read_rows, write_clips, write_rows
 
 from saliency_engine.errors import ConfigError, InputError

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.processes import run
+from tests.in_process import run
 from tests.small_models import miniature
 
 TAGGED = {"saliency_model_id": "mini", "saliency_aggregator": "mean", "saliency_ema_alpha": 0.25}

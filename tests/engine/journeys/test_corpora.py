@@ -16,7 +16,7 @@ import pytest
 from pyarrow.csv import write_csv
 from tests.clips import Encode
 from tests.conftest import PROJECT
-from tests.processes import run
+from tests.in_process import run
 from tests.rows import read_rows, write_rows
 from tests.tables import WRITERS
 

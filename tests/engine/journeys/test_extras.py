@@ -14,7 +14,7 @@ import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 import pytest
 from tests.clips import Encode
-from tests.processes import saliency_batch
+from tests.in_process import saliency_batch
 from tests.rows import read_rows, write_rows
 
 import saliency_engine

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.clips import Encode
-from tests.processes import run, saliency_batch
+from tests.in_process import run, saliency_batch
 from tests.rows import read_rows, write_clips
 
 from saliency_engine.config import MEMO_NAME

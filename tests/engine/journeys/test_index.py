@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.clips import Encode
-from tests.processes import MAIN, run, saliency_batch, until
+from tests.in_process import run, saliency_batch
+from tests.processes import MAIN, until
 from tests.rows import read_rows, write_rows
 
 from saliency_engine.config import RunConfig
@@ -121,9 +122,9 @@ def test_csv_and_arrow_say_what_they_replace(encode: Encode, tmp_path: Path) -> 
 def test_rows_of_one_clip_share_one_probe(encode: Encode, tmp_path: Path) -> None:
     clip = str(encode("some.mp4", size=(96, 64)))
     rows = [{"src": clip, "frame": frame, "pad": "x" * 1000} for frame in range(600)]  # several row batches
-    with (tmp_path / "out.jsonl").open("wb") as output:
-        words = index(write_rows(tmp_path / "in.jsonl", rows), "-o", "-", stdout=output)
-    assert "600 rows: 600 ok, 0 failed; 1 clips probed" in words
+    done = saliency_batch("index", write_rows(tmp_path / "in.jsonl", rows), "-o", "-")
+    assert b"600 rows: 600 ok, 0 failed; 1 clips probed" in done.stderr
+    (tmp_path / "out.jsonl").write_bytes(done.stdout)
     assert {row["frames"] for row in read_rows(tmp_path / "out.jsonl")} == {12}
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from tests.processes import run, saliency_batch, stderr_of
+from tests import processes
+from tests.in_process import run, saliency_batch, stderr_of
 from tests.rows import read_rows
 
 MODEL = ("--model", "frequency_tuned_v1")
@@ -75,14 +76,14 @@ def test_scores_without_a_header_keep_their_bytes(corpus: Path) -> None:
 def test_scores_come_through_a_pipe_and_leave_by_one(corpus: Path) -> None:
     scores = b'name\tmos\n"b.mp4"\t007\n'
     options = [*MODEL, "--path-column", "name", "--root", "clips", "--error-column", ""]
-    done = run("-", "-o", "-", *options, cwd=corpus, input=scores)
+    done = processes.run("-", "-o", "-", *options, cwd=corpus, input=scores)
     header, row, end = done.stdout.split(b"\n")
     assert header.startswith(b"name\tmos\tsaliency_mean\t")
     assert row.startswith(b'"b.mp4"\t007\t0.')
     assert end == b""
-    shown = saliency_batch("show", "-", cwd=corpus, input=done.stdout).stdout
+    shown = processes.saliency_batch("show", "-", cwd=corpus, input=done.stdout).stdout
     assert b"b.mp4" in shown
-    run("-", "-o", "out.csv.gz", *options, cwd=corpus, input=scores)
+    processes.run("-", "-o", "out.csv.gz", *options, cwd=corpus, input=scores)
     assert gzip.decompress((corpus / "out.csv.gz").read_bytes()) == done.stdout
 
 

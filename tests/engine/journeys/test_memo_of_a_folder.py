@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from tests.clips import Encode
 from tests.engine.conftest import command
+from tests.in_process import run
 from tests.memos import ENTRIES, memo_of_a_killed_run, request, statistics_of
-from tests.processes import run
 from tests.rows import read_rows, write_clips
 
 from saliency_engine.config import MEMO_NAME, RunConfig, TableJob

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.processes import stderr_of
+from tests.in_process import stderr_of
 from tests.rows import read_rows, write_clips
 
 MODEL = ("--model", "frequency_tuned_v1")

@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from tests.clips import Encode, planar_frame
-from tests.processes import run
+from tests.in_process import run
 from tests.rows import read_rows, write_clips
 
 from saliency_engine.config import AGGREGATORS

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.engine.conftest import command
-from tests.processes import run
+from tests.in_process import run
 from tests.rows import read_rows
 
 from saliency_engine.errors import ConfigError, InputError, ModelError

@@ -11,7 +11,7 @@ import onnx
 import pyarrow.parquet as pq
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tests.processes import run
+from tests.in_process import run
 from tests.rows import read_rows, write_clips
 from tests.small_models import WEIGHTS, convolution, miniature, saliency_model
 

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
+from tests import processes
 from tests.clips import Encode
-from tests.processes import run
+from tests.in_process import run
 from tests.rows import read_rows, write_clips, write_rows
 
 Rows = list[dict[str, Any]]
@@ -153,13 +154,13 @@ def _read_any(path: Path) -> Rows:
 def test_pipes_carry_lines_and_arrow_streams(clips: dict[str, Path]) -> None:
     row = {"src": str(clips["bikes"])}
     options = ("--input", "-", "--output", "-", "--model", "frequency_tuned_v1")
-    lines = run(*options, input=json.dumps(row).encode() + b"\n").stdout
+    lines = processes.run(*options, input=json.dumps(row).encode() + b"\n").stdout
     assert json.loads(lines)["saliency_status"] == "ok"
 
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, pa.schema({"src": pa.string()})) as writer:
         writer.write_table(pa.Table.from_pylist([row]))
-    arrow = run(*options, input=sink.getvalue().to_pybytes()).stdout
+    arrow = processes.run(*options, input=sink.getvalue().to_pybytes()).stdout
     (row,) = pa.ipc.open_stream(arrow).read_all().to_pylist()
     assert row["saliency_mean"] == json.loads(lines)["saliency_mean"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 import pytest
 from onnx import helper
-from tests.processes import run, stderr_of
+from tests.in_process import run, stderr_of
 from tests.rows import read_rows, write_clips
 from tests.small_models import saliency_model
 

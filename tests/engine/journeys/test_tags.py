@@ -14,7 +14,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 import pytest
-from tests.processes import run
+from tests.in_process import run
 from tests.small_models import miniature
 
 from saliency_engine.config import RunConfig, TableJob

@@ -13,7 +13,7 @@ import onnx
 import pytest
 from onnx import helper
 from tests.engine.conftest import command, sha256
-from tests.processes import stderr_of
+from tests.in_process import stderr_of
 from tests.rows import write_clips, write_rows
 from tests.small_models import BUILT_IN_SHA256, miniature
 

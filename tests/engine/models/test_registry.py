@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from onnx import helper
 from tests.engine.conftest import command, sha256
-from tests.processes import stderr_of
+from tests.in_process import stderr_of
 from tests.rows import read_rows, write_clips
 from tests.small_models import BUILT_IN_SHA256, miniature
 

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.processes import run, stderr_of
+from tests.in_process import run, stderr_of
 
 MODEL = ("--model", "frequency_tuned_v1")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.processes import run, stderr_of
+from tests.in_process import run, stderr_of
 from tests.rows import read_rows
 from tests.tables import clips_of, columns, read, write_ipc
 

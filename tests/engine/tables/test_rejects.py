@@ -12,7 +12,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from tests.processes import run
+from tests import processes
+from tests.in_process import run
 
 from saliency_engine.config import TableJob
 from saliency_engine.errors import ConfigError, InputError, OutputError
@@ -106,10 +107,10 @@ def test_ten_thousand_hostile_lines_are_accounted_for_exactly(tmp_path: Path, cl
 def test_from_a_pipe_rejected_lines_need_a_file(tmp_path: Path, clips: dict[str, Path]) -> None:
     rows = b'{"src": "%s"}\n' % str(clips["bikes"]).encode()
     options = ("--input", "-", "--output", "-", "--model", "frequency_tuned_v1")
-    message = run(*options, input=rows + b"[]\n", code=2).stderr.decode()
+    message = processes.run(*options, input=rows + b"[]\n", code=2).stderr.decode()
     assert "InputError: stdin, line 2: an array where a JSON object is needed" in message
     assert "--rejects FILE" in message
-    done = run(*options, "--rejects", tmp_path / "bad.jsonl.gz", input=rows + b"[]\n" + rows, code=1)
+    done = processes.run(*options, "--rejects", tmp_path / "bad.jsonl.gz", input=rows + b"[]\n" + rows, code=1)
     assert [json.loads(line)["saliency_status"] for line in done.stdout.splitlines()] == ["ok", "ok"]
     assert "(1 lines that are no rows)" in " ".join(done.stderr.decode().split())
     record = json.loads(gzip.decompress((tmp_path / "bad.jsonl.gz").read_bytes()))

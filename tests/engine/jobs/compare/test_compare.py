@@ -17,7 +17,7 @@ import pytest
 from scipy import stats
 from tests.browser import check_page, needs_chromium
 from tests.engine.conftest import command
-from tests.processes import stderr_of
+from tests.in_process import stderr_of
 from tests.rows import write_rows
 from tests.small_models import miniature
 

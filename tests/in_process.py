@@ -1,0 +1,106 @@
+"""The command in the test's own process, which takes a tenth of the processor time of one that starts.
+
+For tests of what a command does and says; ``tests.processes`` is for those of how it starts, is disturbed, and ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import gc
+import multiprocessing.forkserver
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+from unittest import mock
+
+from saliency_engine.cli import app, signals
+from saliency_engine.pipeline import worker
+
+
+def saliency_batch(
+    *arguments: str | Path, code: int = 0, text: bool = False, cwd: Path | None = None
+) -> subprocess.CompletedProcess[Any]:
+    """Run ``saliency-batch`` to its end, which must come with the exit status ``code``; in the folder ``cwd``."""
+    command = ["saliency-batch", *map(str, arguments)]
+    status: Any = None
+    with (
+        contextlib.chdir(cwd or "."),
+        _settings_kept(),
+        _captured("stdout", 1) as stdout,
+        _captured("stderr", 2) as stderr,
+        _own_fork_server(),
+        mock.patch.object(sys, "argv", command),
+        mock.patch.object(signals, "listen"),
+    ):
+        try:
+            app.main()
+        except SystemExit as end:
+            status = end.code
+    outputs = [Path(f"/dev/fd/{file.fileno()}").read_bytes() for file in (stdout, stderr)]
+    assert status == code, outputs[1].decode(errors="replace")
+    return subprocess.CompletedProcess(command, code, *(output.decode() if text else output for output in outputs))
+
+
+def run(*arguments: str | Path, code: int = 0, **options: Any) -> subprocess.CompletedProcess[Any]:
+    """``saliency-batch run`` with ``arguments``; see ``saliency_batch``."""
+    return saliency_batch("run", *arguments, code=code, **options)
+
+
+def stderr_of(*arguments: str | Path, code: int = 0) -> str:
+    """What a command says on stderr, which is never a traceback."""
+    done = saliency_batch(*arguments, code=code, text=True)
+    assert "Traceback" not in done.stderr
+    return str(done.stderr)
+
+
+# As long as this process lives, because its fork server and what that starts go on writing to them.
+_files = {name: tempfile.TemporaryFile() for name in ("stdout", "stderr")}  # noqa: SIM115
+_servers: set[int | None] = {None}
+"""The fork servers that write to them."""
+
+
+@contextlib.contextmanager
+def _captured(name: str, number: int) -> Iterator[BinaryIO]:
+    """Have what is written to a stream, by Python, by C and by decoding processes, in a file."""
+    file = _files[name]
+    file.truncate(0)
+    fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)  # else what holds it writes where it was before
+    before = os.dup(number)
+    os.dup2(file.fileno(), number)
+    try:
+        errors = "strict" if number == 1 else "backslashreplace"
+        with (
+            open(number, "w", 1, encoding="utf-8", errors=errors, closefd=False) as stream,
+            mock.patch.object(sys, name, stream),
+        ):
+            yield file
+    finally:
+        os.dup2(before, number)
+        os.close(before)
+
+
+@contextlib.contextmanager
+def _own_fork_server() -> Iterator[None]:
+    """End a fork server that an earlier test has started: its processes write elsewhere."""
+    server: Any = multiprocessing.forkserver._forkserver
+    if server._forkserver_pid not in _servers:
+        os.kill(server._forkserver_pid, signal.SIGKILL)
+        os.waitpid(server._forkserver_pid, 0)
+        worker._forget_server()
+    yield
+    _servers.add(server._forkserver_pid)
+
+
+@contextlib.contextmanager
+def _settings_kept() -> Iterator[None]:
+    """Undo what the command sets for a process of its own."""
+    threshold = gc.get_threshold()
+    yield
+    gc.set_threshold(*threshold)
+    gc.unfreeze()
