@@ -11,7 +11,9 @@ from pathlib import Path
 
 import click
 import pytest
-from tests.processes import finished_clips, run
+from tests import processes
+from tests.in_process import run
+from tests.processes import finished_clips
 from tests.rows import read_rows, write_clips, write_rows
 
 import saliency_engine
@@ -117,7 +119,8 @@ def test_nothing_is_left_in_the_users_home(tmp_path: Path, clips: dict[str, Path
     home.mkdir()
     source = write_clips(tmp_path / "in.jsonl", [clips["bikes"]])
     environment = {key: value for key, value in os.environ.items() if not key.startswith("XDG_")} | {"HOME": str(home)}
-    run("--input", source, "--output", tmp_path / "out.jsonl", "--model", "frequency_tuned_v1", env=environment)
+    options = ("--input", source, "--output", tmp_path / "out.jsonl", "--model", "frequency_tuned_v1")
+    processes.run(*options, env=environment)
     assert list(home.rglob("*")) == []
 
 
