@@ -40,7 +40,7 @@ help: ## print this list
 
 demo: $(READY) ## run the main job on four real clips; results in demo/
 	$(BIN)/python tests/data/make_demo_table.py demo/clips.jsonl
-	$(BIN)/saliency-batch run --input demo/clips.jsonl --output demo/saliency.jsonl --model frequency_tuned_v1 \
+	$(BIN)/saliency-batch run --input demo/clips.jsonl --output demo/saliency.jsonl --model saliency_open_v1 \
 		--temporal-aggregator ema --audit-json demo/audit.json
 	$(BIN)/saliency-batch show demo/saliency.jsonl
 	$(BIN)/saliency-batch preview demo/saliency.jsonl --output demo/contact-sheet.png

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
-BUILT_IN = _HERE.parent / "engine" / "saliency_engine" / "assets" / "frequency_tuned_v1.onnx"
+BUILT_IN = _HERE.parent / "engine" / "saliency_engine" / "assets" / "saliency_open_v1.onnx"
 
 
 def main() -> None:

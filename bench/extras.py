@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the JSON file")
     arguments = parser.parse_args()
     silence()
-    configs = [RunConfig(model_path=str(path)) for path in arguments.models] or [RunConfig(model="frequency_tuned_v1")]
+    configs = [RunConfig(model_path=str(path)) for path in arguments.models] or [RunConfig(model="saliency_open_v1")]
     results = []
     print("| clips | `--extra` | decoding | with | with the model |\n|---|---|---:|---|---:|")
     with tempfile.TemporaryDirectory() as folder:

@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--size", default="960x540")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the JSON file")
     arguments = parser.parse_args()
-    models = arguments.models or [Path("frequency_tuned_v1")]
+    models = arguments.models or [Path("saliency_open_v1")]
     cases = [(model, provider) for model in models for provider in arguments.providers]
     runs: dict[tuple[Path, str], list[dict[str, float]]] = {case: [] for case in cases}
     with tempfile.TemporaryDirectory() as folder:

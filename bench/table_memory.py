@@ -2,7 +2,7 @@
 
     python bench/table_memory.py [--rows 1000000] [--output FOLDER]
 
-The whole command, `saliency-batch run` with the built-in model, is run three times on each table. Memory is the
+The whole command, `saliency-batch run` with frequency_tuned_v1, is run three times on each table. Memory is the
 largest sum of the proportional set sizes (PSS) of all its processes, read from /proc some thirty times a second. The
 fifty clips are short re-encodings of the four real clips. The bar: a long table may use at most 100 MB more than one
 of 1,000 rows.

@@ -2,7 +2,7 @@
 
     python bench/tables.py [--rows 1000000] [--rounds 3] [--disk FOLDER] [--output FOLDER]
 
-This measures the whole command, `saliency-batch run` with the built-in model, confined to one core with all that it
+This measures the whole command, `saliency-batch run` with frequency_tuned_v1, confined to one core with all that it
 starts, on files in memory (/dev/shm) and on disk (FOLDER, by default the temporary folder).
 
 - `rows/s` says what each further row costs: the rows that the table has beyond fifty, divided by the seconds that it

@@ -4,9 +4,9 @@
 
     from saliency_engine import Engine, RunConfig, enrich
 
-    table = enrich(dataframe, model="frequency_tuned_v1")  # of pandas, polars, DuckDB, PyArrow
+    table = enrich(dataframe, model="saliency_open_v1")  # of pandas, polars, DuckDB, PyArrow
 
-    with Engine(RunConfig(model="frequency_tuned_v1")) as engine:
+    with Engine(RunConfig(model="saliency_open_v1")) as engine:
         for batch in engine.process(batches):  # Arrow RecordBatches in, the same with saliency columns out
             ...
 """

@@ -21,7 +21,7 @@ from saliency_engine.path_template import PathTemplate
 
 Auto = Literal["auto"]
 AGGREGATORS = ("mean", "ema", "max", "motion-weighted", "motion-balanced")
-BUILT_IN_MODEL = "frequency_tuned_v1"
+BUILT_IN_MODEL = "saliency_open_v1"
 MEMO_NAME = "saliency.memo.sqlite"  # in the folder of the output
 NUMBER_ROLES = ("mean", "var", "ema_alpha", *EXTRA_ROLES)
 """Roles of the output columns that hold numbers; the others hold text."""

@@ -50,7 +50,7 @@ def _add_model_and_output(command: CommandT) -> CommandT:
 @main.command("frequency-tuned")
 @click.option("--output", type=FILE, required=True, help="ONNX file to write.")
 def frequency_tuned_command(output: Path) -> None:
-    """Write frequency_tuned_v1, the training-free model that saliency-batch has built in.
+    """Write frequency_tuned_v1, the model without weights that saliency-batch has built in.
 
     The graph computes frequency-tuned saliency (Achanta et al., CVPR 2009) at 320×320. The file's bytes are the same
     every time.

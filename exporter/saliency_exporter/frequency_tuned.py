@@ -1,4 +1,4 @@
-"""The built-in model: frequency-tuned saliency as an ONNX graph, without training, weights or randomness.
+"""A built-in model: frequency-tuned saliency as an ONNX graph, without training, weights or randomness.
 
 Source of the method: R. Achanta, S. Hemami, F. Estrada, S. Süsstrunk, "Frequency-tuned Salient Region Detection",
 CVPR 2009: S(x, y) = ‖I_μ − I_ωhc(x, y)‖, with I_μ the image's mean CIE Lab vector and I_ωhc the Lab image blurred

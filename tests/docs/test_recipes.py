@@ -43,8 +43,8 @@ def test_the_recipes_work(folder: Path, clips: dict[str, Path]) -> None:
     assert good["mos"] == [3.0, 4.0, 5.0]
     assert all(0 < mean < 1 for mean in good["saliency_mean"])
     two = read_rows(folder / "two.jsonl")
-    assert {(row["ft_model_id"], row["mine_model_id"]) for row in two} == {("frequency_tuned_v1", "my_model")}
-    assert all(row["ft_mean"] != row["mine_mean"] for row in two)
+    assert {(row["open_model_id"], row["mine_model_id"]) for row in two} == {("saliency_open_v1", "my_model")}
+    assert all(row["open_mean"] != row["mine_mean"] for row in two)
     sweep = {path.stem: read_rows(path)[0] for path in folder.glob("sweep-*.jsonl")}
     clips_of = [json.loads(path.read_text())["clips"] for path in folder.glob("sweep-*.audit")]
     assert [(clip["computed"], clip["reused"]) for clip in clips_of] == 7 * [(0, 4)], "two.jsonl's memo has them"

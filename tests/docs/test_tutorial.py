@@ -44,7 +44,7 @@ def test_the_tutorial_leads_to_its_sentence(folder: Path) -> None:
     assert (table.num_rows, set(table["split"].to_pylist())) == (30, {"train", "val", "test"})
     sentence = json.loads((folder / "answer.json").read_text())["answers"][0]["sentence"]
     assert printed[3].splitlines()[-1] == sentence
-    what = r"saliency \(frequency_tuned_v1, ema 0\.6, uniform:8@320x320\)"
+    what = r"saliency \(saliency_open_v1, ema 0\.6, uniform:8@320x320\)"
     wording = what + r" \w+ [\d.]+ SROCC \[.*\] \w+ file_bytes on 30 clips"
     assert re.fullmatch(wording + ": (not )?shown to help", sentence)
     assert re.search(wording + ": not shown to help", PAGE), "numbers differ between encoders; the words do not"

@@ -40,7 +40,7 @@ def main_group() -> None:
     \b
     Example:
       saliency-batch run --input clips.jsonl --output out.jsonl \\
-        --model frequency_tuned_v1
+        --model saliency_open_v1
     """
 
 

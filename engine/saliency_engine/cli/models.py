@@ -94,14 +94,15 @@ def list_command() -> None:
 @models.command(short_help="One model's registry entry.")
 @click.argument("model_id", metavar="ID")
 def show(model_id: str) -> None:
-    """Print a model's registry entry as JSON.
+    """Print a model's registry entry as JSON, and where its card is.
 
     \b
     Example:
-      saliency-batch models show frequency_tuned_v1
+      saliency-batch models show saliency_open_v1
     """
     entry = registry.find(model_id)
-    document = {**entry.as_json(), "state": entry.state, "folder": str(entry.folder) if entry.folder else None}
+    places = {"folder": str(entry.folder) if entry.folder else None, "card": entry.card or None}
+    document = {**entry.as_json(), "state": entry.state, **places}
     click.echo(json.dumps(document, indent=2))
 
 

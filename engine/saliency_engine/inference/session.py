@@ -87,7 +87,7 @@ class Session:
         self.batches_at_once = 3  # a GPU is so fast that one more is measured and filled while two are with it
         if not backend.prefers_batches:
             if backend.input_shape[0] is None:
-                # A processor gains nothing from frames in one call: 5.2 ms a frame, not 4.8, for the built-in model.
+                # A processor gains nothing from frames in one call: 5.2 ms a frame, not 4.8, for frequency_tuned_v1.
                 self.frames_per_call = 1
             # As many frames at once as there are threads, each on one: as fast as all threads on one frame when nothing
             # else runs, and it does not wait at every layer for the thread that decoding has just taken the core from.

@@ -73,6 +73,11 @@ class Entry:
         return "built in" if asset(f"{self.id}.onnx").is_file() else "not installed"
 
     @property
+    def card(self) -> str:
+        """The file that says what a built-in model can do, and what it was made of; empty for other models."""
+        return str(asset(f"{self.id}.md")) if self.state == "built in" else ""
+
+    @property
     def release(self) -> str:
         """Where its files are released, for ``models fetch``; empty where no release is known."""
         return self.source if "/releases/download/" in self.source else ""

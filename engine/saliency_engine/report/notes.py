@@ -19,8 +19,8 @@ def warn_of(model: Model) -> None:
     lines = []
     if model.by_default:
         lines.append(
-            f"no model is given, so the built-in {model.model_id} runs: a baseline without trained weights. Give "
-            "another with --model ID or --model-path FILE.onnx"
+            f"no model is given, so the built-in {model.model_id} runs. Another release may have another default: name "
+            "the model that you mean with --model ID or --model-path FILE.onnx"
         )
     if model.evidence is None:
         lines.append(

@@ -60,12 +60,12 @@ def test_the_shortest_command_makes_folders_and_says_which_model_runs(tmp_path: 
         *(word for name, path in paths.items() for word in (f"--{name}", path)),
     )
     lines = done.stderr.decode().splitlines()
-    assert lines[0].startswith("warning: no model is given, so the built-in frequency_tuned_v1 runs")
+    assert lines[0].startswith("warning: no model is given, so the built-in saliency_open_v1 runs")
     assert lines[1] == "warning: --ffmpeg-bin and --ffprobe-bin are not used: PyAV's own FFmpeg decodes the clips"
     assert [line for line in lines if "warning" in line] == lines[:2]
     (row,) = read_rows(paths["output"])
-    assert (row["saliency_status"], row["saliency_model_id"]) == ("ok", "frequency_tuned_v1")
-    assert json.loads(paths["audit-json"].read_text())["config"]["model"] == "frequency_tuned_v1"
+    assert (row["saliency_status"], row["saliency_model_id"]) == ("ok", "saliency_open_v1")
+    assert json.loads(paths["audit-json"].read_text())["config"]["model"] == "saliency_open_v1"
     assert paths["memo"].is_file()
 
 
@@ -85,7 +85,7 @@ def test_every_output_is_checked_before_the_first_clip(tmp_path: Path, clips: di
     outputs = {"output": tmp_path / "out.jsonl", "memo": tmp_path / "memo.sqlite"}
     for path in (blocked, tmp_path / "file" / "x.jsonl"):
         words = [str(word) for name, value in {**outputs, option: path}.items() for word in (f"--{name}", value)]
-        done = run("--input", source, *words, code=2)
+        done = run("--input", source, *words, "--model", "frequency_tuned_v1", code=2)
         assert str(path) in done.stderr.decode()
         assert b"CPUExecutionProvider" not in done.stderr  # the line that begins the work
         assert not (tmp_path / "out.jsonl").exists()
@@ -96,7 +96,8 @@ def test_lines_without_the_path_column_are_an_error_only_where_no_row_has_it(
     tmp_path: Path, clips: dict[str, Path]
 ) -> None:
     rows = [{"clip": str(clips["bikes"]), "mos": 3}, {"clip": "b", "scr": 1}]
-    options = ("--input", write_rows(tmp_path / "in.jsonl", rows), "--output", tmp_path / "out.jsonl")
+    table, model = write_rows(tmp_path / "in.jsonl", rows), ("--model", "frequency_tuned_v1")
+    options = ("--input", table, "--output", tmp_path / "out.jsonl", *model)
     message = "in.jsonl: no column 'src' (--path-column); did you mean 'scr'? the input's columns: 'clip', 'mos', 'scr'"
     assert message in run(*options, code=2).stderr.decode()
     assert not (tmp_path / "out.jsonl").exists()

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyarrow.csv import write_csv
+from tests import in_process
 from tests.clips import Encode
 from tests.conftest import PROJECT
-from tests.in_process import run
 from tests.rows import read_rows, write_rows
 from tests.tables import WRITERS
 
 PAGE = (PROJECT / "docs" / "corpora.md").read_text(encoding="utf-8")
+run = partial(in_process.run, "--model", "frequency_tuned_v1")
 
 
 def follow(title: str, folder: Path, code: int = 0) -> tuple[list[dict[str, Any]], str]:

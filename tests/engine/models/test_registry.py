@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("home")
 def test_what_is_known_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     command("models", "list")
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
-    assert "built in" in lines["frequency_tuned_v1"]
+    assert all("built in" in lines[name] for name in ("saliency_open_v1", "frequency_tuned_v1"))
     assert "not installed" in lines["u2netp_mirror_v1"]
     command("models", "show", "u2netp_mirror_v1")
     entry = json.loads(capsys.readouterr().out)
@@ -38,16 +38,28 @@ def test_what_is_known_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(entry) >= {"id", "sha256", "licence", "input_size", "preprocessing", "source", "variant_of"}
 
 
-def test_the_built_in_entry_is_its_file() -> None:
-    entry = registry.find("frequency_tuned_v1")
-    assert entry.sha256 == hashlib.sha256(asset("frequency_tuned_v1.onnx").read_bytes()).hexdigest() == BUILT_IN_SHA256
-    assert entry.sha256 in asset("frequency_tuned_v1.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("model_id", ["saliency_open_v1", "frequency_tuned_v1"])
+def test_a_built_in_entry_is_its_file(model_id: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command("models", "show", model_id)
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["sha256"] == hashlib.sha256(asset(f"{model_id}.onnx").read_bytes()).hexdigest()
+    card = Path(shown["card"]).read_text(encoding="utf-8")
+    assert card.startswith(f"# {model_id}\n")
+    assert shown["sha256"] in card
+    assert (shown["licence"], shown["state"]) == ("Apache-2.0", "built in")
+
+
+def test_other_models_have_no_card(capsys: pytest.CaptureFixture[str]) -> None:
+    command("models", "show", "saliency_student_v2")
+    assert json.loads(capsys.readouterr().out)["card"] is None
 
 
 def test_a_known_model_that_is_not_installed_says_how_to_get_it() -> None:
     with pytest.raises(ModelError, match=r"u2netp_mirror_v1 is known but not installed.*models fetch"):
         load_model(RunConfig(model="u2netp_mirror_v1"))
-    with pytest.raises(ModelError, match="no model 'none_v1' is registered; there are: frequency_tuned_v1"):
+    with pytest.raises(
+        ModelError, match="no model 'none_v1' is registered; there are: saliency_open_v1, frequency_tuned_v1"
+    ):
         load_model(RunConfig(model="none_v1"))
 
 
@@ -67,7 +79,7 @@ def test_the_list_says_what_each_is_for_and_how_to_get_it(
     blocks = re.split(r"^(?=\S)", capsys.readouterr().out, flags=re.MULTILINE)[2:]
     below = {block.split()[0]: [line.strip() for line in block.splitlines()[1:]] for block in blocks}
     assert below["mini"] == ["Run it with --model mini."]
-    assert below["frequency_tuned_v1"][0].startswith("A baseline without trained weights")
+    assert below["frequency_tuned_v1"][0].startswith("A baseline without weights")
     assert "saliency-batch models fetch u2netp_mirror_v1" in below["u2netp_mirror_v1"][1]
     assert "model/tiny/saliency_student_v2.onnx) and give it with --model-path" in below["saliency_student_v2"][1]
 

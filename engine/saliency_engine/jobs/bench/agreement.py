@@ -39,7 +39,7 @@ def gate(precision: str, operators: Collection[str], *, float32_on_card: bool = 
 
     Where the precision or the graph's own operators leave numbers eight bits, it is the gate of int8. Elsewhere it is
     that of half precision, for float32 too: a library may add in any order, and where a graph stretches its map to
-    [0, 1], as the built-in model does, OpenVINO's float32 is 3e-4 off in a pixel and 7e-5 in a row's mean.
+    [0, 1], as frequency_tuned_v1 does, OpenVINO's float32 is 3e-4 off in a pixel and 7e-5 in a row's mean.
     ``float32_on_card``: a model whose weights are float32, on a graphics card; TF32 must not pass for float32 there.
     """
     if precision == "bfloat16" or "QuantizeLinear" in operators:
