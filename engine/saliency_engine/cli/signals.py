@@ -10,6 +10,8 @@ import threading
 import time
 from types import FrameType
 
+from saliency_engine.storage.atomic import must_not_stop
+
 GRACE_SECONDS = 8.0
 """How long a run may take to stop. Then the process ends where it stands: a model's call may take minutes."""
 
@@ -44,6 +46,8 @@ def exit_status() -> int:
 
 
 def _interrupt(number: int, _: FrameType | None) -> None:
+    if must_not_stop():
+        return  # the thread sends the signal again
     _received.append(number)
     if len(_received) == 1:  # a later one must not disturb the clearing up
         raise Interrupted

@@ -10,18 +10,37 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from saliency_engine.errors import OutputError
+
+_begun: list[Path] = []
+"""Files that are being made, and that nobody yet undoes; see ``must_not_stop``."""
+
+
+def must_not_stop() -> bool:
+    """Whether a signal that stops the command has to wait, for a moment: else a file would be left."""
+    return bool(_begun)
 
 
 class PartialFile:
     """The file ``<path>.partial``, under an exclusive lock, which becomes ``path`` by ``publish``. Links are followed.
 
     Its folder is made where there is none. Raises ``OSError``, or ``OutputError`` with the cause where ``path`` cannot
-    be a file, or another run is writing it. ``release`` must follow, whatever happens; without ``publish`` it removes
-    the partial file.
+    be a file, or another run is writing it. ``release`` must follow, whatever happens, and so ``begin`` makes them;
+    without ``publish`` it removes the partial file.
     """
+
+    @classmethod
+    def begin(cls, path: str, stack: ExitStack) -> Self:
+        """The file for ``path``, which ``stack`` will release. No signal comes between the two."""
+        _begun.append(Path(path))
+        try:
+            partial = cls(path)
+            stack.callback(partial.release)
+        finally:
+            _begun.pop()
+        return partial
 
     def __init__(self, path: str) -> None:
         self._path = Path(os.path.realpath(path))
@@ -113,8 +132,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
         files = []
         for path, content in contents.items():
             with naming(path):
-                partial = PartialFile(str(path))
-                stack.callback(partial.release)
+                partial = PartialFile.begin(str(path), stack)
                 with partial.open() as file:
                     file.write(content)
                 partial.sync()
@@ -132,8 +150,8 @@ def check_output(path: str) -> None:
     Its folder is made where there is none.
     """
     if path:
-        with naming(Path(path)):
-            PartialFile(path).release()
+        with naming(Path(path)), ExitStack() as stack:
+            PartialFile.begin(path, stack)
 
 
 def write_json(path: str, value: Mapping[str, Any]) -> None:

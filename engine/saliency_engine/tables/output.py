@@ -106,8 +106,7 @@ def open_output(
                 raise OutputError("stdout: it is closed, so --output - cannot write to it")
         else:
             with _writing(name):
-                partial = PartialFile(path)
-                stack.callback(partial.release)
+                partial = PartialFile.begin(path, stack)
                 file = partial.open()
             stack.callback(_close, file)
         with _writing(name, file):

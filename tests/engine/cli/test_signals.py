@@ -46,6 +46,32 @@ def test_an_interrupted_run_keeps_its_clips_and_leaves_nothing_else(
     assert (clips["reused"], clips["computed"]) == (finished, 16 - finished)
 
 
+BEGINNING = """
+import fcntl, os, signal, sys
+from pathlib import Path
+from saliency_engine.cli import signals
+from saliency_engine.storage import atomic
+signals.listen()
+flock = fcntl.flock
+def slowly(*arguments):  # the file is there, and not locked yet
+    os.kill(os.getpid(), signal.SIGINT)
+    flock(*arguments)
+fcntl.flock = slowly
+try:
+    atomic.write_together({Path(sys.argv[1]): b"whole"})
+    signal.pause()
+except signals.Interrupted:
+    print("interrupted")
+"""
+
+
+def test_a_signal_while_an_output_begins_leaves_no_part_of_it(tmp_path: Path) -> None:
+    script = [sys.executable, "-c", BEGINNING, str(tmp_path / "out")]
+    done = subprocess.run(script, capture_output=True, check=True, timeout=60)
+    assert (done.stdout, done.stderr) == (b"interrupted\n", b"")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 STUCK = """
 import hashlib, sys, time
 from saliency_engine.cli import signals
