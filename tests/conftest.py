@@ -13,11 +13,16 @@ from typing import Any, Unpack
 
 import av
 import pytest
+from hypothesis import HealthCheck, settings
 from tests.clips import Encode, Settings, write_clip
 
 import saliency_engine  # noqa: F401  it switches off ONNX Runtime's telemetry, before a test loads that
 
 PROJECT = Path(__file__).resolve().parent.parent
+
+# On a busy machine nothing may fail because it is slow.
+settings.register_profile("no clocks", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("no clocks")
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from saliency_engine.config import OPTIONS, RunConfig, TableJob, load_options, s
 from saliency_engine.errors import ConfigError
 from saliency_engine.jobs.points import expand
 
-SETTINGS = settings(max_examples=300, deadline=None)
+SETTINGS = settings(max_examples=300)
 
 # Rows
 

@@ -81,7 +81,7 @@ keys = st.sampled_from(["k", "kk", "a", '"k"', "k\\", "é", ""]) | st.text(max_s
 separators = st.sampled_from([(", ", ": "), (",", ":"), (" ,\t", " : ")])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.lists(st.dictionaries(keys, values, max_size=5), max_size=4),
     st.dictionaries(st.sampled_from(["k", "é", "q"]), scalars, max_size=3),

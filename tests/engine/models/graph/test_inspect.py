@@ -222,7 +222,7 @@ def _nested(number: int, content: bytes) -> bytes:
     return bytes([number << 3 | 2]) + length + bytes([size]) + content
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 10**6), st.integers(1, 255))
 def test_a_flipped_byte_never_gets_external_data_past(position: int, mask: int) -> None:
     """Whatever the change: refused, or no tensor that protobuf itself sees points to another file."""
