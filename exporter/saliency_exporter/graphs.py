@@ -56,6 +56,7 @@ class Parent:
         """A fresh copy of the graph, whose only input are the frames."""
         model = onnx.load_from_string(self.data)
         _keep_frames(model)
+        _leave_out_empty(model)
         return model
 
 
@@ -67,6 +68,22 @@ def _keep_frames(model: ModelProto) -> None:
         del model.graph.input[:]
         model.graph.input.extend(frames)
         model.ir_version = max(model.ir_version, _WEIGHTS_ALONE)
+
+
+def _leave_out_empty(model: ModelProto) -> None:
+    """Leave out what Resize nodes are given that is empty, as opset 11 had it beside sizes.
+
+    Only while it is a constant does it count as left out: converted to half precision it is one no more.
+    """
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            constants[node.output[0]] = node.attribute[0].t
+    for node in model.graph.node:
+        if node.op_type == "Resize":
+            for at, name in enumerate(node.input):
+                if name in constants and 0 in constants[name].dims:
+                    node.input[at] = ""
 
 
 def open_parent(path: Path) -> Parent:
