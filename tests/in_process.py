@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 from unittest import mock
@@ -47,9 +48,8 @@ def saliency_batch(
     return subprocess.CompletedProcess(command, code, *(output.decode() if text else output for output in outputs))
 
 
-def run(*arguments: str | Path, code: int = 0, **options: Any) -> subprocess.CompletedProcess[Any]:
-    """``saliency-batch run`` with ``arguments``; see ``saliency_batch``."""
-    return saliency_batch("run", *arguments, code=code, **options)
+run = partial(saliency_batch, "run")
+"""``saliency-batch run`` with arguments; see ``saliency_batch``."""
 
 
 def stderr_of(*arguments: str | Path, code: int = 0) -> str:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +26,8 @@ def saliency_batch(
     return done
 
 
-def run(*arguments: str | Path, code: int = 0, **options: Any) -> subprocess.CompletedProcess[Any]:
-    """``saliency-batch run`` with ``arguments``; see ``saliency_batch``."""
-    return saliency_batch("run", *arguments, code=code, **options)
-
-
-def stderr_of(*arguments: str | Path, code: int = 0) -> str:
-    """What a command says on stderr, which is never a traceback."""
-    done = saliency_batch(*arguments, code=code, text=True)
-    assert "Traceback" not in done.stderr
-    return str(done.stderr)
+run = partial(saliency_batch, "run")
+"""``saliency-batch run`` with arguments; see ``saliency_batch``."""
 
 
 def start(*arguments: str | Path, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[bytes]:

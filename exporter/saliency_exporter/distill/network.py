@@ -94,7 +94,7 @@ class Encoder(nn.Module):
         """Let the stem and the first blocks learn nothing; returns them, to be kept in evaluation mode.
 
         What they see, edges and colours, is the same in all pictures, and their backward pass, at the largest sizes,
-        takes 40% of a step.
+        takes a quarter to a third of a step.
         """
         parts = [self.stem, *self.blocks[:_FROZEN]]
         for part in parts:

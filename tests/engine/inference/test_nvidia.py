@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import tomllib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,8 +14,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
-from packaging.requirements import Requirement
-from tests.conftest import PROJECT
+from tests.engine.inference.miniatures import draw_frames, maps_of, model_of, session_of
 from tests.small_models import convolution, enlarging, saliency_model
 
 from saliency_engine.config import RunConfig
@@ -27,7 +24,7 @@ from saliency_engine.inference.io_binding import MainMemory
 from saliency_engine.inference.nvidia import CUDA, TENSORRT, Gpu
 from saliency_engine.inference.session import Session
 from saliency_engine.models.graph import edit
-from saliency_engine.models.load import Model, load_model
+from saliency_engine.models.load import Model
 from saliency_engine.numerics import reference
 from saliency_engine.pipeline.engine import Engine
 from saliency_engine.types import ClipReference, row_batch_of
@@ -58,25 +55,6 @@ def _half() -> ModelProto:
     )
 
 
-def _model(made: ModelProto | Path) -> Model:
-    data = made.read_bytes() if isinstance(made, Path) else made.SerializeToString()
-    return Model("made", "made.onnx", "5ha", data)
-
-
-def _frames(count: int, height: int = 32, width: int = 48) -> NDArray[np.uint16]:
-    return np.random.default_rng(2).integers(0, 65536, (count, 3, height, width), np.uint16)
-
-
-def _session(model: Model, batch_size: int = 4, size: tuple[int, int] = (48, 32)) -> Session:
-    return Session(model, provider="cpu", threads=1, batch_size=batch_size, model_size=size)
-
-
-def _maps(session: Session, frames: NDArray[np.uint16]) -> NDArray[np.float32]:
-    maps = np.empty((len(frames), session.map_height, session.map_width), np.float32)
-    session.run(frames, maps)
-    return maps
-
-
 @pytest.fixture
 def bound(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Session]:
     """Sessions on the path of the cards, with ONNX Runtime's CPU provider in place of CUDA's."""
@@ -84,7 +62,7 @@ def bound(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Session]:
     def make(model: Model, *, uint16: bool = True, **settings: Any) -> Session:
         with monkeypatch.context() as patch:
             patch.setattr(session, "_open", lambda model, *_: Gpu(model, "cpu", uint16=uint16))
-            return _session(model, **settings)
+            return session_of(model, **settings)
 
     return make
 
@@ -125,50 +103,50 @@ def test_what_is_no_model_cannot_be_rewritten() -> None:
 @HOW
 @pytest.mark.parametrize("made", [_conv("N"), _conv(1), _conv(8), _half()], ids=["N", "1", "8", "half"])
 def test_bound_buffers_give_the_same_maps(bound: Callable[..., Session], made: ModelProto, uint16: bool) -> None:
-    frames = _frames(16)
-    session = bound(_model(made), uint16=uint16, batch_size=4)
+    frames = draw_frames(16)
+    session = bound(model_of(made), uint16=uint16, batch_size=4)
     assert session.frames_per_call == (8 if made.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 8 else 4)
-    np.testing.assert_allclose(_maps(session, frames), _maps(_session(_model(made), 4), frames), atol=1e-5)
+    np.testing.assert_allclose(maps_of(session, frames), maps_of(session_of(model_of(made), 4), frames), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["saliency_student_v1", "saliency_student_v2"])
 def test_students_of_a_fixed_batch_of_one_run_several_frames_a_call(
     bound: Callable[..., Session], models: Path, name: str
 ) -> None:
-    model, frames = _model(models / f"{name}.onnx"), _frames(3, 64, 64)
+    model, frames = model_of(models / f"{name}.onnx"), draw_frames(3, 64, 64)
     session = bound(model, batch_size=3, size=(64, 64))
     assert (session.frames_per_call, session.remark) == (3, "3 frames a call")
-    np.testing.assert_allclose(_maps(session, frames), _maps(_session(model, size=(64, 64)), frames), atol=1e-5)
+    np.testing.assert_allclose(maps_of(session, frames), maps_of(session_of(model, size=(64, 64)), frames), atol=1e-5)
 
 
 @pytest.mark.parametrize("kept", [1, 2])
 def test_a_graph_that_copies_the_number_of_frames_runs_several_a_call(bound: Callable[..., Session], kept: int) -> None:
     """So U2NETP does, in every stage."""
-    model, frames = _model(enlarging(KERNEL, kept=kept)), _frames(6)
+    model, frames = model_of(enlarging(KERNEL, kept=kept)), draw_frames(6)
     session = bound(model, batch_size=3)
     assert session.frames_per_call == 3
-    expected = _maps(_session(model), frames)
-    np.testing.assert_allclose(_maps(session, frames), expected, atol=1e-6)
+    expected = maps_of(session_of(model), frames)
+    np.testing.assert_allclose(maps_of(session, frames), expected, atol=1e-6)
     assert all(not np.allclose(expected[0], other, atol=1e-2) for other in expected[1:])
 
 
 def test_batches_under_way_at_once_do_not_mix(bound: Callable[..., Session]) -> None:
-    session, frames = bound(_model(_conv()), batch_size=2), _frames(64)
-    expected = _maps(_session(_model(_conv())), frames)
+    session, frames = bound(model_of(_conv()), batch_size=2), draw_frames(64)
+    expected = maps_of(session_of(model_of(_conv())), frames)
     with ThreadPoolExecutor(3) as callers:
         orders = [np.random.default_rng(seed).permutation(64) for seed in range(12)]
-        for order, maps in zip(orders, callers.map(lambda order: _maps(session, frames[order]), orders), strict=True):
+        for order, maps in zip(orders, callers.map(lambda order: maps_of(session, frames[order]), orders), strict=True):
             np.testing.assert_allclose(maps, expected[order], atol=1e-5)
 
 
 def test_a_size_the_graph_cannot_take_is_an_error_before_any_clip(bound: Callable[..., Session], models: Path) -> None:
     with pytest.raises(ModelError, match="does not run at 321x320"):
-        bound(_model(models / "saliency_student_v2.onnx"), size=(321, 320))
+        bound(model_of(models / "saliency_student_v2.onnx"), size=(321, 320))
 
 
 def test_frames_of_another_size_are_an_error(bound: Callable[..., Session]) -> None:
     with pytest.raises(ValueError, match=r"frames of shape \[4, 3, 33, 48\], not \[4, 3, 32, 48\]"):
-        bound(_model(_conv())).run(_frames(4, 33), np.zeros((4, 33, 48), np.float32))
+        bound(model_of(_conv())).run(draw_frames(4, 33), np.zeros((4, 33, 48), np.float32))
 
 
 # what is asked of the providers
@@ -234,7 +212,7 @@ def card(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[_StandIn]:
 
 
 def test_cuda_computes_in_full_float32_without_timing_anything(card: type[_StandIn]) -> None:
-    session = Session(_model(_conv()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
+    session = Session(model_of(_conv()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
     assert (session.provider, session.frames_per_call, session.remark) == (CUDA, 4, "4 frames a call, CUDA graphs")
     starting, running = card.asked
     assert starting == [(CUDA, {**dict(starting)[CUDA], "enable_cuda_graph": "0"})]
@@ -246,35 +224,36 @@ def test_cuda_computes_in_full_float32_without_timing_anything(card: type[_Stand
 
 def test_half_precision_has_tensor_cores(card: type[_StandIn]) -> None:
     """``use_tf32`` deselects them for every precision."""
-    Session(_model(_half()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
+    Session(model_of(_half()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
     assert [dict(providers)[CUDA]["use_tf32"] for providers in card.asked] == ["1", "1"]
 
 
 def test_a_graph_that_cannot_be_captured_runs_without_and_says_so(card: type[_StandIn]) -> None:
     card.capture = False
-    session = Session(_model(_conv()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
-    assert session.remark.startswith("4 frames a call, no CUDA graphs (cannot load the model made.onnx: This session")
+    session = Session(model_of(_conv()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
+    reason = "cannot load the model miniature.onnx: This session"
+    assert session.remark.startswith(f"4 frames a call, no CUDA graphs ({reason}")
     assert [dict(providers)[CUDA]["enable_cuda_graph"] for providers in card.asked] == ["0", "1", "0"]
-    frames = _frames(4)
-    np.testing.assert_allclose(_maps(session, frames), _maps(_session(_model(_conv())), frames), atol=1e-5)
+    frames = draw_frames(4)
+    np.testing.assert_allclose(maps_of(session, frames), maps_of(session_of(model_of(_conv())), frames), atol=1e-5)
 
 
 def test_a_graph_that_replays_what_it_has_seen_before_is_not_used(card: type[_StandIn]) -> None:
     card.stale = True
-    session = Session(_model(_conv()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
+    session = Session(model_of(_conv()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
     assert session.remark == "4 frames a call, no CUDA graphs (a replayed CUDA graph gave other maps than a plain run)"
-    frames = _frames(4)
-    np.testing.assert_allclose(_maps(session, frames), _maps(_session(_model(_conv())), frames), atol=1e-5)
+    frames = draw_frames(4)
+    np.testing.assert_allclose(maps_of(session, frames), maps_of(session_of(model_of(_conv())), frames), atol=1e-5)
 
 
 def test_bound_buffers_that_no_run_writes_to_are_an_error_without_graphs_too(card: type[_StandIn]) -> None:
     card.capture, card.idle = False, True
     with pytest.raises(ModelError, match="a run on bound buffers gave other maps than a plain run"):
-        Session(_model(_conv()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
+        Session(model_of(_conv()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
 
 
 def test_a_provider_that_takes_no_operator_is_an_error(card: type[_StandIn]) -> None:
-    backend = Gpu(_model(_conv()), "cuda", graphs=False)
+    backend = Gpu(model_of(_conv()), "cuda", graphs=False)
     card.takes_operators = False
     with pytest.raises(ProviderError, match="takes none of the operators"):
         backend.compile((4, 3, 32, 48), 2)
@@ -283,7 +262,7 @@ def test_a_provider_that_takes_no_operator_is_an_error(card: type[_StandIn]) -> 
 def test_a_card_without_cudnn_does_not_start(card: type[_StandIn]) -> None:
     card.takes_operators = False
     with pytest.raises(ProviderError, match=r"it leaves convolutions to CPUExecutionProvider; cuDNN comes with pip"):
-        Gpu(_model(_conv()), "cuda")
+        Gpu(model_of(_conv()), "cuda")
 
 
 def _fail(what: str) -> str:
@@ -313,7 +292,7 @@ def test_the_reason_is_found_behind_templates_and_the_machines_name_is_not_told(
 
     monkeypatch.setattr(card, "run", fail)
     with pytest.raises(ProviderError) as caught:
-        Gpu(_model(_conv()), "cuda")
+        Gpu(model_of(_conv()), "cuda")
     assert str(caught.value).startswith(f"--provider cuda cannot start: {what}. Its libraries come with pip install")
 
 
@@ -327,20 +306,20 @@ def test_no_memory_for_buffers_is_said_so(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(onnxruntime, "OrtValue", Full)
     reason = r"does not run at 48x32, 4 frames a call: no memory for buffers: CUDA failure 2: out of memory$"
     with pytest.raises(ModelError, match=reason):
-        Session(_model(_conv()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
-    fallen = Session(_model(_conv()), provider="auto", threads=1, batch_size=4, model_size=(48, 32))
+        Session(model_of(_conv()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
+    fallen = Session(model_of(_conv()), provider="auto", threads=1, batch_size=4, model_size=(48, 32))
     assert fallen.provider in {"OpenVINO CPU", "CPUExecutionProvider"}
     assert fallen.remark.endswith("no memory for buffers: CUDA failure 2: out of memory")
 
 
 def test_an_error_that_the_card_does_not_survive_ends_the_run(card: type[_StandIn]) -> None:
-    session = Session(_model(_conv()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
+    session = Session(model_of(_conv()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
     card.failure = _fail("CUDNN failure 5000: CUDNN_STATUS_EXECUTION_FAILED")
     with pytest.raises(InferenceError, match=r"^CUDNN failure 5000: CUDNN_STATUS_EXECUTION_FAILED$"):
-        _maps(session, _frames(4))
+        maps_of(session, draw_frames(4))
     card.failure = _fail("CUDA failure 700: an illegal memory access was encountered")
     with pytest.raises(ProviderError, match="the card cannot go on after an error: CUDA failure 700: an illegal"):
-        _maps(session, _frames(4))
+        maps_of(session, draw_frames(4))
 
 
 def test_a_row_is_not_failed_by_a_card_that_cannot_go_on(
@@ -360,7 +339,7 @@ def test_tensorrt_takes_the_models_own_precision_and_keeps_engines_by_model_shap
     card: type[_StandIn], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, made: ModelProto, half: str
 ) -> None:
     monkeypatch.setattr(nvidia, "_tensorrt_version", lambda: "101303")
-    session = Session(_model(made), provider="tensorrt", threads=1, batch_size=4, model_size=(48, 32))
+    session = Session(model_of(made), provider="tensorrt", threads=1, batch_size=4, model_size=(48, 32))
     assert session.provider == TENSORRT
     assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0"
     (first, options), (second, _) = card.asked[-1]
@@ -370,60 +349,14 @@ def test_tensorrt_takes_the_models_own_precision_and_keeps_engines_by_model_shap
     assert folder.is_dir()
     assert folder.relative_to(tmp_path / "saliency-batch" / "tensorrt").parts == (
         f"onnxruntime-{onnxruntime.__version__}-tensorrt-101303",
-        "5ha",
+        "00",
         "4x3x32x48",
     )
     assert "trt_engine_cache_path" not in dict(card.asked[0])[TENSORRT]  # of the graph that is tried
-    frames = _frames(4)
-    np.testing.assert_allclose(_maps(session, frames), _maps(_session(_model(made)), frames), atol=1e-5)
+    frames = draw_frames(4)
+    np.testing.assert_allclose(maps_of(session, frames), maps_of(session_of(model_of(made)), frames), atol=1e-5)
 
 
 def test_other_precisions_are_refused() -> None:
     with pytest.raises(ProviderError, match="bfloat16 does not run with --provider cuda: give --provider openvino"):
-        Gpu(_model(_conv()), "cuda", "bfloat16")
-
-
-NO_GPU = pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="this machine has a GPU: it may well start")
-
-
-@NO_GPU
-@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
-def test_a_machine_without_a_driver_is_told_so_in_one_line(
-    provider: str, capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    config = RunConfig(model_path=str(tmp_path / "model.onnx"), provider=provider)
-    (tmp_path / "model.onnx").write_bytes(_conv().SerializeToString())
-    with pytest.raises(ProviderError, match=f"^--provider {provider} cannot start: this machine has no NVIDIA driver"):
-        Session(load_model(config), provider=provider, threads=1, batch_size=1, model_size=(48, 32))
-    assert capfd.readouterr() == ("", "")
-
-
-@NO_GPU
-@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
-def test_a_provider_that_cannot_start_is_an_error_not_a_fallback(
-    provider: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(nvidia, "has_nvidia_driver", lambda: True)
-    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(ProviderError, match=f"--provider {provider} cannot start: .*saliency-batch\\[{provider}]"):
-        Session(_model(_conv()), provider=provider, threads=1, batch_size=1, model_size=(8, 8))
-    assert capsys.readouterr().out == ""
-
-
-@pytest.mark.parametrize("extra", ["cuda", "tensorrt"])
-def test_the_extras_bring_the_libraries_of_the_cuda_that_onnx_runtime_is_built_for(extra: str) -> None:
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = Requirement(project["optional-dependencies"][extra][0])
-    assert (wanted.name, wanted.extras) == ("onnxruntime-gpu", {"cuda", "cudnn"})
-    assert not any(wanted.specifier.contains(version) for version in ("1.26.0", "1.27.1"))  # other CUDA, placeholders
-    assert wanted.specifier.contains(onnxruntime.__version__)
-    needs = [Requirement(line) for line in importlib.metadata.requires("onnxruntime-gpu") or []]
-    brought = {
-        need.name: need.specifier
-        for need in needs
-        if need.marker and any(need.marker.evaluate({"extra": name}) for name in wanted.extras)
-    }
-    cuda = str(onnxruntime.cuda_version).partition(".")[0]
-    assert brought["nvidia-cuda-runtime"].contains(f"{cuda}.5")
-    assert f"nvidia-cudnn-cu{cuda}" in brought
+        Gpu(model_of(_conv()), "cuda", "bfloat16")

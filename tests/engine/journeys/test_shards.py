@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from tests.clips import Encode
 from tests.engine.conftest import command
-from tests.processes import finished_clips, start, stderr_of, until
+from tests.in_process import stderr_of
+from tests.processes import finished_clips, start, until
 from tests.rows import write_rows
 
 from saliency_engine.config import RunConfig, TableJob
