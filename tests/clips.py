@@ -93,9 +93,11 @@ def _encode(path: Path, frames: Sequence[av.VideoFrame], settings: Settings) -> 
     os.environ.setdefault("SVT_LOG", "1")  # else the AV1 encoder talks on stderr
     codec, rate = settings.get("codec", "libx264"), settings.get("rate", 25)
     options = dict(settings.get("options", {}))
-    if codec == "libx265":  # one thread: with many, two clips could not be encoded once, on a busy machine
-        given = options.get("x265-params", "")
-        options["x265-params"] = ":".join(filter(None, ("log-level=none:pools=none:frame-threads=1", given)))
+    if codec == "libx265":
+        x265 = ["log-level=none:pools=none:frame-threads=1", options.get("x265-params", "")]
+        if len(frames) < 3:  # fewer than B-frames delay it by: x265 4.2 then gives decoding times out of unset memory
+            x265.append("bframes=0")
+        options["x265-params"] = ":".join(filter(None, x265))
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, options=options)
         assert isinstance(stream, av.VideoStream)
