@@ -16,8 +16,9 @@ from typing import Any, Literal
 
 from saliency_engine.errors import ConfigError
 from saliency_engine.extras import EXTRA_ROLES, EXTRAS, extra_columns
-from saliency_engine.options import check_values, describe_unknown, flag_of, normalize_names, option, take_values
+from saliency_engine.options import check_values, describe_unknown, normalize_names, option, take_values
 from saliency_engine.path_template import PathTemplate
+from saliency_engine.table_job import TableJob
 
 Auto = Literal["auto"]
 AGGREGATORS = ("mean", "ema", "max", "motion-weighted", "motion-balanced")
@@ -26,8 +27,6 @@ MEMO_NAME = "saliency.memo.sqlite"  # in the folder of the output
 NUMBER_ROLES = ("mean", "var", "ema_alpha", *EXTRA_ROLES)
 """Roles of the output columns that hold numbers; the others hold text."""
 MAX_PIXELS = 8192 * 8192  # an 8K frame has half as many
-_PIPED = ("auto", "jsonl", "csv", "arrow")
-_PROGRESS = ("auto", "bar", "lines", "json", "off")
 _PRECISIONS = ("float32", "bfloat16")
 _PROVIDERS = ("cpu", "openvino", "cuda", "tensorrt", "auto")
 
@@ -168,50 +167,6 @@ class RunConfig:
     def confined_to(self) -> str:
         """The folder that every clip must be in, absolute and with links resolved; empty without ``--confine``."""
         return os.path.realpath(self.root) if self.confine else ""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TableJob:
-    """One table of a run: where it comes from and where it goes. ``-`` is stdin or stdout."""
-
-    input: str | tuple[str, ...] = option("", "What to read: a table or clips, as the arguments; -: stdin.")
-    output: str = option("", "Table to write, with one of the suffixes above; -: stdout.")
-    output_format: str = option("auto", "Format of --output -; auto: that of the input.", _PIPED)
-    no_header: bool = option(False, "CSV has no line with names: columns are column_1, column_2 and so on.")
-    audit_json: str = option("", "JSON file for the audit: options, counts and provenance; default: none.")
-    series: str = option("", "Parquet or Arrow file for the values of every sampled frame; default: none.")
-    maps: str = option("", "Folder for the clips' aggregated saliency maps, one file each; default: none.")
-    map_format: str = option("png", "Of --maps: gray PNG of 16 bits, or float32 for NumPy.", ("png", "npy"))
-    map_grid: str = option("", "Write means over so many blocks, as in 16x16, in place of --maps' pixels.")
-    rejects: str = option("", "File for JSON lines that are not rows; default: OUTPUT.rejects.jsonl.")
-    max_failures: str = option("", "Stop, and write no output, when more rows fail: a number, or a share such as 5%.")
-    shard: str = option("", "I/N, as in 3/16: compute this share of the clips into --memo, and write no table.")
-    progress: str = option("auto", "How progress is shown on stderr; auto: bar on a terminal, else lines.", _PROGRESS)
-    verbose: bool = option(False, "Also say in the summary how long each stage was busy.")
-    quiet: bool = option(False, "No progress and no summary on stderr.")
-
-    def __post_init__(self) -> None:
-        take_values(self)
-        check_values(self)
-        for name in ("input", "output"):
-            if not getattr(self, name) and not (name == "output" and self.shard):
-                raise ConfigError(f"{flag_of(name)} is missing: give a file, or - for a pipe")
-        if not re.fullmatch(r"([1-9]\d{0,4}x[1-9]\d{0,4})?", self.map_grid):
-            raise ConfigError(f"--map-grid is {self.map_grid!r}: write it as WIDTHxHEIGHT, such as 16x16")
-        if self.map_grid and not self.maps:
-            raise ConfigError(f"--map-grid {self.map_grid} is for maps, and none are written: give --maps, too")
-        if not re.fullmatch(r"(\d+|\d+(\.\d+)?%)?", self.max_failures):
-            raise ConfigError(f"--max-failures is {self.max_failures!r}: give a number of rows, or a share such as 5%")
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """``input``, whether it is one path or several."""
-        return (self.input,) if isinstance(self.input, str) else tuple(self.input)
-
-    @property
-    def rejects_path(self) -> str:
-        """The file for JSON lines that are not rows; empty, for a pipe without ``--rejects``: the first is an error."""
-        return self.rejects or ("" if self.output in {"", "-"} else f"{self.output}.rejects.jsonl")
 
 
 OPTIONS = {option.name: option for kind in (TableJob, RunConfig) for option in dataclasses.fields(kind)}

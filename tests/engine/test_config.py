@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from saliency_engine.config import OPTIONS, RunConfig, TableJob, load_options, split_options
+from saliency_engine.config import OPTIONS, RunConfig, load_options, split_options
 from saliency_engine.errors import ConfigError
+from saliency_engine.table_job import TableJob
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 

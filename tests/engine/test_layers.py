@@ -13,6 +13,7 @@ PACKAGE = PROJECT / "engine" / "saliency_engine"
 LAYERS = (
     {"errors"},
     {"extras", "options", "path_template", "tags"},
+    {"table_job"},
     {"config", "facts"},
     {"types"},
     {"machine", "numerics", "storage"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saliency_engine.config import RunConfig, TableJob
+from saliency_engine.config import RunConfig
 from saliency_engine.jobs.job_input import open_input
 from saliency_engine.pipeline.prober import Prober
 from saliency_engine.report.notes import note, warn_of_no_rows
@@ -10,6 +10,7 @@ from saliency_engine.report.progress import ProgressDisplay
 from saliency_engine.report.summary import print_index_summary
 from saliency_engine.storage.locate import Locator
 from saliency_engine.storage.overwrite import Files
+from saliency_engine.table_job import TableJob
 from saliency_engine.tables.facts_join import FactsJoiner, columns_to_index
 from saliency_engine.tables.output import choose_format, open_output
 from saliency_engine.tables.rejects import Rejects

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
-from saliency_engine.config import TableJob
+from saliency_engine.table_job import TableJob
 from saliency_engine.tables.columns import Columns
 from saliency_engine.tables.input import Table, open_table
 from saliency_engine.tables.jsonl_lines import Reject, ignore_line

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from saliency_engine.config import OPTIONS, RunConfig, TableJob, split_options
+from saliency_engine.config import OPTIONS, RunConfig, split_options
 from saliency_engine.errors import ConfigError
 from saliency_engine.options import normalize_names
+from saliency_engine.table_job import TableJob
 
 _OF_ONE_TABLE = frozenset({"input", "output", "output_format", "audit_json", "rejects", "series", "maps", "shard"})
 """Options that no two tables can share."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from saliency_engine.config import RunConfig, TableJob
+from saliency_engine.config import RunConfig
 from saliency_engine.errors import ConfigError
 from saliency_engine.jobs.points import fill
 from saliency_engine.jobs.target import Target
@@ -13,6 +13,7 @@ from saliency_engine.pipeline.map_folder import MapFolder
 from saliency_engine.pipeline.memo import NUMERICS_VERSION
 from saliency_engine.pipeline.task import Task
 from saliency_engine.report.map_file import as_npy, as_png
+from saliency_engine.table_job import TableJob
 
 
 def map_folders(targets: Sequence[Target]) -> dict[Task, MapFolder]:

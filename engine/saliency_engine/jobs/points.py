@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from saliency_engine.config import RunConfig, TableJob, split_options
+from saliency_engine.config import RunConfig, split_options
 from saliency_engine.errors import ConfigError
 from saliency_engine.options import flag_of
+from saliency_engine.table_job import TableJob
 
 _PLACEHOLDERS = ("{model_id}", "{aggregator}")
 _OF_ONE_MODEL = ("model_path", "model_id", "model_sha256")

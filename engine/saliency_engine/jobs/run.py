@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from saliency_engine.config import MEMO_NAME, RunConfig, TableJob
+from saliency_engine.config import MEMO_NAME, RunConfig
 from saliency_engine.errors import ConfigError
 from saliency_engine.extras import EXTRA_ROLES
 from saliency_engine.jobs.points import fill, has_placeholder, name_of
@@ -18,6 +18,7 @@ from saliency_engine.options import flag_of
 from saliency_engine.pipeline.engine import Engine
 from saliency_engine.report.notes import warn_of
 from saliency_engine.storage.overwrite import OF_SQLITE, Files
+from saliency_engine.table_job import TableJob
 from saliency_engine.tables.share import parse_shard
 
 

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from saliency_engine.config import RunConfig, TableJob
+from saliency_engine.config import RunConfig
 from saliency_engine.jobs.job_input import open_input
 from saliency_engine.jobs.maps import map_folders
 from saliency_engine.jobs.series import Series
@@ -26,6 +26,7 @@ from saliency_engine.report.summary import print_last_line, print_outputs, print
 from saliency_engine.storage.atomic import check_output, write_json
 from saliency_engine.storage.locate import Locator
 from saliency_engine.storage.overwrite import Files
+from saliency_engine.table_job import TableJob
 from saliency_engine.tables.columns import Columns, columns_of
 from saliency_engine.tables.input import Table
 from saliency_engine.tables.join import OutputColumns

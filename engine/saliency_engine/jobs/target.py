@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saliency_engine.config import RunConfig, TableJob
+from saliency_engine.config import RunConfig
 from saliency_engine.pipeline.clock import Clock
 from saliency_engine.pipeline.counts import together
 from saliency_engine.pipeline.task import Task
 from saliency_engine.report.audit import RunsOn, audit_of
 from saliency_engine.report.failures import Failures
+from saliency_engine.table_job import TableJob
 from saliency_engine.tables.join import Joiner, OutputColumns
 from saliency_engine.tables.kept_rows import KeptRows
 from saliency_engine.tables.output import Output

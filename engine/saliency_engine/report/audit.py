@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from saliency_engine.config import RunConfig, TableJob
+from saliency_engine.config import RunConfig
 from saliency_engine.machine import versions
 from saliency_engine.models.load import Model
 from saliency_engine.pipeline.clock import Clock
 from saliency_engine.pipeline.counts import Counts
 from saliency_engine.report.provenance import run_provenance
+from saliency_engine.table_job import TableJob
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 
-from saliency_engine.config import OPTIONS, RunConfig, TableJob
+from saliency_engine.config import OPTIONS, RunConfig
 from saliency_engine.models.load import Model
 from saliency_engine.options import flag_of
 from saliency_engine.pipeline.counts import Counts
 from saliency_engine.report.terminal import printable
+from saliency_engine.table_job import TableJob
 from saliency_engine.types import sampling_of
 
 

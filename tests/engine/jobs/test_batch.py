@@ -13,12 +13,13 @@ import pytest
 from tests.engine.conftest import command
 from tests.rows import read_rows, write_clips, write_rows
 
-from saliency_engine.config import RunConfig, TableJob
+from saliency_engine.config import RunConfig
 from saliency_engine.errors import ConfigError
 from saliency_engine.jobs.batch import BatchJob, run_batch
 from saliency_engine.jobs.manifest import read_manifest
 from saliency_engine.jobs.run import run_table
 from saliency_engine.report.batch_report import batch_report, write_reports
+from saliency_engine.table_job import TableJob
 
 MODEL = "frequency_tuned_v1"
 QUIET = {"quiet": True, "decode_workers": 2}

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from tests.rows import read_rows, write_clips
 
-from saliency_engine.config import RunConfig, TableJob
+from saliency_engine.config import RunConfig
 from saliency_engine.errors import InputError
 from saliency_engine.jobs.run import run_table
+from saliency_engine.table_job import TableJob
 
 OLD = {"model": "frequency_tuned_v1"}
 

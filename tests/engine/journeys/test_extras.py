@@ -18,7 +18,7 @@ from tests.in_process import saliency_batch
 from tests.rows import read_rows, write_rows
 
 import saliency_engine
-from saliency_engine.config import RunConfig, TableJob, load_options
+from saliency_engine.config import RunConfig, load_options
 from saliency_engine.errors import ConfigError, InputError
 from saliency_engine.extras import EXTRAS
 from saliency_engine.jobs.points import expand
@@ -27,6 +27,7 @@ from saliency_engine.pipeline.engine import Engine
 from saliency_engine.pipeline.frame_batch import FrameBatch
 from saliency_engine.pipeline.pool import DecodePool
 from saliency_engine.storage.locate import Locator
+from saliency_engine.table_job import TableJob
 from saliency_engine.types import ClipReference, row_batch_of
 
 FORMATS = ["jsonl", "csv", "parquet", "arrow"]

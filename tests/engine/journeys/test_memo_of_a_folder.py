@@ -17,10 +17,11 @@ from tests.in_process import run
 from tests.memos import ENTRIES, memo_of_a_killed_run, request, statistics_of
 from tests.rows import read_rows, write_clips
 
-from saliency_engine.config import MEMO_NAME, RunConfig, TableJob
+from saliency_engine.config import MEMO_NAME, RunConfig
 from saliency_engine.errors import ConfigError, MemoError
 from saliency_engine.jobs.run import run_table
 from saliency_engine.pipeline.memo import Memo
+from saliency_engine.table_job import TableJob
 
 MODEL = "frequency_tuned_v1"
 

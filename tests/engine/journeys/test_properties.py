@@ -12,9 +12,10 @@ from tests.torture import fuzz
 from tests.torture.seeds import Try, attempt, try_seeds
 
 from saliency_engine.cli.app import main_group
-from saliency_engine.config import OPTIONS, RunConfig, TableJob, load_options, split_options
+from saliency_engine.config import OPTIONS, RunConfig, load_options, split_options
 from saliency_engine.errors import ConfigError
 from saliency_engine.jobs.points import expand
+from saliency_engine.table_job import TableJob
 
 SETTINGS = settings(max_examples=300)
 

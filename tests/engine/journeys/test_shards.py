@@ -14,9 +14,10 @@ from tests.in_process import stderr_of
 from tests.processes import finished_clips, start, until
 from tests.rows import write_rows
 
-from saliency_engine.config import RunConfig, TableJob
+from saliency_engine.config import RunConfig
 from saliency_engine.errors import ConfigError, InputError
 from saliency_engine.jobs.run import run_table
+from saliency_engine.table_job import TableJob
 
 MODEL = "frequency_tuned_v1"
 CLIPS, SHARDS = 12, 3

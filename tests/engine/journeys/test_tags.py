@@ -17,10 +17,11 @@ import pytest
 from tests.in_process import run
 from tests.small_models import miniature
 
-from saliency_engine.config import RunConfig, TableJob
+from saliency_engine.config import RunConfig
 from saliency_engine.errors import InputError
 from saliency_engine.jobs.run import run_table
 from saliency_engine.pipeline.engine import Engine
+from saliency_engine.table_job import TableJob
 from saliency_engine.tables.sampling_tag import parse_sampling
 from saliency_engine.tags import TAG_ROLES, Tags
 

@@ -15,8 +15,8 @@ import pytest
 from tests import processes
 from tests.in_process import run
 
-from saliency_engine.config import TableJob
 from saliency_engine.errors import ConfigError, InputError, OutputError
+from saliency_engine.table_job import TableJob
 from saliency_engine.tables.columns import Columns
 from saliency_engine.tables.input import open_table
 from saliency_engine.tables.rejects import Rejects
