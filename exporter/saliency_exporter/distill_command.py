@@ -91,10 +91,17 @@ def _summarize(manifest: dict[str, Any]) -> str:
     correlation = f"correlation {means['correlation']:.3f} [{means['low']:.3f}, {means['high']:.3f}]"
     if math.isnan(means["correlation"]):
         correlation = "too few for a correlation"
+    salient = figures["with_salient"]
+    alone = ""
+    if 0 < salient["frames"] < figures["frames"]:
+        alone = (
+            f" (of the {salient['frames']} in which the teacher finds something alone: {salient['correlation']:.3f}, "
+            f"median {salient['median_correlation']:.3f})"
+        )
     return (
         f"{manifest['model_id']} against its teacher on {counted(figures['frames'], 'frame')} of "
         f"{counted(figures['clips'], 'clip')} that it has not seen: correlation {figures['correlation']:.3f} (median "
-        f"{figures['median_correlation']:.3f}), |Δmean| ≤ {figures['delta_mean']:.3f}, |Δvar| ≤ "
+        f"{figures['median_correlation']:.3f}){alone}, |Δmean| ≤ {figures['delta_mean']:.3f}, |Δvar| ≤ "
         f"{figures['delta_var']:.3f}; clip means: {correlation}, mean |Δ| {means['mae']:.3f}; "
         f"{figures['student_ms']:.1f} ms a frame on one thread, teacher {figures['teacher_ms']:.1f}"
     )

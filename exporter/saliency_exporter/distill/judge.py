@@ -17,6 +17,8 @@ from saliency_exporter.graphs import open_session, read_input
 
 MOST_FRAMES = 256
 """That a student is judged by, evenly over all that are held out."""
+_FINDS_NOTHING = 0.02
+"""A map with a smaller mean: the teacher finds nothing there, and what is correlated is mostly its noise."""
 _CALLS = 5
 
 
@@ -26,7 +28,8 @@ def judge(
     """Figures of the maps ``[n, H, W]`` of the held-out frames ``chosen``.
 
     ``clip_means`` is Pearson's correlation of the clips' mean saliency, which is what rows hold, with its 95% interval
-    when groups are drawn anew; it is NaN where too few clips are held out. A picture counts as a clip.
+    when groups are drawn anew; it is NaN where too few clips are held out. A picture counts as a clip. ``with_salient``
+    is of those frames alone in which the teacher finds something; its correlations are NaN where there are none.
     """
     place = {frame: at for at, frame in enumerate(chosen)}
     held_out = [source for source in corpus.sources if source.is_held_out]
@@ -39,10 +42,20 @@ def judge(
     return {
         **asdict(compare(teacher, student)),
         "median_correlation": float(np.median(correlate_maps(teacher, student))),
+        "with_salient": _judge_salient(teacher, student),
         "clips": len(kept),
         "groups": len(set(groups)),
         "clip_means": {"correlation": _correlate(means), "low": low, "high": high, "mae": error},
     }
+
+
+def _judge_salient(teacher: NDArray[np.float32], student: NDArray[np.float32]) -> dict[str, Any]:
+    is_salient = teacher.mean(axis=(1, 2)) >= _FINDS_NOTHING
+    if not is_salient.any():
+        return {"frames": 0, "correlation": float("nan"), "median_correlation": float("nan")}
+    correlations = correlate_maps(teacher[is_salient], student[is_salient])
+    mean, median = float(correlations.mean()), float(np.median(correlations))
+    return {"frames": int(is_salient.sum()), "correlation": mean, "median_correlation": median}
 
 
 def time_models(teacher: bytes, student: bytes, frame: NDArray[np.float32]) -> dict[str, float]:
