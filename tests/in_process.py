@@ -85,6 +85,11 @@ def _captured(name: str, number: int) -> Iterator[BinaryIO]:
         os.close(before)
 
 
+def start_anew() -> None:
+    """Have the next command start a fork server of its own, with the environment of that time."""
+    _servers.intersection_update({None})
+
+
 @contextlib.contextmanager
 def _own_fork_server() -> Iterator[None]:
     """End a fork server that an earlier test has started: its processes write elsewhere."""

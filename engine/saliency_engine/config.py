@@ -52,9 +52,7 @@ class RunConfig:
     accept_short: bool = option(False, "Use the frames there are of clips that are cut off or too short.")
     color: str = option("auto", "auto: follow the stream's colour tags; bt709: ignore them.", ("auto", "bt709"))
     hdr: str = option("plain", "plain: take PQ and HLG as they are; tonemap: map them to SDR.", ("plain", "tonemap"))
-    temporal_aggregator: str = option(
-        "mean", "How the frames' maps become one map; ema:0.3: with this alpha.", AGGREGATORS
-    )
+    temporal_aggregator: str = option("mean", "How the frames' maps become one; ema:0.3: with alpha.", AGGREGATORS)
     ema_alpha: float = option(0.6, "For ema: weight of the newest frame, above 0 and at most 1.")
     # what rows say
     path_column: str = option("src", "Input column with the clip's path.")
@@ -67,6 +65,8 @@ class RunConfig:
     height_column: str = option("height", "Input column with the height of raw video, in pixels.")
     pix_fmt_column: str = option("pix_fmt", "Input column with the pixel format of raw video.")
     root: str = option("", "Folder that relative paths start from; default: the current one.")
+    allow_remote: bool = option(False, "Read clips at s3://, gs:// and https:// URLs, fetched into a cache.")
+    remote_cache_gb: float = option(10.0, "Let the cache of fetched clips grow to this size, in 10^9 bytes.", low=0.001)
     confine: bool = option(False, "Refuse clips outside --root, also those that a link inside it leads to.")
     default_width: int = option(0, "Width of raw video whose row gives none; 0: no default.", low=0)
     default_height: int = option(0, "Height of raw video whose row gives none; 0: no default.", low=0)
@@ -91,9 +91,7 @@ class RunConfig:
     decode_workers: int | Auto = option("auto", "Processes that decode clips; auto: one per core.", low=1)
     threads: int | Auto = option("auto", "Threads of the model on the CPU; auto: one per core.", low=1)
     max_pixels: int = option(MAX_PIXELS, "Refuse clips whose frames have more pixels than this.", low=1)
-    clip_timeout: float = option(
-        60.0, "Give a clip up after so many seconds of decoding; pauses do not count.", low=0.1
-    )
+    clip_timeout: float = option(60.0, "Give a clip up after so many seconds of work, pauses not counted.", low=0.1)
     verify_clips: bool = option(False, "Recognise clips by contents (read whole), not by size and time of change.")
     memo: str = option("", f"File that remembers finished clips; default: {MEMO_NAME} beside the output; off: none.")
     # of other materializers

@@ -1,8 +1,8 @@
-"""What probing tells of a clip, and how clips are probed: what `index` asks for instead of frames."""
+"""What is known of a clip before it is decoded: what probing tells, how clips are probed, where one is fetched from."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +58,19 @@ class ClipFacts:
     """How the picture is turned to be shown, in degrees clockwise: 0, 90, 180 or 270. It may be mirrored before."""
     file_bytes: int
     """Size of the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file in a store or on a server, as it was when that was asked."""
+
+    url: str = field(repr=False, compare=False)
+    """With all that it takes to fetch the file: neither shown nor kept."""
+    size: int
+    """In bytes."""
+    etag: str
+    """What the server calls this version of the file; empty where it has no such name."""
+    mtime_ns: int
+    """When it was changed, in nanoseconds since 1970; 0 where the server does not say."""
+    cache_bytes: int = field(compare=False)
+    """How large the cache may be that it is fetched into."""

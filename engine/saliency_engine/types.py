@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from saliency_engine.config import MAX_PIXELS, RunConfig
 from saliency_engine.extras import NOTHING_MEASURED, Measured
-from saliency_engine.facts import Signal
+from saliency_engine.facts import RemoteFile, Signal
 from saliency_engine.tags import Tags
 
 PayloadT = TypeVar("PayloadT")
@@ -90,7 +90,7 @@ class ClipRequest:
     """One clip to compute: a regular file, as it was when it was located."""
 
     path: str
-    """Absolute, with links resolved."""
+    """Absolute, with links resolved; of a remote file its URL, without secrets."""
     size: int
     """In bytes."""
     mtime_ns: int
@@ -101,6 +101,8 @@ class ClipRequest:
     """The hex sha256 of the file's bytes with ``--verify-clips``, else empty."""
     extra: tuple[str, ...] = ()
     """The groups of ``extras.MEASURED`` to measure while the clip is decoded."""
+    remote: RemoteFile | None = None
+    """What is fetched before it is decoded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ HOMES = {
     "click": {"cli"},
     "cv2": {"video"},  # what scenedetect computes with
     "cryptography": {"models"},
+    "fsspec": {"storage"},
     "google": {"models"},  # Protocol Buffers, in which ONNX files are written
     "jinja2": {"report"},
     "markupsafe": {"report"},  # what jinja2 takes for HTML

@@ -75,7 +75,7 @@ def run(config_file: str | None, inputs: tuple[str, ...], **given: Any) -> None:
     job, points = expand(options)
     from saliency_engine.pipeline.worker import fork_server
 
-    with fork_server():  # it imports its libraries while the next line imports ours: a quarter of a second less
+    with fork_server(remote=points[0].allow_remote):  # it imports while the next line does: a quarter of a second less
         from saliency_engine.jobs.run import run_sweep
 
         audits = run_sweep(job, points, config_file or "")
@@ -101,6 +101,8 @@ def show(inputs: tuple[str, ...], rows: int, path_column: str) -> None:
 _PREVIEW_OPTIONS = (
     "prefix",
     "root",
+    "allow_remote",
+    "remote_cache_gb",
     "path_column",
     "path_template",
     "path_regex",

@@ -48,7 +48,7 @@ def batch(manifest: str | None, manifest_option: str, dry_run: bool, **given: An
     settings = {name: given.pop(name) for name in _SETTINGS}
     from saliency_engine.pipeline.worker import fork_server  # noqa: PLC0415  heavy imports live here
 
-    with fork_server():  # it imports its libraries while the next line imports ours
+    with fork_server(remote=bool(given["allow_remote"])):  # it imports its libraries while the next line imports ours
         from saliency_engine.jobs.batch import BatchJob, run_batch  # noqa: PLC0415
         from saliency_engine.jobs.plan import print_plan  # noqa: PLC0415
 

@@ -25,6 +25,8 @@ _OPTIONS = (
     "height_column",
     "pix_fmt_column",
     "root",
+    "allow_remote",
+    "remote_cache_gb",
     "confine",
     "default_width",
     "default_height",
@@ -60,7 +62,7 @@ def index(inputs: tuple[str, ...], count_frames: bool, **given: Any) -> None:
     job, config = split_options(options)
     from saliency_engine.pipeline.worker import fork_server  # noqa: PLC0415  heavy imports live here
 
-    with fork_server():  # it imports its libraries while the next line imports ours
+    with fork_server(remote=config.allow_remote):  # it imports its libraries while the next line imports ours
         from saliency_engine.jobs.index import index_table  # noqa: PLC0415
 
         failed = index_table(job, config, count_frames=count_frames)

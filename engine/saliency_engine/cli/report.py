@@ -8,7 +8,10 @@ import click
 
 from saliency_engine.cli.options import config_options, given_only
 
-_OF_THE_RUN = ("prefix", "root", "path_column", "path_template", "path_regex", "path_suffix", "model_path")
+_OF_THE_RUN = (
+    *("prefix", "root", "allow_remote", "remote_cache_gb", "path_column", "path_template", "path_regex"),
+    *("path_suffix", "model_path"),
+)
 
 
 @click.command(short_help="Make a page about a table that was run.")

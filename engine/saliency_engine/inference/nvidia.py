@@ -28,6 +28,7 @@ from saliency_engine.machine import has_nvidia_driver, onnxruntime_package
 from saliency_engine.models.graph import edit
 from saliency_engine.models.graph.framewise import frames_apart
 from saliency_engine.models.load import Model
+from saliency_engine.storage.cache import cache_home
 
 CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 CUDA_OPTIONS: Mapping[str, str] = {
@@ -158,14 +159,11 @@ def _engine_folder(model: Model, shape: Sequence[int]) -> Path | None:
     version = _tensorrt_version()
     if not shape or not version:
         return None
-    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not cache.is_absolute():  # the XDG specification says to ignore relative paths
-        try:
-            cache = Path.home() / ".cache"
-        except RuntimeError:
-            return None
+    cache = cache_home()
+    if cache is None:
+        return None
     versions = f"onnxruntime-{onnxruntime.__version__}-tensorrt-{version}"
-    folder = cache / "saliency-batch" / "tensorrt" / versions / model.sha256 / "x".join(map(str, shape))
+    folder = cache / "tensorrt" / versions / model.sha256 / "x".join(map(str, shape))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -13,6 +13,7 @@ from saliency_engine.jobs.tiles import Models, make_tile
 from saliency_engine.report.contact_sheet import PICTURE, Tile
 from saliency_engine.storage.locate import Locator
 from saliency_engine.storage.overwrite import Files
+from saliency_engine.storage.urls import show_path
 from saliency_engine.tables.columns import columns_of
 from saliency_engine.tables.input import open_table
 from saliency_engine.tables.selection import MOS_COLUMNS, ChosenRow, find_rows
@@ -47,7 +48,7 @@ def _draw(row: ChosenRow, options: Mapping[str, Any], names: Mapping[str, str], 
     except ModelError as error:
         return _draw_frame(row, RunConfig(**options), no_model or str(error))
     except SaliencyError as error:
-        return Tile(row.clip.path, reason=str(error))
+        return Tile(show_path(row.clip.path), reason=str(error))
 
 
 def _draw_frame(row: ChosenRow, config: RunConfig, why: str) -> Tile:
@@ -56,5 +57,5 @@ def _draw_frame(row: ChosenRow, config: RunConfig, why: str) -> Tile:
         request = Locator(config).locate(row.clip)
         frame = decode_poster(request, decode_spec(config, *config.model_width_height), PICTURE)
     except ClipError as error:
-        return Tile(row.clip.path, reason=str(error))
-    return Tile(row.clip.path, settings=why, frame=frame)
+        return Tile(show_path(row.clip.path), reason=str(error))
+    return Tile(show_path(row.clip.path), settings=why, frame=frame)

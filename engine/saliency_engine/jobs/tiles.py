@@ -16,6 +16,7 @@ from saliency_engine.report.contact_sheet import PICTURE, Tile
 from saliency_engine.report.notes import warn_of, warn_of_options
 from saliency_engine.storage.locate import Locator
 from saliency_engine.storage.overwrite import Files
+from saliency_engine.storage.urls import show_path
 from saliency_engine.tables.row_tags import make_tags
 from saliency_engine.tables.sampling_tag import parse_sampling
 from saliency_engine.tables.selection import MOS_COLUMNS, ChosenRow
@@ -53,7 +54,7 @@ def make_tile(row: ChosenRow, options: Mapping[str, Any], names: Mapping[str, st
     What else moves numbers is taken from the row's tags. A clip that fails, and a row that has failed, is a tile that
     says why. Raises ``InputError`` for tags that are no settings, ``ModelError`` and ``ProviderError``.
     """
-    title, mos = Path(row.clip.path).name or f"row {row.number}", _describe_mos(row)
+    title, mos = Path(show_path(row.clip.path)).name or f"row {row.number}", _describe_mos(row)
     status, stored = row.values.get(names["status"]), row.number_in(names["mean"])
     if stored is None and status in _FAILURES:
         return Tile(

@@ -11,15 +11,14 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from email.message import Message
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from saliency_engine.errors import FetchError
+from saliency_engine.storage.web import open_url
 
 _CHUNK = 1 << 16
 _TIMEOUT = 60.0
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def bring_file(base: str, name: str, target: Path, limit: int) -> bool:
@@ -60,7 +59,7 @@ def _copy_file(source: Path, partial: Path, limit: int) -> bool:
 def _download(url: str, partial: Path, limit: int) -> bool:
     have = partial.stat().st_size if partial.is_file() else 0
     try:
-        response = _open_url(url, have)
+        response = open_url(url, {"Range": f"bytes={have}-"} if have else {}, _TIMEOUT)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code in {404, 410}:
@@ -111,37 +110,6 @@ def _copy_stream(source: IO[bytes], out: BinaryIO, limit: int, name: str, have: 
 
 def _describe_break(url: str, have: int, total: int | None) -> str:
     return f"{url} broke off after {have} of {total or 'unknown'} bytes; run the same command again to go on from there"
-
-
-class _SameKind(urllib.request.HTTPRedirectHandler):
-    """Follows redirects as long as they keep the scheme and are an address that could have been given at first."""
-
-    def redirect_request(  # noqa: PLR0917  the base class's
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
-    ) -> urllib.request.Request | None:
-        _check_url(newurl)
-        if urllib.parse.urlsplit(newurl).scheme != urllib.parse.urlsplit(req.full_url).scheme:
-            raise FetchError(f"{req.full_url} redirects to {newurl}: a redirect may not change the scheme")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
-
-
-def _open_url(url: str, have: int) -> Any:
-    headers = {"User-Agent": "saliency-batch", "Accept-Encoding": "identity"}
-    if have:
-        headers["Range"] = f"bytes={have}-"
-    handlers: list[Any] = [_SameKind]
-    if _check_url(url):
-        handlers.append(urllib.request.ProxyHandler({}))  # this machine is not reached through a proxy
-    return urllib.request.build_opener(*handlers).open(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT)
-
-
-def _check_url(url: str) -> bool:
-    """Whether ``url`` is this machine. Raises ``FetchError`` when it is another one without TLS."""
-    parts = urllib.parse.urlsplit(url)
-    local = parts.hostname in _LOOPBACK
-    if parts.scheme != "https" and not (parts.scheme == "http" and local):
-        raise FetchError(f"cannot fetch {url}: only https: is safe to fetch from")
-    return local
 
 
 @contextmanager

@@ -45,6 +45,7 @@ _OF_TABLES = frozenset(
         *("temporal_aggregator", "ema_alpha", "root", "path_column", "path_template", "path_regex", "path_suffix"),
         *("width_column", "height_column", "pix_fmt_column", "default_width", "default_height", "yuv_pixel_format"),
         *("overwrite", "keep_others", "prefix", "extra", "verify_clips", "ffmpeg_bin", "ffprobe_bin"),
+        *("allow_remote", "remote_cache_gb"),
         *("mean_column", "var_column", "status_column", "model_id_column", "aggregator_column", "ema_alpha_column"),
         *("sampling_column", "error_column"),
     }
@@ -93,7 +94,7 @@ class Engine:
         self.config = config
         self.decode_workers = cores() if config.decode_workers == "auto" else config.decode_workers
         claim_open_files(self.decode_workers)
-        start_fork_server()  # imports beside the loading of the model
+        start_fork_server(remote=config.allow_remote)  # imports beside the loading of the model
         self.clock = Clock()
         self.model = model or load_model(config)
         self.threads = model_threads(config)

@@ -117,6 +117,7 @@ class Pipeline:
 
     def _open(self, task: Task, batch: RowBatch[PayloadT]) -> OpenBatch:
         opened = OpenBatch(task, batch)
+        task.locator.foresee(batch.clips)
         self._todo.extend((opened, index) for index in range(opened.missing))
         return opened
 

@@ -54,7 +54,7 @@ class MapFolder:
 
     def path_of(self, request: ClipRequest) -> Path:
         """The file of a clip's map."""
-        path = Path(request.path)
+        path = Path("/", request.path.replace("://", "/", 1)) if request.remote else Path(request.path)
         inside = path.relative_to(self._root) if path.is_relative_to(self._root) else path.relative_to("/")
         return self._folder / f"{inside}{self._suffix}"
 

@@ -62,8 +62,10 @@ class Memo:
     def key(self, request: ClipRequest) -> bytes:
         """The clip's key under this run's context: 32 bytes."""
         clip = {**asdict(request), "path": os.fsencode(request.path).hex()}  # file names need not be text
-        del clip["extra"]  # an entry says itself what was measured, and gains what is asked for later
-        if request.content:
+        del clip["extra"], clip["remote"]  # an entry says itself what was measured, and gains what is asked for later
+        if request.remote and request.remote.etag:
+            clip["etag"] = request.remote.etag
+        if request.content or "etag" in clip:
             del clip["mtime_ns"]  # the contents say more, and a copied or touched file keeps its numbers
         return hashlib.sha256(self._context + _to_canonical_json(clip)).digest()
 

@@ -20,6 +20,7 @@ from saliency_engine.pipeline.memo import NUMERICS_VERSION
 from saliency_engine.pipeline.memo_entry import unpack
 from saliency_engine.pipeline.memo_file import cure_of_damage, explained, open_memo, read_memo
 from saliency_engine.storage.regular_file import open_regular
+from saliency_engine.storage.urls import is_remote
 from saliency_engine.types import ClipStatistics
 
 ItemT = TypeVar("ItemT")
@@ -123,10 +124,12 @@ def prune(path: Path, is_wanted: Callable[[Entry], bool], *, dry_run: bool) -> i
 def is_current(entry: Entry) -> bool:
     """Whether a run may still use the entry: its clip is there and unchanged, and so is this program's arithmetic.
 
-    Of an entry without details only the first is known.
+    Of an entry without details only the first is known, of a remote clip only the last: no server is asked.
     """
     if entry.context is not None and entry.context.document.get("numerics") != NUMERICS_VERSION:
         return False
+    if is_remote(entry.path):
+        return True
     status = _stat(entry.path)
     if status is None or entry.size is None:
         return status is not None
@@ -141,7 +144,7 @@ def check_that_clips_are_there(path: Path) -> None:
     """Raise ``MemoError`` where not one clip of the memo at ``path`` is there: then their disk may be away."""
     with closing(read_memo(path)) as db, explained(path):
         paths = [os.fsdecode(name) for (name,) in db.execute("SELECT DISTINCT path FROM clips")]
-    if paths and not any(map(os.path.exists, paths)):
+    if paths and not any(is_remote(path) or Path(path).exists() for path in paths):
         raise MemoError(
             f"{path}: not one of its {len(paths)} clips is there, such as {paths[0]}: is their disk away? Nothing was "
             "pruned"

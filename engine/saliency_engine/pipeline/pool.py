@@ -59,8 +59,7 @@ class DecodePool:
 
     ``frames`` is the ring: uint16 ``[ring_slots, K, 3, H, W]``. With a ``ProbeSpec`` clips are probed instead, and
     leave nothing in their ring slots. ``timeout`` is in seconds a clip, without pauses of the run. A worker that dies,
-    or that somebody has stopped for that long, is replaced, and its clip tried once more. Raises ``WorkerError`` when
-    the processes cannot be started.
+    or is stopped for that long, is replaced, and its clip tried once more. Raises ``WorkerError`` where none starts.
     """
 
     def __init__(self, spec: DecodeSpec | ProbeSpec, workers: int, ring_slots: int, timeout: float) -> None:
@@ -186,7 +185,8 @@ class DecodePool:
         if stopped and worker.job is not None:  # by a signal or a debugger, and not by its clip
             self._give(index, worker.job, ("stopped",))
             return None
-        return DecodeError(f"decoding took longer than --clip-timeout {self._timeout:g} s and was stopped")
+        what = "fetching and decoding" if worker.job and worker.job[0].remote else "decoding"
+        return DecodeError(f"{what} took longer than --clip-timeout {self._timeout:g} s and was stopped")
 
     def _died(self, index: int) -> DecodeError | None:
         worker = self._workers[index]

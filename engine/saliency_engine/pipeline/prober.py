@@ -40,7 +40,7 @@ class Prober:
         self._locator = locator
         workers = cores() if config.decode_workers == "auto" else config.decode_workers
         claim_open_files(workers)
-        start_fork_server()
+        start_fork_server(remote=config.allow_remote)
         spec = ProbeSpec(config.color, config.max_pixels, config.accept_short, config.confined_to, count_frames)
         self._pool = DecodePool(spec, workers, workers, config.clip_timeout)
         self.counts = Counts()
@@ -59,6 +59,7 @@ class Prober:
             yield batch, self._probe(batch, tick)
 
     def _probe(self, batch: RowBatch[PayloadT], tick: Callable[[], None]) -> list[Outcome]:
+        self._locator.foresee(batch.clips)
         rows = np.bincount(batch.codes, minlength=len(batch.clips)).tolist()
         outcomes: dict[int, Outcome] = {}
         todo, waiting = deque(range(len(batch.clips))), dict[ClipRequest, list[int]]()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from saliency_engine.errors import InputError
+from saliency_engine.storage.urls import show_path
 from saliency_engine.types import ClipResult, RowBatch, Status
 
 _EXAMPLES = 3
@@ -57,7 +58,7 @@ class Failures:
                 group.reasons.add(plain)
             if len(group.examples) < _EXAMPLES:
                 path = result.path or reason[_start_of_path(reason) :]
-                group.examples.append({"clip": batch.clips[at].path, "path": path, "reason": reason})
+                group.examples.append({"clip": show_path(batch.clips[at].path), "path": path, "reason": reason})
 
     @property
     def rows(self) -> int:
@@ -111,5 +112,5 @@ def _without_path(reason: str, path: str) -> str:
 
 def _start_of_path(reason: str) -> int:
     """Where the path begins with which ``reason`` ends; its length where it ends with none."""
-    match = re.search(r"(?<= )/", reason)
+    match = re.search(r"(?<= )(/|[a-z0-9]+://)", reason)
     return match.start() if match else len(reason)

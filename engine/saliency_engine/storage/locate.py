@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import re
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from saliency_engine.config import RunConfig
@@ -15,11 +14,12 @@ from saliency_engine.errors import ClipError, ConfigError, DecodeError, MissingG
 from saliency_engine.storage.overwrite import GONE, Files
 from saliency_engine.storage.raw_name import RawName, depth_of, read_raw_name
 from saliency_engine.storage.regular_file import open_regular
+from saliency_engine.storage.remote_clips import RemoteClips
+from saliency_engine.storage.urls import is_remote, is_url, name_in
 from saliency_engine.types import ClipReference, ClipRequest, RawFormat
 
 RAW_SUFFIX = ".yuv"
 NO_URLS = "URLs are not read: download the file first"
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 class Locator:
@@ -36,10 +36,11 @@ class Locator:
         self._files, self._note, self._noted = files or Files(), note, set[str]()
         self._suffixes = config.path_suffix or ("",)
         self._is_made = bool(config.clip_template or config.path_suffix)
+        self._remote = RemoteClips(config) if config.allow_remote else None
         self._root = Path(config.root)
         with contextlib.suppress(FileNotFoundError):  # there may be no current folder; absolute paths do not need one
             self._root = self._root.absolute()
-            if config.root and not self._root.is_dir():
+            if config.root and not self._root.is_dir() and not (self._remote and is_remote(config.root)):
                 raise ConfigError(f"--root {config.root}: there is no folder {self._root}")
         self._confine = config.confined_to
         self._default_size = (config.default_width, config.default_height)
@@ -58,17 +59,34 @@ class Locator:
             raise MissingSourceError(
                 clip.problem or f"column {self._path_column!r} has no path in this row: write the clip's path there"
             )
-        path, status = self._find_file(clip.path, ("",) if clip.whole else self._suffixes)
+        suffixes = ("",) if clip.whole else self._suffixes
+        if self._remote and (urls := self._remote.urls_of(clip.path, suffixes)):
+            return self._locate_remote(clip, self._remote, urls)
+        path, status = self._find_file(clip.path, suffixes)
         if not stat.S_ISREG(status.st_mode):
             raise MissingSourceError(f"not a regular file: {path}")
         self._files.reads_clip(path, status)
-        raw = None
-        if path.lower().endswith(RAW_SUFFIX):
-            try:
-                raw = self._raw_format(clip, path)
-            except ClipError as error:
-                raise type(error)(self.mention(str(error), path)) from error
+        raw = self._find_raw(clip, path, path)
         return ClipRequest(path, status.st_size, status.st_mtime_ns, raw, self._hash(path) if self._verify else "")
+
+    def foresee(self, clips: Iterable[ClipReference]) -> None:
+        """Begin to ask for those of ``clips`` that are remote, many at a time; they are to be located soon."""
+        if self._remote:
+            self._remote.foresee(clip.path + ("" if clip.whole else self._suffixes[0]) for clip in clips)
+
+    def _locate_remote(self, clip: ClipReference, remote: RemoteClips, urls: Sequence[str]) -> ClipRequest:
+        path, file = remote.find(urls)
+        raw = self._find_raw(clip, name_in(file.url), path)
+        return ClipRequest(path, file.size, file.mtime_ns, raw, remote=file)
+
+    def _find_raw(self, clip: ClipReference, name: str, path: str) -> RawFormat | None:
+        """The layout of the clip at ``path`` where its ``name`` is one of raw video."""
+        if not name.lower().endswith(RAW_SUFFIX):
+            return None
+        try:
+            return self._raw_format(clip, name, path)
+        except ClipError as error:
+            raise type(error)(self.mention(str(error), path)) from error
 
     def mention(self, reason: str, path: str) -> str:
         """``reason`` with ``path``, where the row has it not as it is, and the reason does not say it already."""
@@ -93,11 +111,12 @@ class Locator:
         if not tried:
             raise MissingSourceError(f"the path starts from the current folder, {GONE}")
         if is_url(path):
-            raise MissingSourceError(self.mention(NO_URLS, path))
+            reason = f"{NO_URLS}, or give --allow-remote" if is_remote(path) and not self._remote else NO_URLS
+            raise MissingSourceError(self.mention(reason, path))
         raise MissingSourceError(f"no such file: {', '.join(tried)}")
 
-    def _raw_format(self, clip: ClipReference, path: str) -> RawFormat:
-        name = read_raw_name(path)
+    def _raw_format(self, clip: ClipReference, file_name: str, path: str) -> RawFormat:
+        name = read_raw_name(file_name)
         width, height = clip.width or self._default_size[0], clip.height or self._default_size[1]
         if name.size and width in {0, name.size[0]} and height in {0, name.size[1]}:
             width, height = name.size
@@ -142,11 +161,6 @@ class Locator:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise MissingSourceError(_explain(error, path)) from error
-
-
-def is_url(path: str) -> bool:
-    """Whether ``path`` is written as a URL is; a file may have such a name nevertheless."""
-    return bool(_URL.match(path))
 
 
 def _explain(error: OSError | ValueError, path: str) -> str:

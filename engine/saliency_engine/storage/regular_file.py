@@ -7,6 +7,16 @@ import stat
 from pathlib import Path
 
 from saliency_engine.errors import DecodeError
+from saliency_engine.types import ClipRequest
+
+
+def open_clip(request: ClipRequest, confine: str) -> int:
+    """A descriptor for reading a clip; whoever gets it closes it. See ``open_regular`` and ``remote.open_remote``."""
+    if request.remote:
+        from saliency_engine.storage.remote import open_remote  # noqa: PLC0415  not loaded where nothing is remote
+
+        return open_remote(request)
+    return open_regular(request.path, confine)
 
 
 def open_regular(path: str, confine: str = "") -> int:

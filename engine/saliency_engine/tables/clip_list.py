@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from saliency_engine.errors import ConfigError, InputError
 from saliency_engine.storage.contents import HEAD_BYTES, Content, identify
-from saliency_engine.storage.locate import NO_URLS, is_url
+from saliency_engine.storage.locate import NO_URLS
+from saliency_engine.storage.urls import is_url
 from saliency_engine.tables import formats
 from saliency_engine.tables.batches import BATCH_ROWS
 from saliency_engine.tables.formats import Format, Opened

@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 from saliency_engine.errors import DecodeError
 from saliency_engine.facts import ProbeSpec
 from saliency_engine.storage.contents import HEAD_BYTES, Content, identify
-from saliency_engine.storage.regular_file import open_regular
+from saliency_engine.storage.regular_file import open_clip
 from saliency_engine.types import ClipRequest, DecodeSpec, RawFormat
 from saliency_engine.video import encryption
 from saliency_engine.video.cropping import Crop, find_crop
@@ -80,11 +80,11 @@ class OpenClip:
 def opened(request: ClipRequest, spec: DecodeSpec | ProbeSpec) -> Iterator[OpenClip]:
     """Open a clip's video stream for decoding on one thread; closed again whatever happens.
 
-    Raises ``DecodeError`` where the path is no regular file, no admitted container, holds no video or one whose
-    colours are not those of a picture, or its frames are larger than ``spec.max_pixels``, if possible before any frame
-    is decoded.
+    Raises ``DecodeError`` where the path is no regular file, or cannot be fetched, is no admitted container, holds no
+    video or one whose colours are not those of a picture, or its frames are larger than ``spec.max_pixels``, if
+    possible before any frame is decoded.
     """
-    fd = open_regular(request.path, spec.confine)
+    fd = open_clip(request, spec.confine)
     try:
         with _open_container(fd, request.raw, spec.max_pixels) as container:
             header = read_header(fd, container.format.name)

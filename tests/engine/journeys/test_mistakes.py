@@ -95,7 +95,8 @@ def test_a_url_in_a_row() -> None:
     stderr_of("run", "in.jsonl", "-o", "out.jsonl", *MODEL, code=1)
     rows = read_rows(Path("out.jsonl"))
     assert [row["saliency_status"] for row in rows] == ["missing-source", "missing-source", "ok"]
-    assert {row["saliency_error"] for row in rows[:2]} == {"URLs are not read: download the file first"}
+    reason = "URLs are not read: download the file first"
+    assert [row["saliency_error"] for row in rows[:2]] == [f"{reason}, or give --allow-remote", reason]
     Path("a.mp4").rename("https:/example.org/a.mp4")  # a file may have such a path
     stderr_of("run", "in.jsonl", "-o", "again.jsonl", *MODEL, code=1)
     assert read_rows(Path("again.jsonl"))[0]["saliency_status"] == "ok"

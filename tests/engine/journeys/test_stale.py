@@ -17,6 +17,7 @@ from tests.small_models import saliency_model
 
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import ClipError, ProviderError
+from saliency_engine.facts import RemoteFile
 from saliency_engine.inference.session import open_session
 from saliency_engine.models.entry import asset
 from saliency_engine.models.load import load_model
@@ -111,11 +112,14 @@ def changed(value: Any) -> Any:
         return not value
     if isinstance(value, Head):
         return Uniform(value.frame_samples)
+    if value is None:
+        return REMOTE
     if isinstance(value, int | float):
         return value + 1
     return value + "1" if isinstance(value, str) else None
 
 
+REMOTE = RemoteFile("s3://b/a.yuv?signed", 1, '"1f"', 2, 10**9)
 REQUEST = ClipRequest("/a.yuv", 1, 2, RawFormat(3, 4, "yuv420p"))
 SPEC = DecodeSpec(width=64, height=64, sampling=Head(8, 8), color="auto")
 
@@ -126,6 +130,32 @@ def test_every_field_of_a_request_is_in_the_key(name: str) -> None:
     keys = {memo.key(dataclasses.replace(REQUEST, **{name: value})) for value in _two(REQUEST, name)}
     memo.close()
     assert (len(keys) == 1) == (name == "extra")  # an entry says itself what was measured
+
+
+@pytest.mark.parametrize(
+    ("other", "is_new"),
+    [
+        (dataclasses.replace(REMOTE, etag='"20"'), True),
+        (dataclasses.replace(REMOTE, etag=""), True),
+        (dataclasses.replace(REMOTE, mtime_ns=3), False),  # a store may copy an object that stays what it is
+        (dataclasses.replace(REMOTE, url="s3://b/a.yuv?signed-anew", cache_bytes=1), False),
+    ],
+)
+def test_a_remote_clip_is_known_by_its_version(other: RemoteFile, is_new: bool) -> None:
+    memo = Memo(None, {})
+    requests = [dataclasses.replace(REQUEST, mtime_ns=file.mtime_ns, remote=file) for file in (REMOTE, other)]
+    assert len({memo.key(request) for request in requests}) == (2 if is_new else 1)
+    memo.close()
+
+
+def test_a_remote_clip_without_a_version_is_known_by_its_time_of_change() -> None:
+    memo = Memo(None, {})
+    requests = [
+        dataclasses.replace(REQUEST, mtime_ns=time, remote=dataclasses.replace(REMOTE, etag="", mtime_ns=time))
+        for time in (2, 3)
+    ]
+    assert memo.key(requests[0]) != memo.key(requests[1])
+    memo.close()
 
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(RawFormat)])
@@ -203,6 +233,8 @@ CHANGE_NO_NUMBER = {
     "allow_op",
     "max_pixels",
     "confine",
+    "allow_remote",
+    "remote_cache_gb",
     # computed from what the memo keeps; an entry that lacks what is asked for gains it
     "extra",
     "temporal_aggregator",
