@@ -43,6 +43,7 @@ def main() -> None:
     _run("clip_memory.py", *models)
     _run("startup.py", *models)
     _run("extras.py", *models)
+    _run("samplings.py")
     _run("tables.py")
     _run("table_memory.py")
     _run("chart.py")

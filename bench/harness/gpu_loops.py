@@ -33,8 +33,9 @@ from saliency_engine.models.graph.framewise import frames_apart
 from saliency_engine.models.graph.inspect import read_graph
 from saliency_engine.models.load import Model, load_model
 from saliency_engine.numerics.fidelity import compare
+from saliency_engine.samplings import Head
 from saliency_engine.storage.locate import Locator
-from saliency_engine.types import ClipReference, DecodeSpec, Head
+from saliency_engine.types import ClipReference, DecodeSpec
 from saliency_engine.video.decode import decode_frames
 
 SIZE = (320, 320)

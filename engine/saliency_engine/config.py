@@ -46,7 +46,11 @@ class RunConfig:
     provider: str = option("cpu", "What runs the model; auto: first of cuda, openvino, cpu that starts.", _PROVIDERS)
     precision: str = option("float32", "bfloat16 is faster; openvino and some processors have it.", _PRECISIONS)
     # sampling and aggregation
-    sampling: str = option("head", "head: frames from the clip's start; uniform: from all of it.", ("head", "uniform"))
+    sampling: str = option(
+        "head",
+        "head: frames from the clip's start; uniform: from all of it; keyframes: only keyframes, from all of it.",
+        ("head", "uniform", "keyframes"),
+    )
     max_frames: int = option(8, "For head sampling: decode no more frames than this.", low=1)
     frame_samples: int = option(8, "Give the model this many frames of each clip.", low=1)
     accept_short: bool = option(False, "Use the frames there are of clips that are cut off or too short.")

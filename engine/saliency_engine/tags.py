@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from math import isclose
 
 _WORDS = {"model_id": "model", "aggregator": "aggregator", "ema_alpha": "alpha", "sampling": "sampling"}
+
+_COUNTED, _KEYFRAMES = re.compile(r"^keyframes:\d+/", re.ASCII), re.compile(r"keyframes:(\d+)@", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +19,11 @@ class Tags:
     aggregator: str | None = None
     ema_alpha: float | None = None
     sampling: str | None = None
+    """Never with the number of keyframes that a single clip had: rows of ``keyframes:6/8@…`` are of one sampling with
+    those of ``keyframes:8@…``."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sampling", sampling_alone(self.sampling))
 
     def contradictions(self, other: Tags) -> tuple[str, ...]:
         """The fields in which numbers with these tags cannot be those that ``other`` names.
@@ -34,6 +42,20 @@ class Tags:
 
 TAG_ROLES = tuple(field.name for field in fields(Tags))
 """The output columns that are tags, by the keys of ``RunConfig.output_columns``."""
+
+
+def sampling_alone(tag: str | None) -> str | None:
+    """A row's sampling tag without the number of keyframes that its clip had: ``keyframes:8@…`` of either kind."""
+    return tag and _COUNTED.sub("keyframes:", tag)
+
+
+def sampling_of_clip(tag: str, frames: int) -> str:
+    """The sampling tag of the rows of a clip that gave ``frames`` of the frames that ``tag`` asks for.
+
+    It says so where a clip with fewer keyframes gave all of them, as in ``keyframes:6/8@320x320``.
+    """
+    asked = _KEYFRAMES.match(tag)
+    return tag.replace(":", f":{frames}/", 1) if asked and frames < int(asked[1]) else tag
 
 
 def _agree(mine: str | float | None, theirs: str | float | None) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from saliency_engine.config import MAX_PIXELS, RunConfig
 from saliency_engine.extras import NOTHING_MEASURED, Measured
 from saliency_engine.facts import RemoteFile, Signal
+from saliency_engine.samplings import Sampling, sampling_of
 from saliency_engine.tags import Tags
 
 PayloadT = TypeVar("PayloadT")
@@ -106,53 +107,6 @@ class ClipRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """Sampling from a clip's first ``max_frames`` decoded frames: ``frame_samples`` of them, in even steps."""
-
-    max_frames: int
-    frame_samples: int
-
-    @property
-    def frames_per_clip(self) -> int:
-        """The most frames that a clip can yield (K)."""
-        return min(self.frame_samples, self.max_frames)
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """This sampling's part of the memo's key; JSON values."""
-        return {"sampling": "head", **asdict(self)}
-
-
-@dataclass(frozen=True, slots=True)
-class Uniform:
-    """Sampling over the whole clip: the frames shown in the middle of ``frame_samples`` equal stretches of time."""
-
-    frame_samples: int
-
-    @property
-    def frames_per_clip(self) -> int:
-        """The most frames that a clip can yield (K)."""
-        return self.frame_samples
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """This sampling's part of the memo's key; JSON values."""
-        return {"sampling": "uniform", **asdict(self)}
-
-
-Sampling = Head | Uniform
-
-
-def sampling_of(config: RunConfig) -> Sampling:
-    """The sampling that the options of ``config`` name."""
-    samplings: dict[str, Sampling] = {
-        "head": Head(config.max_frames, config.frame_samples),
-        "uniform": Uniform(config.frame_samples),
-    }
-    return samplings[config.sampling]
-
-
-@dataclass(frozen=True, slots=True)
 class DecodeSpec:
     """How every clip of a run is sampled and turned into frames of the model's size."""
 
@@ -243,6 +197,8 @@ class ClipResult:
     """Why the clip failed; for an ``ok`` clip, that it had fewer frames than were asked for."""
     path: str = ""
     """The failed clip's file, where it was found."""
+    frames: int = 0
+    """How many frames the numbers of an ``ok`` clip are made of."""
     statistics: ClipStatistics | None = field(default=None, compare=False)
     """What the numbers of an ``ok`` clip follow from."""
     extras: tuple[tuple[str, float], ...] = ()

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from saliency_engine.config import BUILT_IN_MODEL, RunConfig
 from saliency_engine.errors import ClipError, InputError
 from saliency_engine.numerics.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
+from saliency_engine.samplings import Uniform
 from saliency_engine.storage.locate import Locator
 from saliency_engine.storage.overwrite import Files
 from saliency_engine.tables.columns import Columns
 from saliency_engine.tables.input import open_table
-from saliency_engine.types import ClipReference, DecodeSpec, Uniform
+from saliency_engine.types import ClipReference, DecodeSpec
 from saliency_engine.video.decode import decode_frames
 from saliency_engine.video.synthetic import natural_fields
 

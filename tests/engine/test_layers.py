@@ -15,6 +15,7 @@ LAYERS = (
     {"extras", "options", "path_template", "tags"},
     {"table_job"},
     {"config", "facts"},
+    {"samplings"},
     {"types"},
     {"machine", "numerics", "storage"},
     {"tables", "video", "models"},

@@ -23,7 +23,7 @@ from saliency_engine.storage.atomic import check_output, write_together
 from saliency_engine.storage.overwrite import Files
 from saliency_engine.tables.prefixes import find_prefixes
 from saliency_engine.tables.whole import Whole, read_whole
-from saliency_engine.tags import TAG_ROLES
+from saliency_engine.tags import TAG_ROLES, sampling_alone
 from saliency_engine.types import Status
 
 Numbers = NDArray[np.float64]
@@ -116,7 +116,7 @@ def _group_failures(table: Whole, names: Mapping[str, str]) -> list[Failure]:
 
 def _list_settings(table: Whole, names: Mapping[str, str], computed: NDArray[np.bool_]) -> list[Setting]:
     columns = [_texts(table, names[role])[computed] for role in TAG_ROLES]
-    counts = Counter(zip(*columns, strict=True))
+    counts = Counter((*others, sampling_alone(sampling)) for *others, sampling in zip(*columns, strict=True))
     return [
         Setting(model or "", aggregator or "", alpha or "", sampling or "", rows)
         for (model, aggregator, alpha, sampling), rows in counts.most_common()

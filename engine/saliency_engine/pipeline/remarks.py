@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from saliency_engine.samplings import Keyframes
 from saliency_engine.types import ClipStatistics, DecodeSpec
 
 
@@ -12,7 +13,8 @@ def describe_lack(statistics: ClipStatistics, spec: DecodeSpec, groups: Collecti
     ``groups``; ``None`` where nothing is missing.
     """
     notes = []
-    if len(statistics.means) < spec.frames_per_clip:
+    # Fewer keyframes are what there is, and the sampling tag says so.
+    if len(statistics.means) < spec.frames_per_clip and not isinstance(spec.sampling, Keyframes):
         # Clips with too few frames have failed, unless they are accepted: what is left are frames of uneven length.
         why = "" if spec.accept_short else ": some are shown so long that they are due more than once"
         notes.append(f"computed from {len(statistics.means)} of {spec.frames_per_clip} frames{why}")

@@ -49,7 +49,8 @@ class Task:
         note = describe_lack(outcome, self.runner.spec, self.extra)
         remark = note and self.locator.mention(note, path)
         extras = extra_values(outcome, self.extra)
-        return ClipResult(Status.OK, mean, var, remark, statistics=outcome, extras=extras)
+        frames = len(outcome.means)
+        return ClipResult(Status.OK, mean, var, remark, frames=frames, statistics=outcome, extras=extras)
 
     def missing_of(self, outcome: ClipStatistics | ClipError | None) -> tuple[str, ...]:
         """The groups that the clip is to be decoded for, or decoded once more: those of which ``outcome`` says nothing.

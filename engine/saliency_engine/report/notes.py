@@ -11,8 +11,8 @@ from saliency_engine.models.load import Model
 from saliency_engine.options import flag_of
 from saliency_engine.pipeline.counts import Counts
 from saliency_engine.report.terminal import printable
+from saliency_engine.samplings import sampling_of
 from saliency_engine.table_job import TableJob
-from saliency_engine.types import sampling_of
 
 
 def warn_of(model: Model) -> None:

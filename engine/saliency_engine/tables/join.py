@@ -21,7 +21,7 @@ from saliency_engine.tables.dictionaries import decode_dictionary, encode_dictio
 from saliency_engine.tables.jsonl_edit import Edit
 from saliency_engine.tables.jsonl_lines import Lines
 from saliency_engine.tables.schema_metadata import place_columns
-from saliency_engine.tags import Tags
+from saliency_engine.tags import Tags, sampling_of_clip
 from saliency_engine.types import SKIPPED, ClipResult, RowBatch, Status
 
 
@@ -82,7 +82,8 @@ class Joiner:
         reason = (result.reason or "").encode("utf-8", "backslashreplace").decode()
         if result.status == Status.OK:
             numbers = {"mean": result.mean, "var": result.var, "status": str(result.status)}
-            return numbers | self._tags | {"error": reason or None} | self._no_extras | dict(result.extras)
+            tags = self._tags | {"sampling": sampling_of_clip(self._tags["sampling"] or "", result.frames)}
+            return numbers | tags | {"error": reason or None} | self._no_extras | dict(result.extras)
         nothing = {"mean": None, "var": None, "status": str(result.status)}
         return nothing | dict.fromkeys(self._tags) | {"error": reason} | self._no_extras
 

@@ -8,12 +8,14 @@ from typing import Any
 
 from saliency_engine.config import OPTIONS, RunConfig
 from saliency_engine.errors import ConfigError, InputError
-from saliency_engine.tags import Tags
-from saliency_engine.types import Head, sampling_of
+from saliency_engine.samplings import Head, sampling_of
+from saliency_engine.tags import Tags, sampling_of_clip
 
 _SETTINGS = ("color", "hdr", "precision")
 """Options that move numbers and stand in a sampling tag where they are not the default, in this order."""
-_TAG = re.compile(r"(head|uniform):(\d{1,10})(?:/(\d{1,10}))?@(\d{1,5}x\d{1,5})((?:;\w+=[\w-]+)*)", re.ASCII)
+_TAG = re.compile(
+    r"(head|uniform|keyframes):([1-9]\d{0,9})(?:/(\d{1,10}))?@(\d{1,5}x\d{1,5})((?:;\w+=[\w-]+)*)", re.ASCII
+)
 
 
 def tags_of(config: RunConfig, model_id: str, width: int, height: int) -> Tags:
@@ -44,17 +46,19 @@ def describe_sampling(config: RunConfig, width: int, height: int) -> str:
 def parse_sampling(tag: str) -> dict[str, Any]:
     """The options of ``RunConfig`` that give rows with the sampling tag ``tag``; the others do not matter to it.
 
-    Raises ``InputError`` for a text that ``describe_sampling`` does not write.
+    Raises ``InputError`` for a text that no run writes.
     """
     if match := _TAG.fullmatch(tag):
         kind, frames, most, size, rest = match.groups()
         options: dict[str, Any] = {"sampling": kind, "frame_samples": int(frames), "model_size": size}
+        if kind == "keyframes":
+            options["frame_samples"] = int(most or frames)
         if kind == "head":
             options["max_frames"] = int(most or frames)
         options |= dict(setting.split("=") for setting in rest.split(";")[1:])
         with suppress(ConfigError, TypeError):  # a number or value out of range; no such option
             config = RunConfig(**options)
-            if describe_sampling(config, *config.model_width_height) == tag:
+            if sampling_of_clip(describe_sampling(config, *config.model_width_height), int(frames)) == tag:
                 return options
     raise InputError(
         f"{tag!r} is not a sampling tag: those of this program are like head:8@320x320 or uniform:8@320x320"

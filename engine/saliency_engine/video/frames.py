@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import av
@@ -30,6 +31,12 @@ class Shown:
     def pts(self) -> int | None:
         """When it is shown, in the stream's time base."""
         return self.frame.pts
+
+
+Open = Callable[[], AbstractContextManager[OpenClip]]
+"""Opens a clip at its start, as often as it is called."""
+Sampled = tuple[int, Shown]
+"""A place in the sample, and the frame for it."""
 
 
 def read_packets(clip: OpenClip, sought: bool = False) -> Iterator[Packet[VideoStream]]:

@@ -8,30 +8,23 @@ from __future__ import annotations
 
 import itertools
 from array import array
-from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Generator, Iterator
 
 import av
 import numpy as np
-from av.video.frame import PictureType
 
 from saliency_engine.errors import DecodeError
-from saliency_engine.types import DecodeSpec, Head, Uniform
+from saliency_engine.samplings import Head, Keyframes, Uniform
+from saliency_engine.types import DecodeSpec
 from saliency_engine.video.container import OpenClip
-from saliency_engine.video.frames import Shown, read_frames
+from saliency_engine.video.frames import Open, Sampled, Shown, read_frames
+from saliency_engine.video.keyframes import is_key, may_start_at_keys, sample_keyframes
 from saliency_engine.video.timeline import Timeline, indices_by_count, indices_by_time, leaps, scan
-
-Open = Callable[[], AbstractContextManager[OpenClip]]
-Sampled = tuple[int, Shown]
-"""A place in the sample, and the frame for it."""
 
 # A seek costs 0.01 ms (MP4, MKV) to 0.2 ms (TS) and a refill of the decoder's reorder queue: with three B-frames
 # some four frames' decoding. From 0 to 4 the threshold made no difference; at 8 short groups lose a third of the
 # gain (docs/decoding.md).
 SEEK_PAYS = 4
-# Codecs whose decoders were held to the frames that decoding in order gives, bit by bit, after seeking to a keyframe
-# (tests/torture/test_seeking.py). A codec that no encoder here writes is decoded in order.
-_SEEKABLE = frozenset({"av1", "h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp9"})
 
 
 def select(open_clip: Open, spec: DecodeSpec) -> Iterator[Sampled]:
@@ -41,6 +34,9 @@ def select(open_clip: Open, spec: DecodeSpec) -> Iterator[Sampled]:
             count = yield from _from_the_start(open_clip, max_frames, frames_per_clip)
         case Uniform(frames_per_clip=frames_per_clip):
             count = yield from _over_the_clip(open_clip, frames_per_clip)
+        case Keyframes(frames_per_clip=frames_per_clip):
+            yield from sample_keyframes(open_clip, frames_per_clip)
+            return  # fewer are what there is
     if 0 < count < frames_per_clip and not spec.accept_short:
         raise DecodeError(
             f"the clip gives {count} of the {frames_per_clip} frames that the sample needs (--accept-short takes them)"
@@ -110,7 +106,7 @@ def _by_seeking(clip: OpenClip, timeline: Timeline, indices: list[int]) -> Gener
         start = int(np.searchsorted(timeline.pts, timeline.keys[key])) if key >= 0 else 0
         try:
             if start - following > SEEK_PAYS:
-                if not _may_seek(clip):
+                if not may_start_at_keys(clip):
                     return False
                 clip.container.seek(int(timeline.seek_to[key]), stream=clip.stream)
                 frames, following = _from_key(clip, int(timeline.keys[key])), start
@@ -133,10 +129,6 @@ def _by_seeking(clip: OpenClip, timeline: Timeline, indices: list[int]) -> Gener
     return True
 
 
-def _may_seek(clip: OpenClip) -> bool:
-    return clip.codec.intra_only or clip.codec.canonical_name in _SEEKABLE
-
-
 def _from_key(clip: OpenClip, key: int) -> Iterator[Shown]:
     """The frames from the keyframe shown at ``key`` on; none where what comes out is no keyframe.
 
@@ -146,8 +138,7 @@ def _from_key(clip: OpenClip, key: int) -> Iterator[Shown]:
     for first in frames:
         if first.pts is not None and first.pts < key:
             continue  # shown before an open group's keyframe, and not decodable from here
-        intra = clip.codec.intra_only or first.frame.pict_type == PictureType.I
-        if intra and first.frame.key_frame:
+        if is_key(clip, first):
             yield first
             yield from frames
         return

@@ -49,6 +49,8 @@ class Timeline:
     """How long a frame is usually shown: the median."""
     starts_at_key: bool
     """Whether the first packet is a keyframe and the first to be shown, so that the first frame is certain."""
+    parameters_change: bool
+    """Whether a packet brings other parameters, which those after it cannot be decoded without."""
 
     def indices(self, count: int) -> list[int]:
         """Of ``pts``, the frames that are shown at ``count`` times; see ``indices_by_time``."""
@@ -117,7 +119,7 @@ class _Packets:
         self._last_dts: int | None = None
         self._last_shown, self._last_duration = -(2**63), 0
         self._runs_backwards = False
-        self._starts_at_key = False
+        self._starts_at_key = self._parameters_change = False
 
     def add(self, packet: Packet[VideoStream]) -> None:
         # Packets that are decoded and not shown (what a cut without encoding leaves before the cut) are no frames.
@@ -126,6 +128,7 @@ class _Packets:
         if packet.dts is not None:
             self._runs_backwards |= self._last_dts is not None and packet.dts < self._last_dts
             self._last_dts = packet.dts
+        self._parameters_change |= packet.has_sidedata("new_extradata")
         if packet.is_discard:
             return
         if (pts := packet.pts) is None:
@@ -152,15 +155,17 @@ class _Packets:
         pts = np.unique(decoded)
         repeats = len(pts) < len(decoded)
         if not len(pts) or self._untimed or self._runs_backwards or repeats or leaps(pts, seconds_per_unit):
-            return Timeline(_NONE, _NONE, 0, _NONE, _NONE, count, 0, self._starts_at_key)
+            return Timeline(_NONE, _NONE, 0, _NONE, _NONE, count, 0, self._starts_at_key, self._parameters_change)
         steps = np.sort(np.diff(pts)) if len(pts) > 1 else np.ones(1, np.int64)
         usual = int(steps[len(steps) // 2])
         end = int(pts[-1]) + (self._last_duration or usual)
         keys, seek_to = (np.array(times, np.int64) for times in (self._keys, self._seek_to))
         starts_at_key = self._starts_at_key and self._shown[0] == int(pts[0])
-        return Timeline(pts, decoded, end, keys, seek_to, count, usual, starts_at_key)
+        return Timeline(pts, decoded, end, keys, seek_to, count, usual, starts_at_key, self._parameters_change)
 
 
 def _refuse_more(frames: int) -> None:
     if frames > MOST_FRAMES:
-        raise DecodeError(f"more than {MOST_FRAMES} frames are too many for --sampling uniform; use --sampling head")
+        raise DecodeError(
+            f"more than {MOST_FRAMES} frames are too many for --sampling uniform or keyframes; use --sampling head"
+        )

@@ -12,9 +12,10 @@ from PIL import Image, ImageOps
 
 from saliency_engine.config import BUILT_IN_MODEL, RunConfig
 from saliency_engine.errors import DecodeError, MissingSourceError
+from saliency_engine.samplings import Uniform
 from saliency_engine.storage.locate import Locator
 from saliency_engine.storage.overwrite import Files
-from saliency_engine.types import DecodeSpec, Uniform
+from saliency_engine.types import DecodeSpec
 from saliency_engine.video.decode import decode_frames
 from saliency_exporter.distill.listing import Listed
 

@@ -147,3 +147,13 @@ def test_a_page_replaces_nothing_but_pages(table: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.html").write_text("my notes\n")
     with pytest.raises(ConfigError, match="would overwrite text, where a web page belongs"):
         command("report", own, "--html", tmp_path / "notes.html")
+
+
+def test_clips_with_fewer_keyframes_are_of_one_setting(tmp_path: Path) -> None:
+    tags = {"saliency_model_id": "m", "saliency_aggregator": "mean", "saliency_status": "ok"}
+    rows = [
+        {"src": f"{count}.mp4", "saliency_mean": 0.5, "saliency_var": 0.1, "saliency_sampling": sampling} | tags
+        for count, sampling in enumerate(("keyframes:8@320x320", "keyframes:6/8@320x320", "keyframes:1/8@320x320"))
+    ]
+    command("report", write_rows(tmp_path / "rows.jsonl", rows), "--clips", "0")
+    assert "m mean keyframes:8@320x320 3 " in text_of(tmp_path / "rows.jsonl.html")

@@ -28,7 +28,8 @@ from saliency_engine.config import MEMO_NAME
 from saliency_engine.errors import DecodeError
 from saliency_engine.pipeline.outcomes import DecodedInRing, NotDecoded, Probed
 from saliency_engine.pipeline.pool import DecodePool
-from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec, Head, RawFormat
+from saliency_engine.samplings import Head
+from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec, RawFormat
 
 SPEC = DecodeSpec(width=64, height=64, sampling=Head(4, 4), color="auto")
 

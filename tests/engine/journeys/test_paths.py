@@ -20,8 +20,9 @@ from tests.strange_paths import strange_sources
 
 from saliency_engine import Engine, RunConfig
 from saliency_engine.errors import DecodeError, MissingSourceError
+from saliency_engine.samplings import Head
 from saliency_engine.storage.locate import Locator
-from saliency_engine.types import ClipReference, ClipRequest, DecodeSpec, Head
+from saliency_engine.types import ClipReference, ClipRequest, DecodeSpec
 from saliency_engine.video.decode import decode_clip
 
 IN_OPEN = 0x20

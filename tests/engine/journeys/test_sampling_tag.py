@@ -31,6 +31,7 @@ def computed(folder: Path, source: Path, *options: str) -> dict[str, Any]:
         (("--max-frames", "24"), "head:8/24@320x320"),
         (("--frame-samples", "3", "--max-frames", "3"), "head:3@320x320"),
         (("--sampling", "uniform", "--frame-samples", "4"), "uniform:4@320x320"),
+        (("--sampling", "keyframes", "--frame-samples", "4"), "keyframes:4@320x320"),
         (("--color", "bt709"), "head:8@320x320;color=bt709"),
     ],
 )
@@ -77,3 +78,35 @@ def test_an_empty_name_leaves_the_column_out(tmp_path: Path, clips: dict[str, Pa
     source = write_clips(tmp_path / "in.jsonl", [clips["bikes"]])
     row = computed(tmp_path, source, *BUILT_IN, "--sampling-column", "")
     assert "head:8" not in json.dumps(row)
+
+
+def test_a_clip_with_fewer_keyframes_says_so_in_its_tag_and_is_of_the_same_sampling(
+    tmp_path: Path, clips: dict[str, Path]
+) -> None:
+    """bikes.mp4 has 6 keyframes, as its packets say; that it has all of them is neither failure nor mixture."""
+    source = write_clips(tmp_path / "in.jsonl", [clips["bikes"]])
+    keyframes = ("--output", tmp_path / "out.jsonl", *BUILT_IN, "--sampling", "keyframes", "--frame-samples")
+    for _ in range(2):  # computed, then from the memo
+        run("--input", source, *keyframes, "8", "--overwrite")
+        (row,) = read_rows(tmp_path / "out.jsonl")
+        assert row["saliency_sampling"] == "keyframes:6/8@320x320"
+        assert "saliency_error" not in row
+    both = write_clips(tmp_path / "both.jsonl", [clips["bikes"], clips["carphone_pristine"]])
+    both.write_text(json.dumps(row) + "\n" + both.read_text().splitlines(True)[1])
+    run("--input", both, *keyframes, "8")
+    kept, other = read_rows(tmp_path / "out.jsonl")
+    assert kept["saliency_sampling"] == row["saliency_sampling"]
+    assert other["saliency_sampling"].endswith("8@320x320")
+    refused = stderr_of("run", "--input", str(both), *map(str, keyframes), "6", code=2)
+    assert "1 with sampling 'keyframes:8@320x320' (this run: 'keyframes:6@320x320')" in refused
+
+
+def test_a_memo_of_another_sampling_is_not_taken_for_keyframes(tmp_path: Path, clips: dict[str, Path]) -> None:
+    source = write_clips(tmp_path / "in.jsonl", [clips["bikes"]])
+    means: dict[str, float] = {}
+    for sampling in ("uniform", "keyframes", "uniform"):
+        options = ("--output", tmp_path / "out.jsonl", *BUILT_IN, "--sampling", sampling, "--frame-samples", "6")
+        run("--input", source, *options, "--overwrite")
+        (row,) = read_rows(tmp_path / "out.jsonl")
+        assert means.setdefault(sampling, row["saliency_mean"]) == row["saliency_mean"]
+    assert means["uniform"] != means["keyframes"]

@@ -24,17 +24,9 @@ from saliency_engine.models.load import load_model
 from saliency_engine.pipeline.counts import Counts
 from saliency_engine.pipeline.engine import Engine
 from saliency_engine.pipeline.memo import Memo, memo_context
+from saliency_engine.samplings import Head, Keyframes, Sampling, Uniform
 from saliency_engine.storage.locate import Locator
-from saliency_engine.types import (
-    ClipReference,
-    ClipRequest,
-    DecodeSpec,
-    Head,
-    RawFormat,
-    Sampling,
-    Uniform,
-    decode_spec,
-)
+from saliency_engine.types import ClipReference, ClipRequest, DecodeSpec, RawFormat, decode_spec
 
 
 @pytest.fixture
@@ -180,7 +172,13 @@ def test_every_field_of_a_spec_that_changes_numbers_is_in_the_key(name: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("sampling", "name"), [(Head(8, 8), "max_frames"), (Head(8, 8), "frame_samples"), (Uniform(8), "frame_samples")]
+    ("sampling", "name"),
+    [
+        (Head(8, 8), "max_frames"),
+        (Head(8, 8), "frame_samples"),
+        (Uniform(8), "frame_samples"),
+        (Keyframes(8), "frame_samples"),
+    ],
 )
 def test_every_number_of_a_sampling_is_in_the_key(sampling: Sampling, name: str) -> None:
     both = [dataclasses.replace(sampling, **{name: value}) for value in _two(sampling, name)]
@@ -200,6 +198,12 @@ def test_keys_stay_those_of_memos_of_this_version(sampling: Sampling, key: str) 
     memo = Memo(None, memo_context("0" * 64, "CPUExecutionProvider", spec))
     assert memo.key(REQUEST).hex() == key
     memo.close()
+
+
+def test_samplings_of_as_many_frames_have_keys_of_their_own() -> None:
+    samplings = (Head(8, 8), Uniform(8), Keyframes(8))
+    contexts = [memo_context("", "", dataclasses.replace(SPEC, sampling=sampling)) for sampling in samplings]
+    assert all(contexts.count(context) == 1 for context in contexts)
 
 
 def _two(instance: Any, name: str) -> tuple[Any, Any]:

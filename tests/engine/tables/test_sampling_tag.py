@@ -11,8 +11,9 @@ from tests.conftest import PROJECT
 
 from saliency_engine.config import OPTIONS, RunConfig
 from saliency_engine.errors import ConfigError, InputError
+from saliency_engine.samplings import sampling_of
 from saliency_engine.tables.sampling_tag import describe_sampling, parse_sampling, tags_of
-from saliency_engine.types import sampling_of
+from saliency_engine.tags import Tags, sampling_of_clip
 
 
 def tag(width: int = 320, height: int = 320, **options: Any) -> str:
@@ -27,6 +28,7 @@ def tag(width: int = 320, height: int = 320, **options: Any) -> str:
         ({"frame_samples": 16, "max_frames": 24}, "head:16/24@320x320"),
         ({"max_frames": 4}, "head:4@320x320"),
         ({"sampling": "uniform", "frame_samples": 16, "max_frames": 4}, "uniform:16@320x320"),
+        ({"sampling": "keyframes", "frame_samples": 4}, "keyframes:4@320x320"),
         ({"color": "bt709"}, "head:8@320x320;color=bt709"),
         ({"hdr": "tonemap", "precision": "bfloat16"}, "head:8@320x320;hdr=tonemap;precision=bfloat16"),
         (
@@ -62,7 +64,7 @@ def test_the_options_come_back_from_the_tag() -> None:
         assert describe_sampling(again, *again.model_width_height) == text
         for name in (*moving, "model_size"):
             assert getattr(again, name) == getattr(config, name)
-        if config.sampling == "uniform":
+        if config.sampling != "head":
             assert sampling_of(again) == sampling_of(config)
         else:
             assert again.max_frames == config.max_frames
@@ -82,6 +84,10 @@ def test_the_options_come_back_from_the_tag() -> None:
         "head:0@320x320",
         "head:9999999999@320x320",
         "uniform:8/24@320x320",
+        "keyframes:8/8@320x320",
+        "keyframes:9/8@320x320",
+        "keyframes:0/8@320x320",
+        "keyframes:06/8@320x320",
         "middle:8@320x320",
         "head:8@320x320;",
         "head:8@320x320;color=auto",
@@ -103,7 +109,18 @@ def test_a_text_that_no_run_writes_is_no_tag(text: str) -> None:
 def test_the_page_explains_tags_that_are_tags() -> None:
     page = (PROJECT / "docs" / "tables.md").read_text(encoding="utf-8")
     section = page[page.index("### The sampling tag") :]
-    tags = re.findall(r"`((?:head|uniform):\d\S*@\S+)`", section[: section.index("\n## ")])
+    tags = re.findall(r"`((?:head|uniform|keyframes):\d\S*@\S+)`", section[: section.index("\n## ")])
     assert len(tags) >= 4
     for text in tags:
         assert parse_sampling(text)
+
+
+def test_the_tag_of_a_clip_with_fewer_keyframes_gives_the_same_options() -> None:
+    config = RunConfig(model="frequency_tuned_v1", sampling="keyframes", frame_samples=8)
+    own = sampling_of_clip(describe_sampling(config, 320, 320), 6)
+    assert own == "keyframes:6/8@320x320"
+    assert parse_sampling(own) == parse_sampling("keyframes:8@320x320")
+    assert Tags(sampling=own) == Tags(sampling="keyframes:8@320x320") != Tags(sampling="keyframes:6@320x320")
+    assert Tags(sampling="head:8/24@320x320").sampling == "head:8/24@320x320"
+    for frames, tag in ((8, "keyframes:8@320x320"), (6, "uniform:8@320x320"), (6, "head:8/24@320x320")):
+        assert sampling_of_clip(tag, frames) == tag

@@ -15,7 +15,8 @@ from scenedetect import AdaptiveDetector, SceneManager, open_video
 from tests.clips import Encode
 
 from saliency_engine.extras import Measured
-from saliency_engine.types import ClipRequest, DecodeSpec, Head, RawFormat, Uniform
+from saliency_engine.samplings import Head, Uniform
+from saliency_engine.types import ClipRequest, DecodeSpec, RawFormat
 from saliency_engine.video.decode import decode_frames
 
 CUTS = [30, 76, 137, 187, 242]

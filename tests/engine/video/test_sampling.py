@@ -14,7 +14,8 @@ import pytest
 from tests.clips import Encode, planar_frame
 
 from saliency_engine.config import RunConfig
-from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec, Uniform, decode_spec
+from saliency_engine.samplings import Uniform
+from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec, decode_spec
 from saliency_engine.video import sampling
 from saliency_engine.video.container import opened
 from saliency_engine.video.decode import decode_clip

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from saliency_engine.config import RunConfig
+from saliency_engine.samplings import Head
 from saliency_engine.storage.locate import Locator
-from saliency_engine.types import DecodeSpec, Head
+from saliency_engine.types import DecodeSpec
 from saliency_engine.video import synthetic
 from saliency_engine.video.decode import decode_frames
 

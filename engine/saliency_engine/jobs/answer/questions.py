@@ -14,6 +14,7 @@ from saliency_engine.report.terminal import counted
 from saliency_engine.tables.keys import KEY_COLUMNS
 from saliency_engine.tables.scores import Scores, read_scores
 from saliency_engine.tables.whole import Whole, read_whole
+from saliency_engine.tags import sampling_alone
 
 _FEWEST = 20
 _VMAF = ("adm", "vif", "motion", "vmaf", "integer_", "float_")
@@ -194,7 +195,7 @@ def _find_kinds(table: Whole) -> dict[str, NDArray[np.bool_]]:
     kinds: dict[str, list[int]] = {}
     for row, (model, aggregator, alpha, sampling) in enumerate(zip(*present, strict=True)):
         shown = f"{aggregator} {float(alpha):g}" if aggregator == "ema" and alpha else aggregator
-        kinds.setdefault(", ".join(filter(None, (model, shown, sampling))), []).append(row)
+        kinds.setdefault(", ".join(filter(None, (model, shown, sampling_alone(sampling)))), []).append(row)
     if len(kinds) > 1:
         kinds.pop("", None)  # rows that failed
     masks = {}

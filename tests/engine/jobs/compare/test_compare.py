@@ -55,6 +55,17 @@ def test_agreement_is_scipys_on_the_clips_that_both_have(tmp_path: Path, capsys:
     assert "missing-source" in shown
 
 
+def test_clips_with_fewer_keyframes_are_of_the_same_side(tmp_path: Path) -> None:
+    rows = rows_of(2, saliency_sampling="keyframes:8@320x320")
+    rows[3]["saliency_sampling"] = "keyframes:6/8@320x320"
+    others = rows_of(3, saliency_sampling="uniform:8@320x320")
+    document = compare(tmp_path, write_rows(tmp_path / "a.jsonl", rows), write_rows(tmp_path / "b.jsonl", others))
+    assert [(side["sampling"], side["clips"]) for side in document["sides"]] == [
+        ("keyframes:8@320x320", ROWS),
+        ("uniform:8@320x320", ROWS),
+    ]
+
+
 def test_settings_and_prefixes_in_one_table_are_sides_of_their_own(tmp_path: Path) -> None:
     rows = rows_of(2)
     for place, row in enumerate(rows):

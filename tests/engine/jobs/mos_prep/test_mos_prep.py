@@ -35,6 +35,13 @@ def test_a_row_has_what_a_trainer_reads(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "train.manifest.json").read_text()) == json.loads(json.dumps(manifest))
 
 
+def test_clips_with_fewer_keyframes_are_no_mixture(tmp_path: Path) -> None:
+    rows = [clip(number, saliency_sampling="keyframes:8@320x320") for number in range(59)]
+    rows.append(clip(59, saliency_sampling="keyframes:6/8@320x320"))
+    _, written = run(tmp_path, rows)
+    assert {row["saliency_sampling"] for row in written} == {"keyframes:8@320x320"}
+
+
 def test_zeros_that_stand_for_nothing_are_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     rows = [clip(number, vif_scale0_mean=0.5, motion2=None if number == 7 else 2.0) for number in range(60)]
     manifest, written = run(tmp_path, rows)
