@@ -69,7 +69,7 @@ class RunConfig:
     height_column: str = option("height", "Input column with the height of raw video, in pixels.")
     pix_fmt_column: str = option("pix_fmt", "Input column with the pixel format of raw video.")
     root: str = option("", "Folder that relative paths start from; default: the current one.")
-    allow_remote: bool = option(False, "Read clips at s3://, gs:// and https:// URLs, fetched into a cache.")
+    allow_remote: bool = option(False, "Read what is named by s3://, gs:// and https:// URLs.")
     remote_cache_gb: float = option(10.0, "Let the cache of fetched clips grow to this size, in 10^9 bytes.", low=0.001)
     confine: bool = option(False, "Refuse clips outside --root, also those that a link inside it leads to.")
     default_width: int = option(0, "Width of raw video whose row gives none; 0: no default.", low=0)

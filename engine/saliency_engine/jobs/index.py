@@ -27,7 +27,7 @@ def index_table(job: TableJob, config: RunConfig, *, count_frames: bool) -> int:
     files.writes("--output", job.output, may_replace="--input")
     files.writes("--rejects", job.rejects_path)
     rejects = Rejects(job.rejects_path)
-    with open_input(job, columns_to_index(config), config.root, rejects.add) as table:
+    with open_input(job, columns_to_index(config), config, rejects.add) as table:
         files.reads("--input", *table.parts)
         joiner = FactsJoiner(config, table.schema)
         if joiner.replaced and not job.quiet:

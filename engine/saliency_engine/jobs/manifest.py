@@ -12,6 +12,7 @@ from typing import Any
 from saliency_engine.config import OPTIONS, RunConfig, split_options
 from saliency_engine.errors import ConfigError
 from saliency_engine.options import normalize_names
+from saliency_engine.storage.urls import is_remote
 from saliency_engine.table_job import TableJob
 
 _OF_ONE_TABLE = frozenset({"input", "output", "output_format", "audit_json", "rejects", "series", "maps", "shard"})
@@ -126,6 +127,6 @@ def _resolve(value: Any, folder: Path, option: str) -> Any:
     """``value`` as a path that starts from ``folder``; what is no path is left for others to complain of."""
     if isinstance(value, tuple | list):
         return tuple(_resolve(part, folder, option) for part in value)
-    if not isinstance(value, str) or not value or value == "-" or (option == "memo" and value == "off"):
+    if not isinstance(value, str) or value in {"", "-"} or is_remote(value) or (option == "memo" and value == "off"):
         return value
     return str(folder / value)

@@ -100,7 +100,7 @@ def _plan_table(
     job, config, plan = entry.job, entry.config, TablePlan()
     rejects = _Rejects()
     try:
-        with open_input(job, columns_of(config), config.root, rejects.add) as table:
+        with open_input(job, columns_of(config), config, rejects.add) as table:
             OutputColumns(config, table.schema)
             choose_format(job.output, job.output_format, table.format)
             check_output(job.output)

@@ -16,6 +16,7 @@ from saliency_engine.storage.atomic import check_output, write_together
 from saliency_engine.storage.locate import Locator
 from saliency_engine.storage.overwrite import Files
 from saliency_engine.tables.columns import columns_of
+from saliency_engine.tables.formats import Format
 from saliency_engine.tables.input import open_table
 from saliency_engine.tables.selection import Selection
 
@@ -37,7 +38,7 @@ def contact_sheet(
     files.reads("--model-path", config.model_path)
     files.writes("--output", output, holds=".png")
     columns = dataclasses.replace(columns_of(config), mean="", var="", written={}, roles={})  # every row is looked at
-    with open_table(inputs, columns, root=config.root, lines_as_arrow=lambda format: format.kind == "csv") as table:
+    with open_table(inputs, columns, root=config.root, lines_as_arrow=_is_csv, remote=config.allow_remote) as table:
         files.reads("--input", *table.parts)
         rows = selection.choose(table, clips, [name for name in names.values() if name])
     locator = Locator(config, files)
@@ -52,3 +53,7 @@ def contact_sheet(
     name = Path(inputs[0]).name + (f" and {len(inputs) - 1} more" if len(inputs) > 1 else "")
     title = "  ".join([name, *(f"--select {text}" for text in select)])
     write_together({Path(output): draw_contact_sheet(tiles, title, form)})
+
+
+def _is_csv(format: Format) -> bool:
+    return format.kind == "csv"

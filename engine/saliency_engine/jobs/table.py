@@ -61,7 +61,7 @@ def process_table(
     warn_of_options(max((point.config for point in points), key=lambda config: config.temporal_aggregator == "ema"))
     rejects = Rejects(job.rejects_path)
     union, views = _columns_to_read(points)
-    with open_input(job, union, config.root, rejects.add, views) as table, ExitStack() as opened:
+    with open_input(job, union, config, rejects.add, views) as table, ExitStack() as opened:
         files.reads("--input", *table.parts)
         places = list(_open_outputs(points, table, opened))
         opened.enter_context(rejects.opened())
@@ -78,7 +78,7 @@ def process_table(
         opened.enter_context(engine.writing(map_folders(targets)))
         audits = _process_rows(targets, engine, table, rejects, series, in_turns=bool(views))
     audits = [{**audit, **(names or {})} for audit in audits]
-    _write_audits(targets, audits)
+    _write_audits(targets, audits, table.sha256)
     _print_end(job, config, together([target.task.counts for target in targets]), audits)
     return audits
 
@@ -160,12 +160,14 @@ def _runs_on(engine: Engine, task: Task) -> RunsOn:
     return RunsOn(model, session.provider, session.remark, engine.threads, engine.decode_workers)
 
 
-def _write_audits(targets: Sequence[Target], audits: Sequence[dict[str, Any]]) -> None:
+def _write_audits(targets: Sequence[Target], audits: Sequence[dict[str, Any]], input_sha256: str) -> None:
     for target, audit in zip((target for target in targets if target.is_last), audits, strict=True):
         if target.job.audit_json:
             # Only where it is wanted: hashing input and output took a quarter of the time of rows that need nothing.
             models = {part.task.runner.model.sha256: part.task.runner.model for part in target.parts}
-            audit["run_provenance"] = provenance_of(target.job, target.config, list(models.values()), audit["rejects"])
+            audit["run_provenance"] = provenance_of(
+                target.job, target.config, list(models.values()), audit["rejects"], input_sha256
+            )
             write_json(target.job.audit_json, audit)
 
 

@@ -7,16 +7,20 @@ docs/models.md.
 from __future__ import annotations
 
 import hashlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from saliency_engine.config import RunConfig
-from saliency_engine.errors import ModelError
+from saliency_engine.errors import FetchError, ModelError
 from saliency_engine.models import registry
 from saliency_engine.models.entry import Entry, Evidence, evidence_json, read_model
 from saliency_engine.models.graph.edit import with_plain_input
 from saliency_engine.models.graph.inspect import check_operators, read_graph
+from saliency_engine.storage.urls import is_remote, refusal_of, show_path
+
+_REMOTE_LIMIT = 1 << 31  # bytes: more is no ONNX file
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def load_model(config: RunConfig) -> Model:
     """
     named = registry.find(config.model_name) if config.model_name else None
     path = Path(config.model_path)
-    source, data = named.data() if named else (str(path), read_model(path))
+    source, data = named.data() if named else _read(config, path)
     model_id = config.model_id or (named.id if named else path.stem)
     sha256 = hashlib.sha256(data).hexdigest()
     entry = named or _find_entry(model_id, sha256)
@@ -83,6 +87,23 @@ def load_model(config: RunConfig) -> Model:
         model_id += "_bf16"  # rows of another precision must not be mixed unseen
     by_default = not (config.model or config.model_path or config.model_id)
     return Model(model_id, source, sha256, data, evidence, entry, graph.fault, by_default)
+
+
+def _read(config: RunConfig, path: Path) -> tuple[str, bytes]:
+    """The model file that ``config`` names, and what it holds."""
+    url = config.model_path
+    if not is_remote(url) or path.exists():
+        return str(path), read_model(path)
+    if not config.allow_remote:
+        raise ModelError(f"cannot read the model {show_path(url)}: {refusal_of(url)}")
+    from saliency_engine.storage.transfer import fetch  # noqa: PLC0415  not loaded where nothing is remote
+
+    data = io.BytesIO()
+    try:
+        fetch(url, data, _REMOTE_LIMIT)
+    except FetchError as error:
+        raise ModelError(f"cannot read the model {show_path(url)}: {error}") from error
+    return url, data.getvalue()
 
 
 def _find_entry(model_id: str, sha256: str) -> Entry | None:

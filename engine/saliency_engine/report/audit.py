@@ -72,11 +72,18 @@ def audit_of(
     }
 
 
-def provenance_of(job: TableJob, config: RunConfig, models: Sequence[Model], rejects: str | None) -> dict[str, Any]:
-    """``run_provenance`` of a run; reads input and output once more, for their hashes."""
+def provenance_of(
+    job: TableJob, config: RunConfig, models: Sequence[Model], rejects: str | None, input_sha256: str = ""
+) -> dict[str, Any]:
+    """``run_provenance`` of a run; reads input and output once more, for their hashes.
+
+    A remote input is not read again: ``input_sha256`` is that of what was read.
+    """
     outputs = ({"output": job.output} if job.output else {}) | ({"rejects": rejects} if rejects else {})
     inputs = {f"input_{place}" if place else "input": path for place, path in enumerate(job.inputs)}
     provenance = run_provenance(inputs, outputs, {**asdict(job), **asdict(config)})
+    if input_sha256:
+        provenance["inputs"]["input"] |= {"exists": True, "kind": "file", "sha256": input_sha256}
     # The hash is that of the bytes that ran: by now the path may hold others.
     for place, model in enumerate(models):
         name = f"model_{place}" if place else "model"

@@ -15,11 +15,10 @@ from saliency_engine.storage.overwrite import GONE, Files
 from saliency_engine.storage.raw_name import RawName, depth_of, read_raw_name
 from saliency_engine.storage.regular_file import open_regular
 from saliency_engine.storage.remote_clips import RemoteClips
-from saliency_engine.storage.urls import is_remote, is_url, name_in
+from saliency_engine.storage.urls import is_remote, is_url, name_in, refusal_of
 from saliency_engine.types import ClipReference, ClipRequest, RawFormat
 
 RAW_SUFFIX = ".yuv"
-NO_URLS = "URLs are not read: download the file first"
 
 
 class Locator:
@@ -111,8 +110,7 @@ class Locator:
         if not tried:
             raise MissingSourceError(f"the path starts from the current folder, {GONE}")
         if is_url(path):
-            reason = f"{NO_URLS}, or give --allow-remote" if is_remote(path) and not self._remote else NO_URLS
-            raise MissingSourceError(self.mention(reason, path))
+            raise MissingSourceError(self.mention(refusal_of(path), path))
         raise MissingSourceError(f"no such file: {', '.join(tried)}")
 
     def _raw_format(self, clip: ClipReference, file_name: str, path: str) -> RawFormat:

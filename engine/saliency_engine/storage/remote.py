@@ -8,28 +8,19 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
-from typing import TypeVar
 
 from saliency_engine.errors import DecodeError, MissingSourceError
 from saliency_engine.facts import RemoteFile
 from saliency_engine.storage.cache import Cache, Claim, cache_home
-from saliency_engine.storage.object_store import ObjectStore, forget_connections
-from saliency_engine.storage.source import FileState, GoneError, Source, TransferError
+from saliency_engine.storage.object_store import forget_connections
+from saliency_engine.storage.source import FileState, GoneError, TransferError
+from saliency_engine.storage.transfer import ChangedError, look_up, transfer
 from saliency_engine.storage.urls import show, without_secrets
-from saliency_engine.storage.web import Web
 from saliency_engine.types import ClipRequest
 
-ValueT = TypeVar("ValueT")
-_SOURCES: dict[str, Source] = {"s3": ObjectStore(), "gs": ObjectStore(), "https": Web(), "http": Web()}
-_PAUSES = (0.5, 2.0)
-"""Seconds before the second try and before the third, which is the last."""
 _AT_ONCE = 16  # look-ups: at 50 ms each they find 300 files a second
-_CHANGED = "the file was changed while it was being read; run the same command again"
 _KNOWN = 1 << 16
 """Files whose state is kept for rows further on, some 30 MB: their servers are not asked again."""
 
@@ -83,7 +74,7 @@ class LookUps:
                     return
                 url, future = self._todo.popleft()
             try:
-                future.set_result(_persist(lambda url=url: _source_of(url).look_up(url)))  # type: ignore[misc]
+                future.set_result(look_up(url))
             except BaseException as error:  # noqa: BLE001  whoever waits for it has to know
                 future.set_exception(error)
 
@@ -117,50 +108,10 @@ def open_remote(request: ClipRequest) -> int:
 
 
 def _fill(claim: Claim, path: str, remote: RemoteFile) -> None:
-    have = 0
-
-    def go_on() -> None:
-        nonlocal have
-        for part in _source_of(remote.url).read(remote.url, remote.size, have):
-            if have + len(part) > remote.size:
-                raise _Changed
-            os.pwrite(claim.fd, part, have)
-            have += len(part)
-        if have < remote.size:
-            raise TransferError(f"it broke off after {have} of {remote.size} bytes", again=True)
-
+    state = FileState(remote.size, remote.etag, remote.mtime_ns)
     try:
-        _persist(go_on)
-        if _is_other(_persist(lambda: _source_of(remote.url).look_up(remote.url)), remote):
-            raise _Changed
-    except _Changed:
-        raise DecodeError(_CHANGED) from None
+        transfer(remote.url, state, lambda part, place: os.pwrite(claim.fd, part, place))
+    except ChangedError as error:
+        raise DecodeError(str(error)) from error
     except TransferError as error:
-        with suppress(TransferError):
-            if _is_other(_source_of(remote.url).look_up(remote.url), remote):
-                raise DecodeError(_CHANGED) from None
         raise DecodeError(without_secrets(f"the clip cannot be fetched: {error} ({path})")) from error
-
-
-def _is_other(state: FileState, remote: RemoteFile) -> bool:
-    return state != FileState(remote.size, remote.etag, remote.mtime_ns)
-
-
-class _Changed(Exception):  # noqa: N818
-    """The server has another file than before."""
-
-
-def _source_of(url: str) -> Source:
-    return _SOURCES[url.partition(":")[0]]
-
-
-def _persist(action: Callable[[], ValueT]) -> ValueT:
-    """What ``action`` gives, at the third try if need be."""
-    for pause in _PAUSES:
-        try:
-            return action()
-        except TransferError as error:
-            if not error.again:
-                raise
-        time.sleep(pause)
-    return action()

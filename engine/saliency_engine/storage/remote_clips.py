@@ -6,19 +6,27 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from saliency_engine.config import RunConfig
-from saliency_engine.errors import DecodeError, MissingSourceError
+from saliency_engine.errors import ConfigError, DecodeError, MissingSourceError
 from saliency_engine.facts import RemoteFile
-from saliency_engine.storage.urls import check_url, is_below, is_remote, join, show
+from saliency_engine.storage.urls import check_url, is_below, is_remote, join, show, show_path
 
 if TYPE_CHECKING:
     from saliency_engine.storage.remote import LookUps
 
 
 class RemoteClips:
-    """What becomes of a row's path under ``--allow-remote``. ``--root`` may be a URL, too."""
+    """What becomes of a row's path under ``--allow-remote``. ``--root`` may be a URL, too.
+
+    Raises ``ConfigError`` where that URL holds a secret.
+    """
 
     def __init__(self, config: RunConfig) -> None:
         self._root = config.root if is_remote(config.root) else ""
+        if show_path(self._root) != self._root:
+            raise ConfigError(
+                f"--root {show_path(self._root)}: a folder's URL must hold no name, password or query, because the "
+                "audit would keep it"
+            )
         self._confine = config.confine
         self._cache_bytes = round(config.remote_cache_gb * 10**9)
         self._look_ups: LookUps | None = None

@@ -8,6 +8,7 @@ import urllib.parse
 
 from saliency_engine.errors import MissingSourceError
 
+NO_URLS = "URLs are not read: download the file first"
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _REMOTE = re.compile(r"(s3|gs|https?)://")
 _IN_TEXT = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]+://[^\s'\"<>]+")
@@ -31,6 +32,11 @@ def is_remote(path: str) -> bool:
 def is_loopback(url: str) -> bool:
     """Whether the host of ``url`` is this machine by name."""
     return urllib.parse.urlsplit(url).hostname in _LOOPBACK
+
+
+def refusal_of(url: str) -> str:
+    """Why ``url`` is not read without ``--allow-remote``."""
+    return f"{NO_URLS}, or give --allow-remote" if is_remote(url) else NO_URLS
 
 
 def check_url(url: str) -> None:

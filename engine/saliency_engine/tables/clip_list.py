@@ -14,8 +14,7 @@ import pyarrow as pa
 
 from saliency_engine.errors import ConfigError, InputError
 from saliency_engine.storage.contents import HEAD_BYTES, Content, identify
-from saliency_engine.storage.locate import NO_URLS
-from saliency_engine.storage.urls import is_url
+from saliency_engine.storage.urls import is_remote, is_url, refusal_of, show_path
 from saliency_engine.tables import formats
 from saliency_engine.tables.batches import BATCH_ROWS
 from saliency_engine.tables.formats import Format, Opened
@@ -35,10 +34,11 @@ _SHOWN_SUFFIXES = 8
 class Inputs:
     """What ``paths`` name: one table, the parts of one, or clips. Raises ``ConfigError`` and ``InputError``.
 
-    ``output`` is the file that the command writes: in a folder it is passed over.
+    ``output`` is the file that the command writes: in a folder it is passed over. ``remote``: URLs may be among them.
     """
 
-    def __init__(self, paths: Sequence[str], output: str = "") -> None:
+    def __init__(self, paths: Sequence[str], output: str = "", *, remote: bool = False) -> None:
+        self._remote = {path for path in paths if remote and is_remote(path)}
         self._output = os.path.realpath(output) if output else ""
         self.table = ""
         """The path of the table, or empty."""
@@ -46,22 +46,29 @@ class Inputs:
         """The Parquet files that are one table together."""
         self.former = ""
         """The ``output`` among them, which is left out: an earlier run has written it."""
+        self.is_remote = paths[0] in self._remote
+        """Whether the table is to be fetched."""
         self.name = "stdin" if paths[0] == "-" else paths[0] + (f" and {len(paths) - 1} more" if paths[1:] else "")
         """For messages."""
         self._paths = paths
         for path in paths:
-            if is_url(path) and not (Path(path).exists() or glob.has_magic(path)):
-                raise InputError(f"{path}: {NO_URLS}")
+            if path in self._remote:
+                _check_remote(path)
+            elif is_url(path) and not (Path(path).exists() or glob.has_magic(path)):
+                raise InputError(f"{show_path(path)}: {refusal_of(path)}")
         tables = [path for path in paths if path == "-" or (formats.is_table(path) and not is_group(path))]
         if len(paths) == 1 and tables:
             self.table = paths[0]
         elif tables:
+            if self._remote.intersection(tables):
+                raise InputError(f"remote tables are run one by one: give {tables[0]} alone, or download the parts")
             if len(tables) < len(paths) or not all(map(_is_parquet, paths)):
                 raise InputError("tables are run one by one; only the Parquet parts of one table go together")
             self.parts = list(paths)
         else:
             for path in paths:
-                self._check(path)
+                if path not in self._remote:
+                    self._check(path)
 
     @property
     def are_files(self) -> bool:
@@ -74,7 +81,9 @@ class Inputs:
         With a ``root`` they become relative to it, but for those in text files, which are so already.
         """
         for path in self._paths:
-            if is_group(path):
+            if path in self._remote:
+                yield path
+            elif is_group(path):
                 yield from (_relative(file, root) for file in list_files(path) if is_clip(file))
             elif path.lower().endswith(_LIST_SUFFIXES):
                 yield from _read_list(path)
@@ -122,6 +131,19 @@ class Inputs:
                 )
         if not self.parts:
             raise InputError(f"{path}: {_describe_files(list_files(path))}")
+
+
+def _check_remote(url: str) -> None:
+    if show_path(url) != url:
+        raise InputError(
+            f"{show_path(url)}: a URL that the command names must hold no name, password or query, because the audit "
+            "would keep it"
+        )
+    if not (formats.is_table(url) or is_clip(url)):
+        raise InputError(
+            f"{url}: of a store only tables and clips are read, by their suffixes; it is not searched: give a table, "
+            "or a local list, of URLs"
+        )
 
 
 def is_clip(path: str) -> bool:

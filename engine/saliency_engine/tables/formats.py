@@ -71,6 +71,8 @@ class Opened:
     """``None`` where rows stay JSON lines, a ``CsvLayout`` where they stay CSV."""
     rows_total: int | None = None
     """The number of rows, where the format says it at once."""
+    sha256: str = ""
+    """Of a table that was fetched, in hex."""
 
 
 class Sink(Protocol):

@@ -21,6 +21,7 @@ from saliency_engine.tables.csv_table import CsvRows
 from saliency_engine.tables.formats import Format, Opened, RawTable
 from saliency_engine.tables.jsonl_lines import Lines, Reject
 from saliency_engine.tables.line_rows import LineRows
+from saliency_engine.tables.remote_table import fetch_table
 from saliency_engine.tables.rows import ArrowRows
 from saliency_engine.types import RowBatch
 
@@ -43,6 +44,8 @@ class Table:
         """``None`` where rows stay JSON lines, a ``CsvLayout`` where they stay CSV."""
         self.parts = parts
         """The Parquet files that are this table together; none where it is not in parts."""
+        self.sha256 = opened.sha256
+        """Of a remote table, in hex; else empty."""
         self.rows_total = opened.rows_total
         """``None`` where the format does not say it before the end."""
         self.fraction: float | None = None
@@ -88,6 +91,7 @@ def open_table(
     header: bool = True,
     reject: Reject | None = None,
     stdin: BinaryIO | None = None,
+    remote: bool = False,
     views: Sequence[Columns] = (),
 ) -> Iterator[Table]:
     """Open the table at ``paths``, or in ``stdin`` (by default the process's own) where that is ``-``.
@@ -100,24 +104,38 @@ def open_table(
     table's format. For that JSON lines are read twice, first for their schema; a pipe is kept in a temporary file on
     disk meanwhile. Without ``header`` the columns of CSV are called ``column_1``, ``column_2`` and so on. Lines that
     are no rows go to ``reject``; without it the first one is an ``InputError``. With ``views`` the rows come once for
-    each of them, in turns, and its columns say which are kept; ``columns`` must name what all of them write.
+    each of them, in turns, and its columns say which are kept; ``columns`` must name what all of them write. With
+    ``remote`` a table, and clips, may be URLs; a table is fetched whole into a temporary file.
 
     Raises ``ConfigError`` for an unknown suffix and ``InputError`` for everything else.
     """
     with ExitStack() as files:
-        inputs = Inputs([paths] if isinstance(paths, str) else paths, output)
+        inputs = Inputs([paths] if isinstance(paths, str) else paths, output, remote=remote)
         with _reading(inputs.name):
             if inputs.table:
-                format, stream = _open_checked(inputs.table, stdin, files)
-                as_arrow = lines_as_arrow(format) if callable(lines_as_arrow) else lines_as_arrow
-                raw = RawTable(inputs.table, stream, format, columns, as_arrow, header, reject, files)
-                opened = _READERS[format.kind](raw)
+                opened = _open_one(inputs, columns, lines_as_arrow, header, reject, stdin, files)
             elif inputs.parts:
                 opened = parquet_parts.open_parts(inputs.parts, inputs.former)
             else:
                 views = [_of_clips(view, whole=inputs.are_files) for view in views or [columns]]
                 opened = inputs.open_clips(views[0].path, root)
         yield Table(inputs.name, opened, views or [columns], inputs.parts)
+
+
+def _open_one(  # noqa: PLR0917
+    inputs: Inputs,
+    columns: Columns,
+    lines_as_arrow: bool | Callable[[Format], bool],
+    header: bool,
+    reject: Reject | None,
+    stdin: BinaryIO | None,
+    files: ExitStack,
+) -> Opened:
+    path, sha256 = fetch_table(inputs.table, files) if inputs.is_remote else (inputs.table, "")
+    format, stream = _open_checked(path, stdin, files)
+    as_arrow = lines_as_arrow(format) if callable(lines_as_arrow) else lines_as_arrow
+    raw = RawTable(path, stream, format, columns, as_arrow, header, reject, files)
+    return dataclasses.replace(_READERS[format.kind](raw), sha256=sha256)
 
 
 def _of_clips(columns: Columns, *, whole: bool) -> Columns:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from saliency_engine.errors import InputError
-from saliency_engine.storage.locate import NO_URLS
-from saliency_engine.storage.urls import is_url
+from saliency_engine.storage.urls import NO_URLS, is_url
 from saliency_engine.tables.clip_list import is_clip, is_group, list_files
 from saliency_engine.types import ClipReference
 from saliency_exporter.sample_frames import list_clips

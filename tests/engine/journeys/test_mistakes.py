@@ -74,7 +74,7 @@ def test_a_column_of_a_similar_name(name: str, is_near: bool) -> None:
 @pytest.mark.parametrize("url", ["https://example.org/clips.csv", "s3://bucket/clips/", "http://example.org/a.mp4"])
 def test_a_url_as_input(url: str) -> None:
     message = stderr_of("run", url, "-o", "out.jsonl", *MODEL, code=2)
-    assert message == f"InputError: {url}: URLs are not read: download the file first\n"
+    assert message == f"InputError: {url}: URLs are not read: download the file first, or give --allow-remote\n"
 
 
 @pytest.mark.usefixtures("here")

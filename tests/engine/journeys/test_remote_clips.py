@@ -12,12 +12,16 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests import in_process
+from tests.engine.conftest import sha256
 from tests.in_process import run, saliency_batch
 from tests.object_store import BUCKET, CREDENTIALS, Store, object_store
 from tests.rows import read_rows, write_clips
 
+import saliency_engine
 from saliency_engine.storage.object_store import forget_connections
 
 COMMON = ("--model", "frequency_tuned_v1", "--allow-remote", "--decode-workers", "2")
@@ -216,6 +220,59 @@ def test_other_commands_fetch_too(store: Store, small: bytes) -> None:
     assert Path("maps", "frequency_tuned_v1.mean", "s3", BUCKET, "other.mp4.png").is_file()
     kept = saliency_batch("memo", "prune", "saliency.memo.sqlite", text=True)
     assert re.search(r"\b0 of 1\b|\b0 entries\b|nothing", kept.stdout + kept.stderr)
+
+
+def test_tables_and_models_are_fetched(store: Store, small: bytes) -> None:
+    model = Path(saliency_engine.__file__).with_name("assets") / "frequency_tuned_v1.onnx"
+    urls = {"model": store.put("m.onnx", model.read_bytes()), "clip": store.put("t/a.mp4", small)}
+    rows = [urls["clip"], "b.mp4"]
+    Path("b.mp4").write_bytes(small)
+    pq.write_table(pa.table({"src": rows, "mos": [1, 2]}), "in.parquet")
+    table = store.put("t/in.parquet", Path("in.parquet").read_bytes())
+    remote = ("--allow-remote", "--model", urls["model"])
+    run(table, "-o", "out.jsonl", *remote, "--audit-json", "audit.json")
+    first, second = read_rows(Path("out.jsonl"))
+    assert (first["mos"], second["mos"]) == (1, 2)
+    assert first["saliency_model_id"] == "frequency_tuned_v1"
+    assert first["saliency_mean"] == second["saliency_mean"]
+    inputs = json.loads(Path("audit.json").read_text())["run_provenance"]["inputs"]
+    for name, url, file in (("input", table, Path("in.parquet")), ("model", urls["model"], model)):
+        assert inputs[name] == {"path": url, "exists": True, "kind": "file", "sha256": sha256(file)}
+    # Clips that the command names, and a manifest with URLs.
+    run(urls["clip"], "b.mp4", "-o", "clips.jsonl", *remote)
+    assert {row["saliency_mean"] for row in read_rows(Path("clips.jsonl"))} == {first["saliency_mean"]}
+    entry = {
+        "id": "a",
+        "input": table,
+        "output": "batch.jsonl",
+        "model_path": urls["model"],
+        "root": f"s3://{BUCKET}/t",
+    }
+    Path("batch.json").write_text(json.dumps({"defaults": {"allow_remote": True}, "tables": [entry]}))
+    saliency_batch("batch", "batch.json", code=1)  # b.mp4 is not below the root
+    assert [row["saliency_status"] for row in read_rows(Path("batch.jsonl"))] == ["ok", "missing-source"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("s3://clips/none.jsonl",), "InputError: s3://clips/none.jsonl: no such file\n"),
+        (("s3://clips/folder/",), "it is not searched: give a table, or a local list, of URLs"),
+        (("https://h/in.jsonl?sig=so-secret",), "must hold no name, password or query"),
+        (
+            ("in.jsonl", "--model-path", "s3://clips/none.onnx"),
+            "cannot read the model s3://clips/none.onnx: no such file",
+        ),
+        (("in.jsonl", "--model-path", "https://h/m.onnx?so-secret"), "must hold no query"),
+        (("in.jsonl", "--root", "https://u:so-secret@h/a"), "must hold no name, password or query"),
+    ],
+)
+def test_what_the_command_names_in_vain(arguments: tuple[str, ...], message: str) -> None:
+    write_clips(Path("in.jsonl"), ["a.mp4"])
+    stderr = in_process.stderr_of("run", *arguments, "-o", "out.jsonl", "--allow-remote", code=2)
+    assert message in stderr
+    assert "so-secret" not in stderr
+    assert not Path("out.jsonl").exists()
 
 
 def test_without_the_option_nothing_is_loaded_or_opened(monkeypatch: pytest.MonkeyPatch) -> None:
