@@ -69,7 +69,7 @@ check: $(READY) ## lint, formatting and types
 lock: $(READY) ## pin the newest versions of everything that is installed: constraints.txt, for all Pythons and systems
 	echo scikit-video | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate \
 		--custom-compile-command 'make lock' --output-file engine/saliency_engine/assets/constraints.txt \
-		$(foreach extra,analysis bench cuda dev export openvino remote shots verify,--extra $(extra)) pyproject.toml -
+		$(foreach extra,analysis bench cuda dev export openvino ray remote shots verify,--extra $(extra)) pyproject.toml -
 
 torture: $(READY) ## inject faults for hours; figures go to tests/torture/results/
 	$(BIN)/python -m pytest tests/torture

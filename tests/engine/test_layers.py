@@ -43,6 +43,7 @@ HOMES = {
     "openvino": {"inference"},
     "PIL": {"report"},
     "pyarrow": {"tables"},
+    "ray": {"pipeline"},
     "rich": {"report", "jobs"},  # `show`, `doctor` and `bench` print tables of their own
     "scenedetect": {"video"},
     "scipy": {"numerics"},

@@ -13,7 +13,8 @@ from saliency_engine.config import RunConfig
 from saliency_engine.errors import ConfigError
 
 _OPTIONS = (
-    *("max_failures", "progress", "verbose", "quiet"),
+    *("max_failures", "on", "ray_address", "actors", "gpus_per_actor", "cpus_per_actor"),
+    *("progress", "verbose", "quiet"),
     *(option.name for option in dataclasses.fields(RunConfig)),
 )
 

@@ -30,6 +30,7 @@ from saliency_engine.table_job import TableJob
 from saliency_engine.tables.columns import Columns, columns_of
 from saliency_engine.tables.input import Table
 from saliency_engine.tables.join import OutputColumns
+from saliency_engine.tables.jsonl_lines import ignore_line
 from saliency_engine.tables.output import Output, choose_format, open_output
 from saliency_engine.tables.rejects import Rejects
 from saliency_engine.tables.share import Share
@@ -76,7 +77,8 @@ def process_table(
             is_last = bool(output) or point is points[-1]
             targets.append(Target(point.job, point.config, task, columns, output, previous, is_last=is_last))
         opened.enter_context(engine.writing(map_folders(targets)))
-        audits = _process_rows(targets, engine, table, rejects, series, in_turns=bool(views))
+        again = open_input(job, union, config, ignore_line, views) if job.on == "ray" else None
+        audits = _process_rows(targets, engine, table, rejects, series, again=again, in_turns=bool(views))
     audits = [{**audit, **(names or {})} for audit in audits]
     _write_audits(targets, audits, table.sha256)
     _print_end(job, config, together([target.task.counts for target in targets]), audits)
@@ -114,15 +116,28 @@ def _open_outputs(
 
 
 def _process_rows(
-    targets: Sequence[Target], engine: Engine, table: Table, rejects: Rejects, series: Series, *, in_turns: bool
+    targets: Sequence[Target],
+    engine: Engine,
+    table: Table,
+    rejects: Rejects,
+    series: Series,
+    *,
+    again: AbstractContextManager[Table] | None,
+    in_turns: bool,
 ) -> list[dict[str, Any]]:
-    """Compute the rows of ``table``, write and commit them; gives the audit of each output."""
+    """Compute the rows of ``table``, write and commit them; gives the audit of each output.
+
+    ``again`` opens the table for a cluster, which then computes the clips before.
+    """
     job, by_task = targets[0].job, {target.task.number: target for target in targets}
     series.watch([target.task for target in targets])
     models = {target.task.runner.model.sha256: _runs_on(engine, target.task) for target in targets}
     counts = [target.task.counts for target in targets]
     read = Share(table, job.shard, targets[0].config.root) if job.shard else table
+    parts: dict[str, Any] = {}
     with ProgressDisplay(list(models.values()), counts, "off" if job.quiet else job.progress) as progress:
+        if again:
+            parts["cluster"] = _fill_on_cluster(targets, again, progress, in_turns=in_turns)
         work = _work_of(targets, read, in_turns=in_turns)
         rows = engine.run_tasks(work, lambda: progress.update(read, rejects.count), len(targets))
         for task, batch, results in rows:
@@ -134,12 +149,31 @@ def _process_rows(
         rows_read = target.task.counts.rows_read + rejects.count
         target.failures.check(job.max_failures, rows_read, rejects.count)
     with engine.clock("write"):
-        rejects.commit()
-        series.commit()
-        for target in targets:
-            if target.output:
-                target.output.commit(table.count_rows() - rejects.count)
-    return [target.audit(_runs_on(engine, target.task), engine.clock, rejects) for target in targets if target.is_last]
+        _commit(targets, table, rejects, series)
+    last = [target for target in targets if target.is_last]
+    return [target.audit(_runs_on(engine, target.task), engine.clock, rejects) | parts for target in last]
+
+
+def _commit(targets: Sequence[Target], table: Table, rejects: Rejects, series: Series) -> None:
+    rejects.commit()
+    series.commit()
+    for target in targets:
+        if target.output:
+            target.output.commit(table.count_rows() - rejects.count)
+
+
+def _fill_on_cluster(
+    targets: Sequence[Target], again: AbstractContextManager[Table], progress: ProgressDisplay, *, in_turns: bool
+) -> dict[str, Any]:
+    from saliency_engine.jobs.cluster import fill_memo  # noqa: PLC0415  which no other run needs
+
+    tasks = [target.task for target in targets]
+    job, config = targets[0].job, targets[0].config
+
+    def work_of(table: Table) -> Iterator[tuple[Task, RowBatch[Any]]]:
+        return _deal(tasks, table, in_turns=in_turns)
+
+    return fill_memo(job, config, tasks, reading=again, work_of=work_of, progress=progress)
 
 
 def _work_of(
@@ -149,7 +183,12 @@ def _work_of(
     batches: Iterable[RowBatch[Any]] = table
     for turn, target in enumerate(targets):
         batches = target.kept.watch(batches, *((turn, len(targets)) if in_turns else ()))
-    tasks = [target.task for target in targets]
+    return _deal([target.task for target in targets], batches, in_turns=in_turns)
+
+
+def _deal(
+    tasks: Sequence[Task], batches: Iterable[RowBatch[Any]], *, in_turns: bool
+) -> Iterator[tuple[Task, RowBatch[Any]]]:
     if in_turns:
         return zip(itertools.cycle(tasks), batches)
     return ((task, batch) for batch in batches for task in tasks)

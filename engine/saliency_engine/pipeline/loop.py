@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import multiprocessing.connection
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from saliency_engine.pipeline.outcomes import DecodedInRing, NotDecoded
 from saliency_engine.pipeline.pool import DecodePool
 from saliency_engine.pipeline.runner import Runner
 from saliency_engine.pipeline.task import OpenBatch, Task
+from saliency_engine.pipeline.turns import Turns
 from saliency_engine.storage.locate import Locator
 from saliency_engine.tables.sampling_tag import tags_of
 from saliency_engine.types import ClipRequest, ClipResult, ClipStatistics, PayloadT, RowBatch
@@ -43,7 +43,7 @@ class Pipeline:
     def __init__(self, runners: Sequence[Runner], clock: Clock) -> None:
         self._runners, self._clock = runners, clock
         self._pools = list({id(runner.pool): runner.pool for runner in runners}.values())
-        self._process, self._lock = os.getpid(), threading.RLock()
+        self._process, self._turns = os.getpid(), Turns()
         self._numbers = itertools.count()
         self._todo: deque[_Place] = deque()
         self._waiting: dict[bytes, list[_Place]] = {}  # by memo key: the places that a clip under way will fill
@@ -107,7 +107,7 @@ class Pipeline:
     def _turn(self) -> Iterator[None]:
         """What one thread does while others wait. Raises ``WorkerError`` in a forked process."""
         self.check_owner()
-        with self._lock:
+        with self._turns:
             yield
 
     # rows

@@ -15,7 +15,9 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 from rich.text import Text
 
 from saliency_engine.pipeline.counts import Counts, together
+from saliency_engine.pipeline.far_fill import FarFill
 from saliency_engine.report.audit import RunsOn
+from saliency_engine.report.cluster import cluster_of, describe_busy
 from saliency_engine.report.terminal import printable
 from saliency_engine.tables.input import Table
 from saliency_engine.tables.share import Share
@@ -73,14 +75,38 @@ class ProgressDisplay:
 
     def update(self, table: Table | Share, rejected: int) -> None:
         """Show how far the run is, at most ten times a second; ``rejected`` lines of ``table`` were no rows."""
+        if not self._is_due():
+            return
+        now, counts = self._shown, together(self._tasks)
+        self._pace.add(now, counts)
+        self._show(self._describe(now - self._started, counts, _estimate_rows(table, counts), rejected))
+
+    def update_cluster(self, fill: FarFill, actors: int, fraction: float | None) -> None:
+        """Show how far a cluster is with the clips, when ``fraction`` of the table has been looked through for them."""
+        if not self._is_due():
+            return
+        seconds = self._shown - self._started
+        total = max(round(fill.planned / fraction), fill.planned) if fraction else None
+        rate = fill.done / max(seconds, 1e-9)
+        state = {
+            "seconds": round(seconds, 1),
+            "clips": fill.done,
+            "clips_total": total,
+            "failed": fill.failed,
+            "actors": actors,
+            "clips_per_second": round(rate, 2),
+            "seconds_left": round((total - fill.done) / rate) if total and rate else None,
+        }
+        self._show({**state, **cluster_of(fill.states.values())})
+
+    def _is_due(self) -> bool:
+        """Whether it is time to show something; then it is taken to be shown now."""
         now = time.monotonic()
         interval = _REDRAW_SECONDS if self._kind == "bar" else _LINE_SECONDS
         if self._kind == "off" or now - self._shown < interval:
-            return
+            return False
         self._shown = now
-        counts = together(self._tasks)
-        self._pace.add(now, counts)
-        self._show(self._describe(now - self._started, counts, _estimate_rows(table, counts), rejected))
+        return True
 
     def _describe(self, seconds: float, counts: Counts, total: int | None, rejected: int) -> dict[str, Any]:
         left = None if total is None else self._pace.seconds_for(max(total - counts.rows, 0))
@@ -97,7 +123,8 @@ class ProgressDisplay:
 
     def _show(self, state: dict[str, Any]) -> None:
         if self._kind == "bar":
-            self._bar.update(self._task, completed=state["rows"], total=state["rows_total"], state=state)
+            completed, total = (state[f"clips{end}" if "clips" in state else f"rows{end}"] for end in ("", "_total"))
+            self._bar.update(self._task, completed=completed, total=total, state=state)
             return
         clock = datetime.now().astimezone().isoformat(timespec="seconds")
         text = json.dumps({"time": clock, **state}) if self._kind == "json" else f"{clock} {describe_state(state)}"
@@ -133,6 +160,8 @@ class _Words(ProgressColumn):
 
 def describe_state(state: dict[str, Any], *, narrow: bool = False) -> str:
     """A state of ``ProgressDisplay`` in words: at most 84 columns of them, and 44 where it is ``narrow``."""
+    if "clips" in state:
+        return _describe_cluster(state, narrow=narrow)
     total = "?" if state["rows_total"] is None else f"{state['rows_total']:,}"
     left = None if state["seconds_left"] is None else format_time(state["seconds_left"]) + " left"
     failed = f"{state['failed']:,} failed" if state["failed"] else None
@@ -142,6 +171,19 @@ def describe_state(state: dict[str, Any], *, narrow: bool = False) -> str:
         reused = f"{state['clips_reused']:,} reused" if state["clips_reused"] else None
         rate = f"{state['clips_per_second']:.1f} clips/s"
         parts = [f"{state['rows']:,} of {total} rows", rate, reused, failed, left]
+    return ", ".join(part for part in parts if part)
+
+
+def _describe_cluster(state: dict[str, Any], *, narrow: bool) -> str:
+    total = "?" if state["clips_total"] is None else f"{state['clips_total']:,}"
+    left = None if state["seconds_left"] is None else format_time(state["seconds_left"]) + " left"
+    failed = f"{state['failed']:,} failed" if state["failed"] else None
+    if narrow:
+        parts = [f"{state['clips']:,}/{total} clips", failed, left]
+    else:
+        rate = f"{state['clips_per_second']:.1f}/s"
+        busy = f"{state['actors']} actors: {describe_busy(state)}"
+        parts = [f"{state['clips']:,} of {total} clips", rate, busy.rstrip(": "), failed, left]
     return ", ".join(part for part in parts if part)
 
 

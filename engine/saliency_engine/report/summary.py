@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from saliency_engine.pipeline.counts import Counts
+from saliency_engine.report.cluster import describe_nodes
 from saliency_engine.report.terminal import printable
 from saliency_engine.tables.rejects import Rejects
 
@@ -34,6 +35,7 @@ def print_summary(audits: Sequence[dict[str, Any]], *, verbose: bool) -> None:
             "time",
             f"{seconds:.1f} s, {clips['computed'] / seconds:.1f} clips/s, {clips['frames'] / seconds:.1f} frames/s",
         ),
+        *(describe_nodes(audit["cluster"]) if "cluster" in audit else []),
         *_describe_files(audit),
         *((f"  {stage}", _describe_stage(busy)) for stage, busy in audit["stages"].items() if verbose),
     ]
