@@ -10,7 +10,8 @@ from typing import Any
 
 from saliency_engine import errors
 from saliency_engine.errors import BugError, ClipError, WorkerError
-from saliency_engine.pipeline.far_work import ClipWork, EngineState, Fault, Known, WorkDone
+from saliency_engine.pipeline.far_work import ClipWork, Computed, EngineState, Fault, Known, WorkDone
+from saliency_engine.pipeline.memo import Memo
 from saliency_engine.pipeline.runner import Runner
 from saliency_engine.pipeline.task import Task
 from saliency_engine.types import ClipRequest, ClipStatistics, RowBatch
@@ -75,19 +76,11 @@ class FarFill:
         """Commit what an engine has sent. Raises what stopped it, with its node's name."""
         if done.state:
             self.states[done.state.actor] = done.state
-        for one in done.computed:
-            memo = self._runners[one.model].memo
-            key = memo.key(one.request)
-            if isinstance(one.outcome, ClipError):
-                memo.put_failure(key, one.outcome)
-            else:
-                known = memo.get(key)
-                if isinstance(known, ClipStatistics):
-                    memo.put(key, one.request, replace(one.outcome, extras=known.extras | one.outcome.extras))
-                else:
-                    memo.put(key, one.request, one.outcome)
-                    memo.mark_fresh(key)
-        for runner in self._runners:
+        for model, runner in enumerate(self._runners):
+            # One after another: several memos may be one file, where a second transaction would wait for the first.
+            for one in done.computed:
+                if one.model == model:
+                    _remember(runner.memo, one)
             runner.memo.commit()
         outcomes = {one.request: isinstance(one.outcome, ClipError) for one in done.computed}
         self.done += len(outcomes)
@@ -95,6 +88,19 @@ class FarFill:
         if done.fault:
             raise _error_of(done.fault, done.node)
         _check_absent(done.absent, done.node)
+
+
+def _remember(memo: Memo, one: Computed) -> None:
+    key = memo.key(one.request)
+    if isinstance(one.outcome, ClipError):
+        memo.put_failure(key, one.outcome)
+        return
+    known = memo.get(key)
+    if isinstance(known, ClipStatistics):
+        memo.put(key, one.request, replace(one.outcome, extras=known.extras | one.outcome.extras))
+    else:
+        memo.put(key, one.request, one.outcome)
+        memo.mark_fresh(key)
 
 
 def _error_of(fault: Fault, node: str) -> Exception:
