@@ -50,7 +50,7 @@ class Timeline:
     starts_at_key: bool
     """Whether the first packet is a keyframe and the first to be shown, so that the first frame is certain."""
     parameters_change: bool
-    """Whether a packet brings other parameters, which those after it cannot be decoded without."""
+    """Whether a keyframe brings other parameters, without which those after it cannot be decoded."""
 
     def indices(self, count: int) -> list[int]:
         """Of ``pts``, the frames that are shown at ``count`` times; see ``indices_by_time``."""
@@ -128,7 +128,6 @@ class _Packets:
         if packet.dts is not None:
             self._runs_backwards |= self._last_dts is not None and packet.dts < self._last_dts
             self._last_dts = packet.dts
-        self._parameters_change |= packet.has_sidedata("new_extradata")
         if packet.is_discard:
             return
         if (pts := packet.pts) is None:
@@ -144,6 +143,7 @@ class _Packets:
         if packet.is_keyframe:
             # Frames are shown after the keyframes before them, whatever their order of decoding.
             self._runs_backwards |= bool(self._keys) and pts <= self._keys[-1]
+            self._parameters_change |= packet.has_sidedata("new_extradata")  # 1 µs, so not of every packet
             self._keys.append(pts)
             # The index of MP4 and TS is by decoding time, that of MKV by presentation time.
             self._seek_to.append(pts if packet.dts is None else min(pts, packet.dts))
