@@ -10,6 +10,7 @@ from pathlib import Path
 
 from saliency_engine.errors import ConfigError
 from saliency_engine.storage.contents import HEAD_BYTES, Content, identify
+from saliency_engine.storage.urls import is_remote, show_path
 
 _Key = tuple[object, ...]
 _STANDARD = {"--input": 0, "--output": 1}
@@ -68,6 +69,8 @@ class Files:
         path = str(path)
         if not path:
             return
+        if is_remote(path) and not Path(path).parent.is_dir():  # else it would be written to a folder named s3:
+            raise ConfigError(f"{option} {show_path(path)}: only files of this machine are written: copy it afterwards")
         writer, own = f"{option} {path}", set(_keys_of(path, option))
         for suffix in ("", *(beside if path != "-" else ())):
             named = f"{_resolve(path, option)}{suffix}" if suffix else path

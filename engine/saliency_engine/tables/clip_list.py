@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from saliency_engine.errors import ConfigError, InputError
 from saliency_engine.storage.contents import HEAD_BYTES, Content, identify
-from saliency_engine.storage.urls import is_remote, is_url, refusal_of, show_path
+from saliency_engine.storage.urls import NO_URLS, is_remote, is_url, refusal_of, show_path
 from saliency_engine.tables import formats
 from saliency_engine.tables.batches import BATCH_ROWS
 from saliency_engine.tables.formats import Format, Opened
@@ -34,10 +34,11 @@ _SHOWN_SUFFIXES = 8
 class Inputs:
     """What ``paths`` name: one table, the parts of one, or clips. Raises ``ConfigError`` and ``InputError``.
 
-    ``output`` is the file that the command writes: in a folder it is passed over. ``remote``: URLs may be among them.
+    ``output`` is the file that the command writes: in a folder it is passed over. ``remote``: URLs may be among them;
+    ``None``: nor is there an option for that.
     """
 
-    def __init__(self, paths: Sequence[str], output: str = "", *, remote: bool = False) -> None:
+    def __init__(self, paths: Sequence[str], output: str = "", *, remote: bool | None = None) -> None:
         self._remote = {path for path in paths if remote and is_remote(path)}
         self._output = os.path.realpath(output) if output else ""
         self.table = ""
@@ -55,7 +56,7 @@ class Inputs:
             if path in self._remote:
                 _check_remote(path)
             elif is_url(path) and not (Path(path).exists() or glob.has_magic(path)):
-                raise InputError(f"{show_path(path)}: {refusal_of(path)}")
+                raise InputError(f"{show_path(path)}: {NO_URLS if remote is None else refusal_of(path)}")
         tables = [path for path in paths if path == "-" or (formats.is_table(path) and not is_group(path))]
         if len(paths) == 1 and tables:
             self.table = paths[0]

@@ -91,7 +91,7 @@ def open_table(
     header: bool = True,
     reject: Reject | None = None,
     stdin: BinaryIO | None = None,
-    remote: bool = False,
+    remote: bool | None = None,
     views: Sequence[Columns] = (),
 ) -> Iterator[Table]:
     """Open the table at ``paths``, or in ``stdin`` (by default the process's own) where that is ``-``.
@@ -105,7 +105,8 @@ def open_table(
     disk meanwhile. Without ``header`` the columns of CSV are called ``column_1``, ``column_2`` and so on. Lines that
     are no rows go to ``reject``; without it the first one is an ``InputError``. With ``views`` the rows come once for
     each of them, in turns, and its columns say which are kept; ``columns`` must name what all of them write. With
-    ``remote`` a table, and clips, may be URLs; a table is fetched whole into a temporary file.
+    ``remote`` a table, and clips, may be URLs (``None``: no option allows it); a table is fetched whole into a
+    temporary file.
 
     Raises ``ConfigError`` for an unknown suffix and ``InputError`` for everything else.
     """

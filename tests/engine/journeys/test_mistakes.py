@@ -75,6 +75,8 @@ def test_a_column_of_a_similar_name(name: str, is_near: bool) -> None:
 def test_a_url_as_input(url: str) -> None:
     message = stderr_of("run", url, "-o", "out.jsonl", *MODEL, code=2)
     assert message == f"InputError: {url}: URLs are not read: download the file first, or give --allow-remote\n"
+    message = stderr_of("show", url, code=2)  # which has no such option
+    assert message == f"InputError: {url}: URLs are not read: download the file first\n"
 
 
 @pytest.mark.usefixtures("here")

@@ -264,6 +264,10 @@ def test_tables_and_models_are_fetched(store: Store, small: bytes) -> None:
             "cannot read the model s3://clips/none.onnx: no such file",
         ),
         (("in.jsonl", "--model-path", "https://h/m.onnx?so-secret"), "must hold no query"),
+        (
+            ("in.jsonl", "--audit-json", "s3://clips/a.json"),
+            "s3://clips/a.json: only files of this machine",
+        ),
         (("in.jsonl", "--root", "https://u:so-secret@h/a"), "must hold no name, password or query"),
     ],
 )
