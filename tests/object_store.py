@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 BUCKET = "clips"
 SWAPPED = 7023  # bytes
@@ -64,7 +66,7 @@ def object_store() -> Iterator[Store]:
     server.start()
     _, behind = server.get_host_and_port()
     store = Store(0, behind)
-    proxy = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(store))
+    proxy = _Proxy(("127.0.0.1", 0), _handler_of(store))
     proxy.daemon_threads = True
     store.port = proxy.server_port
     thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05})
@@ -78,6 +80,12 @@ def object_store() -> Iterator[Store]:
         thread.join()
         proxy.server_close()
         server.stop()
+
+
+class _Proxy(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):  # who has asked was killed
+            super().handle_error(request, client_address)
 
 
 def _handler_of(store: Store) -> type[BaseHTTPRequestHandler]:

@@ -25,7 +25,7 @@ def hint_at_paths(audit: dict[str, Any]) -> str:
     if not all_rows:
         return ""
     example, config = missing[0]["examples"][0], audit["config"]
-    if not example["path"]:
+    if not example["path"].startswith("/"):  # there is none, or it is a URL
         return ""
     made = "--path-template" if config["path_template"] or config["path_regex"] else f"column {config['path_column']!r}"
     gone = _first_missing(Path(example["path"]))

@@ -7,6 +7,7 @@ files in the home folder, the roles of a machine.
 from __future__ import annotations
 
 import datetime
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -92,7 +93,8 @@ def _explained() -> Iterator[None]:
     except Exception as error:
         name = type(error).__name__
         cure = _CURES.get(name, "")
-        raise TransferError(f"{' '.join(str(error).split()) or name}{cure}", again=name not in _FINAL) from error
+        again = name not in _FINAL and getattr(error, "errno", None) != errno.EINVAL  # of a part that is not there
+        raise TransferError(f"{' '.join(str(error).split()) or name}{cure}", again=again) from error
 
 
 def _nanoseconds(changed: Any) -> int:
