@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -153,6 +154,7 @@ def test_progress_counts_clips_and_says_how_busy_the_nodes_are(monkeypatch: pyte
     assert (last["clips"], last["clips_total"], last["failed"], last["actors"]) == (6, 6, 1, 1)
     assert last["nodes"][0]["node"] == "nearby"
     assert 0 < last["stages"]["decode"]["share"] <= 1
-    messages = stderr_of("run", "in.jsonl", *RUN, *ON, "-o", "o.jsonl", "--memo", "m", "--progress", "lines", code=1)
-    assert "6 of 6 clips, " in messages
-    assert "1 actors: decode " in messages
+    words = progress.describe_state(last)
+    assert words.startswith("6 of 6 clips, ")
+    assert re.search("/s, 1 actors: decode [0-9]+%, infer [0-9]+%, 1 failed, 0:00:00 left", words)
+    assert progress.describe_state(last, narrow=True) == "6/6 clips, 1 failed, 0:00:00 left"
