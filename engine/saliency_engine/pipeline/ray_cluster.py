@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -54,6 +55,7 @@ def connected(address: str) -> Iterator[ModuleType]:
     address = address or os.environ.get("RAY_ADDRESS", "") or "local"
     local = {"num_cpus": cores(), "include_dashboard": False, "object_store_memory": _STORE_BYTES}
     try:
+        _knock(address)
         with _undisturbed():
             settings: dict[str, Any] = local if address == "local" else {}
             ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, **settings)
@@ -75,6 +77,13 @@ def load_ray() -> ModuleType:
     except ImportError as error:
         raise ConfigError(f"--on ray needs Ray ({error}): pip install 'saliency-batch[ray]'") from error
     return ray
+
+
+def _knock(address: str) -> None:
+    """Raise ``OSError`` where nobody listens at ``HOST:PORT``: Ray itself goes on trying for minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdigit() and host and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10.0).close()
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import pytest
 
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import ConfigError, WorkerError
+from saliency_engine.pipeline import ray_cluster
 from saliency_engine.pipeline.far_work import ClipWork, WorkDone
 from saliency_engine.pipeline.on_ray import ActorPool
 from saliency_engine.pipeline.ray_cluster import Actors, Node, choose_actors
@@ -147,6 +148,16 @@ def test_no_more_actors_are_started_than_there_is_work_for() -> None:
     assert len(compute(answer, 20, most=50)[0]) == 20
     assert seen == {0, 1}
     assert compute(answer, 0) == (set(), [])
+
+
+def test_an_address_where_nobody_listens_is_an_error_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = SimpleNamespace(is_initialized=lambda: False, exceptions=SimpleNamespace(RayError=DeadError))
+    monkeypatch.setattr(ray_cluster, "load_ray", lambda: ray)
+    with (
+        pytest.raises(WorkerError, match=r"Ray at 127\.0\.0\.1:1 cannot be reached or started: .*refused"),
+        ray_cluster.connected("127.0.0.1:1"),
+    ):
+        pass
 
 
 NODES = [Node("a", "a", 16, 0), Node("b", "b", 8, 0)]
