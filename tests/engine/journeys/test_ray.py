@@ -54,13 +54,21 @@ def address() -> Iterator[str]:
 
 
 def _actors() -> set[int]:
-    """The processes of Ray that are actors of ours."""
-    processes = set()
-    for entry in Path("/proc").iterdir():
+    """The processes that are actors of ours, of the Ray that this process has started: tests run side by side."""
+    parents, actors = {}, set()
+    for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if entry.name.isdigit() and (entry / "cmdline").read_bytes().startswith(b"ray::_Actor"):
-                processes.add(int(entry.name))
-    return processes
+            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            if (entry / "cmdline").read_bytes().startswith(b"ray::_Actor"):
+                actors.add(int(entry.name))
+    return {actor for actor in actors if os.getpid() in _ancestors(actor, parents)}
+
+
+def _ancestors(process: int, parents: dict[int, int]) -> set[int]:
+    above: set[int] = set()
+    while process := parents.get(process, 0):
+        above.add(process)
+    return above
 
 
 @pytest.mark.usefixtures("address")
