@@ -27,8 +27,8 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Uniform:
-    """Sampling over the whole clip: the frames shown in the middle of ``frame_samples`` equal stretches of time."""
+class _WholeClip:
+    """Sampling over the whole clip."""
 
     frame_samples: int
 
@@ -36,6 +36,11 @@ class Uniform:
     def frames_per_clip(self) -> int:
         """The most frames that a clip can yield (K)."""
         return self.frame_samples
+
+
+@dataclass(frozen=True, slots=True)
+class Uniform(_WholeClip):
+    """Sampling over the whole clip: the frames shown in the middle of ``frame_samples`` equal stretches of time."""
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -44,15 +49,8 @@ class Uniform:
 
 
 @dataclass(frozen=True, slots=True)
-class Keyframes:
+class Keyframes(_WholeClip):
     """Sampling of ``frame_samples`` of the clip's keyframes, spread by time; of all of them where it has fewer."""
-
-    frame_samples: int
-
-    @property
-    def frames_per_clip(self) -> int:
-        """The most frames that a clip can yield (K)."""
-        return self.frame_samples
 
     @property
     def identity(self) -> dict[str, Any]:

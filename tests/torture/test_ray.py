@@ -48,7 +48,7 @@ class Cluster:
     def __init__(self, nodes: int) -> None:
         from ray.cluster_utils import Cluster as Nodes
 
-        self._nodes = Nodes()
+        self._nodes: Any = Nodes()
         self._nodes.add_node(num_cpus=0, include_dashboard=False, object_store_memory=80 << 20)
         self.nodes = [self._nodes.add_node(num_cpus=1, object_store_memory=80 << 20) for _ in range(nodes)]
 
@@ -61,7 +61,7 @@ class Cluster:
         self._nodes.remove_node(node, allow_graceful=False)
 
     def close(self) -> None:
-        self._nodes.shutdown()  # type: ignore[no-untyped-call]
+        self._nodes.shutdown()
 
 
 @pytest.fixture

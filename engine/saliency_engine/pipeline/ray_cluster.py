@@ -76,7 +76,8 @@ def load_ray() -> ModuleType:
         import ray  # noqa: PLC0415  only who asks for it waits for it
     except ImportError as error:
         raise ConfigError(f"--on ray needs Ray ({error}): pip install 'saliency-batch[ray]'") from error
-    return ray
+    module: ModuleType = ray
+    return module
 
 
 def _knock(address: str) -> None:

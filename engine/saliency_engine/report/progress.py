@@ -162,9 +162,7 @@ def describe_state(state: dict[str, Any], *, narrow: bool = False) -> str:
     """A state of ``ProgressDisplay`` in words: at most 84 columns of them, and 44 where it is ``narrow``."""
     if "clips" in state:
         return _describe_cluster(state, narrow=narrow)
-    total = "?" if state["rows_total"] is None else f"{state['rows_total']:,}"
-    left = None if state["seconds_left"] is None else format_time(state["seconds_left"]) + " left"
-    failed = f"{state['failed']:,} failed" if state["failed"] else None
+    total, failed, left = _describe_ends(state, "rows_total")
     if narrow:
         parts = [f"{state['rows']:,}/{total}", failed, left]
     else:
@@ -174,10 +172,15 @@ def describe_state(state: dict[str, Any], *, narrow: bool = False) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _describe_cluster(state: dict[str, Any], *, narrow: bool) -> str:
-    total = "?" if state["clips_total"] is None else f"{state['clips_total']:,}"
+def _describe_ends(state: dict[str, Any], total: str) -> tuple[str, str | None, str | None]:
+    """How many there are in all, how many have failed, and the time that is left."""
     left = None if state["seconds_left"] is None else format_time(state["seconds_left"]) + " left"
     failed = f"{state['failed']:,} failed" if state["failed"] else None
+    return "?" if state[total] is None else f"{state[total]:,}", failed, left
+
+
+def _describe_cluster(state: dict[str, Any], *, narrow: bool) -> str:
+    total, failed, left = _describe_ends(state, "clips_total")
     if narrow:
         parts = [f"{state['clips']:,}/{total} clips", failed, left]
     else:
