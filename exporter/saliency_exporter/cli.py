@@ -11,7 +11,7 @@ import click
 
 from saliency_engine.errors import SaliencyError
 from saliency_engine.report.terminal import printable
-from saliency_exporter.commands import FILE, SIZE, frames_option, print_output
+from saliency_exporter.commands import FILE, SIZE, Lines, frames_option, print_output
 from saliency_exporter.distill_command import distill_command
 from saliency_exporter.mirror_commands import release_command, rewrap_command, u2netp_command
 
@@ -130,7 +130,7 @@ def int8_command(model: Path, output: Path, calibration: tuple[str, ...]) -> Non
     """
     from saliency_exporter.variants.int8 import int8
 
-    _print_variant(int8(model, output, calibration))
+    _print_variant(int8(model, output, calibration, Lines()))
 
 
 def _print_variant(manifest: Mapping[str, Any]) -> None:

@@ -1,12 +1,17 @@
-"""What the commands share: types of options, ``--frames``, the line on stdout."""
+"""What the commands share: types of options, ``--frames``, lines of progress, the line on stdout."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+
+from saliency_engine.report.terminal import printable
+
+_EVERY_SECONDS = 30.0
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -22,3 +27,38 @@ frames_option = click.option(
 def print_output(manifest: Mapping[str, Any]) -> None:
     """The written model's line on stdout: its sha256 and its path, as ``sha256sum`` prints them."""
     click.echo(f"{manifest['outputs']['onnx_sha256']}  {manifest['outputs']['onnx_path']}")
+
+
+class Lines:
+    """What a long command writes on stderr: a line at once, or now and then how far it is."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+        self._started: dict[str, float] = {}
+
+    def say(self, text: str) -> None:
+        """Write a line."""
+        click.echo(printable(text), err=True)
+
+    def show_part(self, verb: str, done: int, total: int, things: str) -> None:
+        """Say of one part of the work how far it is, and how long the rest of it takes, if it is time for that.
+
+        A part begins with ``done`` 0, or when its ``verb`` is first given.
+        """
+        if not done or verb not in self._started:
+            self._started[verb] = time.monotonic()
+        elif self.is_time():
+            left = (time.monotonic() - self._started[verb]) / done * (total - done)
+            self.say(f"{verb}: {done} of {total} {things}, about {format_time(left)} left")
+
+    def is_time(self) -> bool:
+        """Whether the last line of progress was long enough ago."""
+        if time.monotonic() - self._last < _EVERY_SECONDS:
+            return False
+        self._last = time.monotonic()
+        return True
+
+
+def format_time(seconds: float) -> str:
+    """A length of time in words, rounded."""
+    return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"

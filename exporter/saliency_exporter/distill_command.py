@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from typing import Any
 
 import click
 
-from saliency_engine.report.terminal import counted, printable
-from saliency_exporter.commands import FILE, FOLDER, print_output
+from saliency_engine.report.terminal import counted
+from saliency_exporter.commands import FILE, FOLDER, Lines, format_time, print_output
 from saliency_exporter.torch_version import check_torch
-
-_EVERY_SECONDS = 30.0
 
 
 @click.command("distill")
@@ -107,45 +104,21 @@ def _summarize(manifest: dict[str, Any]) -> str:
     )
 
 
-class _Lines:
-    """What is written on stderr: a line at once, or now and then how far it is."""
-
-    def __init__(self) -> None:
-        self._last = time.monotonic()
-        self._started: dict[str, float] = {}
-
-    def say(self, text: str) -> None:
-        click.echo(printable(text), err=True)
+class _Lines(Lines):
+    """What is written on stderr."""
 
     def show_reading(self, done: int, total: int) -> None:
-        self._show_part("read", done, total, "clips and pictures")
+        self.show_part("read", done, total, "clips and pictures")
 
     def show_teaching(self, done: int, total: int) -> None:
-        self._show_part("taught", done, total, "frames")
+        self.show_part("taught", done, total, "frames")
 
     def show_learning(self, progress: Any) -> None:
-        if not self._is_time():
+        if not self.is_time():
             return
         left = progress.seconds / progress.share * (1 - progress.share)
         agreement = "" if math.isnan(progress.agreement) else f", held-out agreement {progress.agreement:.3f}"
         self.say(
             f"trained: {progress.share:.0%}, {progress.step} steps, {progress.step / progress.seconds:.2f} a second, "
-            f"loss {progress.loss:.3f}{agreement}, about {_format_time(left)} left"
+            f"loss {progress.loss:.3f}{agreement}, about {format_time(left)} left"
         )
-
-    def _show_part(self, verb: str, done: int, total: int, things: str) -> None:
-        started = self._started.setdefault(verb, time.monotonic())
-        if done and self._is_time():
-            left = (time.monotonic() - started) / done * (total - done)
-            self.say(f"{verb}: {done} of {total} {things}, about {_format_time(left)} left")
-
-    def _is_time(self) -> bool:
-        """Whether the last line of progress was long enough ago."""
-        if time.monotonic() - self._last < _EVERY_SECONDS:
-            return False
-        self._last = time.monotonic()
-        return True
-
-
-def _format_time(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"

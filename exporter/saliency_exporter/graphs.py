@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,31 +190,46 @@ def read_input(session: onnxruntime.InferenceSession) -> tuple[str, int]:
     return value.name, value.shape[0] if isinstance(value.shape[0], int) else 1
 
 
-def compute_maps(data: bytes, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+def compute_maps(
+    data: bytes, frames: NDArray[np.float32], show: Callable[[int], None] | None = None
+) -> NDArray[np.float32]:
     """Saliency maps float32 ``[n, H, W]`` of ``frames`` ``[n, 3, H, W]`` by ONNX Runtime on the CPU.
 
-    Raises ``ModelError`` when the model does not run, or does not give one map per frame.
+    ``show`` is given the number of frames that are done. Raises ``ModelError`` when the model does not run, or does not
+    give one map per frame.
     """
-    maps = run_in_calls(data, frames)
+    maps = run_in_calls(data, frames, show=show)
     if maps.ndim != 4 or maps.shape[:2] != (len(frames), 1):
         raise ModelError(f"the model gave maps of shape {list(maps.shape)} for {len(frames)} frames")
     return np.asarray(maps[:, 0], np.float32)
 
 
-def run_in_calls(data: bytes, frames: NDArray[Any], output: str | None = None) -> NDArray[Any]:
+def run_in_calls(
+    data: bytes, frames: NDArray[Any], output: str | None = None, show: Callable[[int], None] | None = None
+) -> NDArray[Any]:
     """What a model gives on the CPU as ``output``, by default its first, for ``frames`` along the first axis.
 
-    The last frame is repeated until the last call is full. Raises ``ModelError`` when the model does not run.
+    ``show`` is given the number of frames that are done. The last frame is repeated until the last call is full. Raises
+    ``ModelError`` when the model does not run.
     """
     try:
         session = open_session(data)
         name, step = read_input(session)
-        padded = np.concatenate([frames, np.repeat(frames[-1:], -len(frames) % step, axis=0)])
         wanted = [output or session.get_outputs()[0].name]
-        parts = [session.run(wanted, {name: padded[at : at + step]})[0] for at in range(0, len(padded), step)]
+        parts: list[NDArray[Any]] = []
+        for call in split_into_calls(frames, step):
+            if show:
+                show(len(parts) * step)
+            parts.append(session.run(wanted, {name: call})[0])
         return np.asarray(np.concatenate(parts)[: len(frames)])
     except Exception as error:  # onnxruntime's errors share no base class but Exception
         raise ModelError(f"the model does not run on frames {list(frames.shape[1:])}: {_shorten(error)}") from error
+
+
+def split_into_calls(frames: NDArray[Any], step: int) -> list[NDArray[Any]]:
+    """``frames``, ``step`` at a time; the last one is repeated until the last call is full."""
+    padded = np.concatenate([frames, np.repeat(frames[-1:], -len(frames) % step, axis=0)])
+    return [padded[at : at + step] for at in range(0, len(padded), step)]
 
 
 def _read_shape(value: ValueInfoProto) -> list[int | str]:

@@ -65,7 +65,7 @@ def run_distill(teacher: Path, frames: Path, output: Path, *options: object) -> 
 @pytest.fixture(scope="module")
 def lesson(small_steps: None, tmp_path_factory: pytest.TempPathFactory) -> Lesson:  # noqa: ARG001
     """A whole command, every line of progress shown."""
-    from saliency_exporter import distill_command
+    from saliency_exporter import commands
     from saliency_exporter.distill import training
 
     folder = tmp_path_factory.mktemp("lesson")
@@ -82,7 +82,7 @@ def lesson(small_steps: None, tmp_path_factory: pytest.TempPathFactory) -> Lesso
         patch.setattr(training, "augment", watch)
         patch.setattr(training, "_SAVE_SECONDS", -1.0)
         patch.setattr(training, "_CHECK_SECONDS", -1.0)
-        patch.setattr(distill_command, "_EVERY_SECONDS", -1.0)
+        patch.setattr(commands, "_EVERY_SECONDS", -1.0)
         result = run_distill(teacher, frames, folder / "pupil.onnx")
     assert result.exit_code == 0, result.output
     return Lesson(teacher, frames, folder / "pupil.onnx", result, seen)

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto
 from tests.exporter.upstream import saliency_export
 from tests.exporter.variants.checks import check_variant, run_model
 from tests.rows import write_rows
 
+from saliency_exporter import commands
 from saliency_exporter.sample_frames import decode_clips
 
 
@@ -33,8 +35,9 @@ def test_int8(exported: Path, tmp_path: Path, short_clips: list[Path]) -> None:
 
 
 def test_int8_of_a_student_leaves_sensitive_layers_in_float(
-    models: Path, tmp_path: Path, short_clips: list[Path]
+    models: Path, tmp_path: Path, short_clips: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(commands, "_EVERY_SECONDS", -1.0)
     parent, output = models / "saliency_student_v2.onnx", tmp_path / "saliency_student_v2_int8.onnx"
     calibration = [word for path in short_clips for word in ("--calibration", path)]
     result = saliency_export("int8", parent, "--output", output, *calibration)
@@ -46,6 +49,14 @@ def test_int8_of_a_student_leaves_sensitive_layers_in_float(
     assert "most sensitive blocks in float" in manifest["variant"]["settings"]
     kinds = [tensor.data_type for tensor in onnx.load(output).graph.initializer if len(tensor.dims) == 4]
     assert kinds.count(TensorProto.INT8) * 2 >= len(kinds) > kinds.count(TensorProto.INT8)
+    # Of a slow model one sees how far it is; calibrated once for all settings, which are told with what they miss.
+    lines = result.stderr.splitlines()
+    assert sum(line.startswith("calibrated: 11 of 12 frames, about ") for line in lines) == 1
+    assert sum(line.startswith("probed: 22 of 23 blocks, about ") for line in lines) == 1
+    judged = [line for line in lines if line.startswith(tuple(attempt["settings"] for attempt in tried))]
+    assert len(judged) == len(tried)
+    assert "mean correlation 0.99" in judged[0]
+    assert judged[-1].endswith("passes the gate")
 
 
 def test_a_calibration_that_is_no_clip(built_in: Path, tmp_path: Path) -> None:
