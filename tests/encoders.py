@@ -51,7 +51,7 @@ CONTAINERS = {
     "swf": "swf",
     "amv": "amv",
 }
-GROUPS = {"long": (250, "0"), "short": (8, "2"), "open": (12, "3")}
+GROUPS = {"long": (250, "0"), "deep": (250, "3"), "short": (8, "2"), "open": (12, "3")}
 """Name: frames from one keyframe to the next, B-frames in a row."""
 FRAMES, RATE, SIZE = 36, 25, (160, 96)
 _SIZES = {"dvvideo": (720, 576), "dnxhd": (256, 128)} | dict.fromkeys(("h261", "h263", "rv10", "rv20"), (352, 288))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
+from fractions import Fraction
 from importlib.metadata import files
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import av
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from av.video.frame import PictureType
 
 
 def real_clips() -> list[Path]:
@@ -39,6 +42,35 @@ def make_clips(folder: Path, count: int, width: int, height: int, frames: int = 
                     writer.mux(stream.encode(scaled))
             writer.mux(stream.encode(None))
     return clips
+
+
+_ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
+    "h264": ("libx264", {"preset": "veryfast", "bf": "3", "x264-params": "scenecut=0"}),
+    "hevc": ("libx265", {"preset": "ultrafast", "x265-params": "bframes=3:scenecut=0:open-gop=0:log-level=none"}),
+    "vp9": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "crf": "34", "b": "0", "auto-alt-ref": "1"}),
+    "av1": ("libsvtav1", {"preset": "12", "crf": "40", "svtav1-params": "scd=0"}),
+}
+"""By codec: FFmpeg's encoder, and options that are quick. All but VP9 decode some frames after others that are shown
+later."""
+
+
+def encode_group(folder: Path, codec: str, size: str, group: int, frames: int) -> Path:
+    """``frames`` frames of a real clip, played over and over, with a keyframe every ``group`` of them."""
+    encoder, options = _ENCODERS[codec]
+    width, height = map(int, size.split("x"))
+    path = folder / f"{codec}-{size}-{group}.mp4"
+    key = f":keyint={group}:min-keyint={group}"
+    options = {name: value + key * name.startswith("x26") for name, value in options.items()}
+    with av.open(str(real_clips()[0])) as reader, av.open(str(path), "w") as writer:
+        pictures = [frame.reformat(width, height, "yuv420p", threads=1) for frame in reader.decode(video=0)]
+        stream: Any = writer.add_stream(encoder, rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = width, height, "yuv420p", group
+        for number, picture in enumerate(itertools.islice(itertools.cycle(pictures), frames)):
+            picture.pts, picture.time_base = number, Fraction(1, 25)
+            picture.pict_type = PictureType.NONE  # else the source's keyframes are keyframes again
+            writer.mux(stream.encode(picture))
+        writer.mux(stream.encode(None))
+    return path
 
 
 def make_table(table: Path, rows: int, clips: Sequence[Path], *, done: bool, fields: int = 60) -> None:

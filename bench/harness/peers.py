@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from saliency_engine.config import RunConfig
 from saliency_engine.numerics import reference
 from saliency_engine.pipeline.clock import Clock
+from saliency_engine.pipeline.one_clip import as_reference
+from saliency_engine.pipeline.outcomes import DecodedInRing
+from saliency_engine.pipeline.pool import DecodePool
+from saliency_engine.storage.locate import Locator
+from saliency_engine.types import decode_spec
 
 FRAMES = 8
 SIZE = (320, 320)
@@ -40,6 +47,28 @@ class OurEngine:
         batches = list(self._engine.process([pa.record_batch({"src": [str(clip) for clip in clips]})]))
         rows = pa.Table.from_batches(batches)
         return list(zip(rows["saliency_mean"].to_pylist(), rows["saliency_var"].to_pylist(), strict=True))
+
+
+class DecodersAlone:
+    """The other limit: the engine's ``workers`` decoding processes, and nobody who takes the frames; no results."""
+
+    def __init__(self, workers: int) -> None:
+        config = RunConfig(model="saliency_open_v1")
+        spec = decode_spec(config, *SIZE)
+        self._locator, self._pool = Locator(config), DecodePool(spec, workers, 2 * workers, config.clip_timeout)
+        self.clock = Clock()
+
+    def __call__(self, clips: Sequence[Path]) -> list[Result]:
+        pending, done = list(clips), 0
+        while done < len(clips):
+            while pending and self._pool.ready:
+                self._pool.submit(self._locator.locate(as_reference(pending.pop())))
+            wait(self._pool.connections)
+            for clip in self._pool.collect():
+                assert isinstance(clip, DecodedInRing)
+                self._pool.release(clip.ring_slot)
+                done += 1
+        return []
 
 
 class OneSession:

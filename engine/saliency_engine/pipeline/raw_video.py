@@ -11,7 +11,7 @@ def check_pixel_format(config: RunConfig) -> None:
     """Raise ``ConfigError`` where ``config.yuv_pixel_format`` is none that can be read."""
     if not config.yuv_pixel_format:
         return
-    from saliency_engine.video.container import frame_bytes  # noqa: PLC0415  a run's own process needs it only here
+    from saliency_engine.video.frame_sizes import frame_bytes  # noqa: PLC0415  a run's own process needs it only here
 
     try:
         frame_bytes(RawFormat(16, 16, config.yuv_pixel_format))

@@ -19,7 +19,8 @@ from saliency_engine.extras import Measured
 from saliency_engine.facts import Signal
 from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec
 from saliency_engine.video import color, sampling
-from saliency_engine.video.container import explain, opened
+from saliency_engine.video.container import opened
+from saliency_engine.video.demuxer import explain
 from saliency_engine.video.luma import LumaMeter
 from saliency_engine.video.picture import Picture, Scaler
 from saliency_engine.video.shots import measure_shots

@@ -24,12 +24,17 @@ _IPT = 5
 """The profile of streaming services: one layer, in IPT whatever its tags say."""
 
 
+def is_configured(header: bytes) -> bool:
+    """Whether a file's ``header`` may say something of Dolby Vision."""
+    return any(kind in header for kind in _CONFIGURATIONS)
+
+
 def check_header(header: bytes, container: str, stream: VideoStream) -> None:
     """Raise ``DecodeError`` where a file's ``header`` says that ``stream``'s base layer is no picture by itself.
 
     ``container`` is FFmpeg's name of the format.
     """
-    if not any(kind in header for kind in _CONFIGURATIONS):
+    if not is_configured(header):
         return
     for configuration in _list_configurations(header, container, stream):
         # Versions (1 byte each), 7 bits of profile, 6 of level, 3 of layers, 4 of what the base layer is compatible

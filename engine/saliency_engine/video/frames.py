@@ -12,8 +12,10 @@ from av.video.stream import VideoStream
 
 from saliency_engine.errors import DecodeError
 from saliency_engine.video import encryption
-from saliency_engine.video.container import OpenClip, explain
+from saliency_engine.video.container import OpenClip
 from saliency_engine.video.cropping import WHOLE, Crop
+from saliency_engine.video.demuxer import explain
+from saliency_engine.video.spare import Spare
 from saliency_engine.video.truncation import Packets, find_cut
 
 
@@ -83,20 +85,18 @@ def _check_end(clip: OpenClip, read: Packets) -> None:
         raise DecodeError(f"the file is cut off: {cut} (--accept-short takes the frames that are there)")
 
 
-def read_frames(clip: OpenClip, key: int | None = None) -> Iterator[Shown]:
+def read_frames(clip: OpenClip, key: int | None = None, spare: Spare | None = None) -> Iterator[Shown]:
     """Frames from here on, or from the keyframe packet with pts ``key`` on; none if that packet does not come.
+
+    Packets that ``spare`` takes are left out.
 
     Raises ``DecodeError`` saying how many frames came before the decoder gave up, or that there are none.
     """
-    count = 0
-    started, damaged = key is None, False
-    for packet in read_packets(clip, sought=key is not None):
-        if not started:
-            if packet.is_keyframe and packet.pts is not None and key is not None and packet.pts > key:
-                return
-            started = packet.is_keyframe and packet.pts == key
-            if not started:
-                continue
+    count, damaged = 0, False
+    packets = read_packets(clip) if key is None else _read_packets_from(clip, key)
+    for packet in packets:
+        if spare is not None and spare.takes(packet):
+            continue
         if packet.is_corrupt:
             # The decoder drops the flag, but hands this on to the packet's own frame. By their times, frames of another
             # recording that was joined to this one would be taken for it. PyAV forgets an object that two packets
@@ -120,6 +120,17 @@ def read_frames(clip: OpenClip, key: int | None = None) -> Iterator[Shown]:
     if not count and key is None:
         encryption.check_transport(clip.fd, clip.container.format.name)
         raise DecodeError("the file holds no frame that can be decoded")
+
+
+def _read_packets_from(clip: OpenClip, key: int) -> Iterator[Packet[VideoStream]]:
+    """The packets from the keyframe with pts ``key`` on, after a seek; none if it does not come."""
+    started = False
+    for packet in read_packets(clip, sought=True):
+        if not started and packet.is_keyframe and packet.pts is not None and packet.pts > key:
+            return
+        started = started or (packet.is_keyframe and packet.pts == key)
+        if started:
+            yield packet
 
 
 def _failure(clip: OpenClip, packet: Packet[VideoStream], count: int, error: Exception) -> DecodeError:

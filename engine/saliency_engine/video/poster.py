@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from saliency_engine.errors import DecodeError
 from saliency_engine.types import ClipRequest, DecodeSpec
-from saliency_engine.video.container import explain, opened
+from saliency_engine.video.container import opened
 from saliency_engine.video.decode import decode_frames
+from saliency_engine.video.demuxer import explain
 from saliency_engine.video.frames import read_frames
 from saliency_engine.video.picture import orientation_of
 

@@ -9,8 +9,10 @@ import av
 from saliency_engine.errors import DecodeError
 from saliency_engine.facts import ClipFacts, ProbeSpec
 from saliency_engine.types import ClipRequest
-from saliency_engine.video.container import OpenClip, explain, frame_bytes, opened
+from saliency_engine.video.container import OpenClip, opened
+from saliency_engine.video.demuxer import explain
 from saliency_engine.video.dolby_vision import check_frame
+from saliency_engine.video.frame_sizes import frame_bytes
 from saliency_engine.video.frames import read_frames, read_packets
 from saliency_engine.video.picture import orientation_of
 from saliency_engine.video.transfer import depth_of_format, transfer_of

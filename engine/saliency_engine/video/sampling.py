@@ -19,6 +19,7 @@ from saliency_engine.types import DecodeSpec
 from saliency_engine.video.container import OpenClip
 from saliency_engine.video.frames import Open, Sampled, Shown, read_frames
 from saliency_engine.video.keyframes import is_key, may_start_at_keys, sample_keyframes
+from saliency_engine.video.spare import Spare
 from saliency_engine.video.timeline import Timeline, indices_by_count, indices_by_time, leaps, scan
 
 # A seek costs 0.01 ms (MP4, MKV) to 0.2 ms (TS) and a refill of the decoder's reorder queue: with three B-frames
@@ -95,10 +96,11 @@ def _by_seeking(clip: OpenClip, timeline: Timeline, indices: list[int]) -> Gener
     """Yield the frames at ``indices`` of the timeline. False at the first whose way there proves nothing.
 
     From the start, or from a keyframe that was sought, up to the frame that is wanted, every frame must come out whole
-    and at the time that the timeline gives it. So must the one after a frame that is shown unusually long: in files
-    whose times are wrong, that frame is the one for all samples.
+    and at the time that the timeline gives it, but for those that ``Spare`` proves to be spare. So must the one after a
+    frame that is shown unusually long: in files whose times are wrong, that frame is the one for all samples.
     """
-    frames, following = read_frames(clip), 0  # ``following``: the index of the frame that must come next
+    spare = Spare(clip, timeline.needed(indices))
+    frames, following = read_frames(clip, None, spare), 0  # ``following``: the index of the frame that must come next
     for place, index in enumerate(indices):
         # Never a keyframe later than the frame: the frames shown before an open group's keyframe need the
         # group before it, and decoders differ in what they make of them.
@@ -109,9 +111,11 @@ def _by_seeking(clip: OpenClip, timeline: Timeline, indices: list[int]) -> Gener
                 if not may_start_at_keys(clip):
                     return False
                 clip.container.seek(int(timeline.seek_to[key]), stream=clip.stream)
-                frames, following = _from_key(clip, int(timeline.keys[key])), start
+                spare = Spare(clip, spare.wanted)
+                frames, following = _from_key(clip, int(timeline.keys[key]), spare), start
             for frame in frames:
-                if frame.damaged or frame.pts != timeline.pts[following]:
+                following = spare.pass_over(timeline.pts, following, index)
+                if frame.damaged or not spare.proven or frame.pts != timeline.pts[following]:
                     return False
                 following += 1
                 if following > index:
@@ -129,12 +133,12 @@ def _by_seeking(clip: OpenClip, timeline: Timeline, indices: list[int]) -> Gener
     return True
 
 
-def _from_key(clip: OpenClip, key: int) -> Iterator[Shown]:
+def _from_key(clip: OpenClip, key: int, spare: Spare) -> Iterator[Shown]:
     """The frames from the keyframe shown at ``key`` on; none where what comes out is no keyframe.
 
     Indexes, containers and parsers call packets keyframes that are none; the decoder knows what it decoded.
     """
-    frames = read_frames(clip, key)
+    frames = read_frames(clip, key, spare)
     for first in frames:
         if first.pts is not None and first.pts < key:
             continue  # shown before an open group's keyframe, and not decodable from here

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -64,6 +65,11 @@ class Timeline:
         """Whether the frame at ``index`` is shown unusually long."""
         after = self.following(index)
         return (self.end if after is None else after) - int(self.pts[index]) > _LONG * self.usual
+
+    def needed(self, indices: Sequence[int]) -> set[int]:
+        """When those frames are shown, and the ones that must be seen to follow them."""
+        after = (self.following(index) for index in indices if self.is_held(index))
+        return {int(self.pts[index]) for index in indices} | {at for at in after if at is not None}
 
     def beginning_at(self, first: int) -> Timeline:
         """This timeline from the frame on that is shown at ``first``; without times where none is known to follow it.

@@ -22,8 +22,8 @@ from saliency_engine.config import MAX_PIXELS, RunConfig
 from saliency_engine.errors import DecodeError
 from saliency_engine.samplings import Head
 from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec, RawFormat, decode_spec
-from saliency_engine.video.container import frame_bytes
 from saliency_engine.video.decode import decode_clip
+from saliency_engine.video.frame_sizes import frame_bytes
 from saliency_engine.video.timeline import MOST_FRAMES
 
 Frames = NDArray[np.float64]
