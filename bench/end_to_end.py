@@ -9,7 +9,8 @@ process of its own (see harness/race.py). The contenders are:
 
 - the engine in every setting of `--engines`, warm, with no clip in its memo;
 - the bare model on a ready tensor, in the same settings;
-- the row-at-a-time script at 320x320 and, where the model takes it, at the clip's own size;
+- the row-at-a-time script at 320x320 and, where the model can, at the clip's own size, rounded up to what the model
+  takes (a graph of convolutions whose sizes are fixed has them made free for that);
 - one shared session, a frame per call;
 - with `--torch` upstream's U2NETP in eager torch, from a checkout with the weights of a checkpoint. The checkout's code
   runs: give one that you trust.
@@ -83,7 +84,9 @@ def main() -> None:
         width, height = map(int, size.split("x"))
         with tempfile.TemporaryDirectory() as folder:
             *clips, spare = make_clips(Path(folder), arguments.clips + 1, width, height)
-            contenders = _list_contenders(arguments, settings, own_size=height % 8 == 0)
+            contenders = _list_contenders(
+                arguments, settings, _at_own_size(arguments.model, width, height, Path(folder))
+            )
             turns = race(contenders, arguments.rounds, clips, spare, few={targets.OWN_SIZE})
         asked = {"model": arguments.model.stem, "size": size, "clips": arguments.clips, "rounds": arguments.rounds}
         result = {**asked, **_compute_figures(arguments.model, size, turns, gflops, settings)}
@@ -91,7 +94,9 @@ def main() -> None:
         save(f"end_to_end_{arguments.model.stem}_{size}", result, arguments.output)
 
 
-def _list_contenders(arguments: argparse.Namespace, settings: Sequence[Setting], own_size: bool) -> list[Contender]:
+def _list_contenders(
+    arguments: argparse.Namespace, settings: Sequence[Setting], own_size: dict[str, Any]
+) -> list[Contender]:
     model, threads = arguments.model.resolve(), len(os.sched_getaffinity(0))
     contenders = []
     for setting in settings:
@@ -105,8 +110,8 @@ def _list_contenders(arguments: argparse.Namespace, settings: Sequence[Setting],
     plain = {"model": model, "threads": threads}
     contenders.append(Contender("one session", peers.OneSession, plain))
     contenders.append(Contender(targets.ROW, peers.RowAtATime, {**plain, "size": peers.SIZE}))
-    if own_size and _takes_any_size(model):
-        contenders.append(Contender(targets.OWN_SIZE, peers.RowAtATime, {**plain, "size": None}))
+    if own_size:
+        contenders.append(Contender(targets.OWN_SIZE, peers.RowAtATime, {**plain, **own_size}))
     if arguments.torch:
         checkout, checkpoint = arguments.torch
         eager = {"module": checkout / "model" / "u2net.py", "checkpoint": checkpoint, "threads": threads}
@@ -114,9 +119,26 @@ def _list_contenders(arguments: argparse.Namespace, settings: Sequence[Setting],
     return contenders
 
 
-def _takes_any_size(model: Path) -> bool:
-    dimensions = onnx.load(model).graph.input[0].type.tensor_type.shape.dim
-    return not any(dimension.dim_value for dimension in dimensions[2:])
+def _at_own_size(model: Path, width: int, height: int, folder: Path) -> dict[str, Any]:
+    """What the script needs for clips of this size; nothing where the model cannot take them."""
+    graph = onnx.load(model)
+    shape = graph.graph.input[0].type.tensor_type.shape.dim
+    if not any(size.dim_value for size in shape[2:]):
+        return {"size": None} if height % 8 == 0 else {}
+    enlarging = [node for node in graph.graph.node if node.op_type == "Resize"]
+    if {node.op_type for node in graph.graph.node} & {"Reshape", "Concat"} or any(len(n.input) > 3 for n in enlarging):
+        return {}  # sizes may stand in the graph itself
+    for value in (*graph.graph.input, *graph.graph.output):
+        for at, name in ((2, "height"), (3, "width")):
+            value.type.tensor_type.shape.dim[at].dim_param = name
+    del graph.graph.value_info[:]
+    onnx.save(graph, free := folder / "free.onnx")
+    return {"model": free, "size": (_round_up(width), _round_up(height))}
+
+
+def _round_up(side: int) -> int:
+    """To the multiple of 32 that a graph with five halvings takes."""
+    return -(-side // 32) * 32
 
 
 def _compute_figures(

@@ -38,7 +38,7 @@ def read_frames(clip: Path) -> NDArray[np.float32]:
 
 def resize(frame: av.VideoFrame) -> NDArray[np.uint8]:
     """The whole frame as uint8 ``[320, 320, 3]``, aspect not kept."""
-    image = Image.fromarray(frame.to_ndarray(format="rgb24"))
+    image = Image.fromarray(frame.reformat(format="rgb24", threads=1).to_ndarray())
     return np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BILINEAR))
 
 

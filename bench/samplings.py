@@ -87,7 +87,7 @@ def _encode(source: Path, folder: Path, codec: str, group: int, loop: tuple[int,
     options = {"preset": preset, f"{codec[3:]}-params": words + ":log-level=none" * (codec == "libx265")}
     with av.open(str(source)) as reader, av.open(str(path), "w") as writer:
         width, height = loop[:2] if loop else (None, None)
-        pictures = [frame.reformat(width, height, "yuv420p") for frame in reader.decode(video=0)]
+        pictures = [frame.reformat(width, height, "yuv420p", threads=1) for frame in reader.decode(video=0)]
         stream: Any = writer.add_stream(codec, rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = pictures[0].width, pictures[0].height, "yuv420p"
         frames = loop[2] if loop else len(pictures)

@@ -76,4 +76,4 @@ def test_motion(benchmark: Any, way: str) -> None:
 
 def _read_frame(width: int, height: int) -> av.VideoFrame:
     with av.open(str(real_clips()[0])) as container:
-        return next(container.decode(video=0)).reformat(width, height, "yuv420p")
+        return next(container.decode(video=0)).reformat(width, height, "yuv420p", threads=1)

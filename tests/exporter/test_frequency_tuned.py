@@ -91,7 +91,8 @@ def real() -> NDArray[np.float64]:
             continue
         with av.open(str(entry.locate())) as container:
             decoded = [
-                frame.to_ndarray(format="rgb24") for _, frame in zip(range(30), container.decode(video=0), strict=False)
+                frame.reformat(format="rgb24", threads=1).to_ndarray()
+                for _, frame in zip(range(30), container.decode(video=0), strict=False)
             ]
         frames += [np.asarray(Image.fromarray(image).resize((320, 320))) / 255.0 for image in (decoded[0], decoded[-1])]
     assert len(frames) == 8

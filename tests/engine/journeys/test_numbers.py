@@ -84,7 +84,10 @@ def test_a_rotated_clip_is_the_unrotated_one(
 ) -> None:
     def lossless(name: str, turns: int) -> Path:
         with av.open(str(clips["bikes"])) as container:
-            frames = [frame.to_ndarray(format="yuv444p") for frame in islice(container.decode(video=0), 8)]
+            frames = [
+                frame.reformat(format="yuv444p", threads=1).to_ndarray()
+                for frame in islice(container.decode(video=0), 8)
+            ]
         turned = [np.rot90(frame, -turns, axes=(1, 2)) for frame in frames]
         pictures = [planar_frame("yuv444p", list(frame)) for frame in turned]
         return encode(name, source=pictures, pix_fmt="yuv444p", options={"qp": "0"}, rotation=90 * turns)

@@ -368,7 +368,7 @@ def test_unread_slots_are_left_alone(encode: Encode) -> None:
 
 def test_raw_frames_hold_the_planes_alone(source_frames: Callable[[str, int], list[av.VideoFrame]]) -> None:
     """The writer of raw test clips itself: odd sizes, no padding."""
-    frame = source_frames("bikes", 1)[0].reformat(321, 179, "yuv420p")
+    frame = source_frames("bikes", 1)[0].reformat(321, 179, "yuv420p", threads=1)
     assert len(plane_bytes(frame)) == frame_bytes(RawFormat(321, 179, "yuv420p"))
 
 
