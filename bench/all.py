@@ -42,6 +42,8 @@ def main() -> None:
     _run("points.py", *models)
     _run("clip_memory.py", *models)
     _run("startup.py", *models)
+    _run("limits.py", *models)
+    _run("decoding.py")
     _run("extras.py", *models)
     _run("samplings.py")
     _run("tables.py")

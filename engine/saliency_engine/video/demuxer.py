@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import av
-from av import VideoCodecContext
+from av import Packet, VideoCodecContext
 from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from saliency_engine.errors import DecodeError
 from saliency_engine.storage.contents import HEAD_BYTES, Content, identify
@@ -100,7 +102,7 @@ def _holds_motion_jpeg(fd: int) -> bool:
     if os.pread(fd, 3, 0) != b"\xff\xd8\xff":
         return False
     with _open_demuxer(fd, {"codec_whitelist": "none"}, "mjpeg") as container:
-        return len(list(itertools.islice((packet for packet in container.demux() if packet.size), 3))) == 3
+        return len(list(itertools.islice((packet for packet in read_all(container) if packet.size), 3))) == 3
 
 
 def look_through(fd: int, max_pixels: int) -> None:
@@ -109,10 +111,25 @@ def look_through(fd: int, max_pixels: int) -> None:
         for stream in container.streams.video:
             if stream.codec_context:
                 check_size(stream.codec_context.width, stream.codec_context.height, max_pixels)
-        for packet in itertools.islice(container.demux(), _PROBED_PACKETS):
+        for packet in itertools.islice(read_all(container), _PROBED_PACKETS):
             context = packet.stream.codec_context
             if isinstance(context, VideoCodecContext):
                 check_size(*read_size(packet, context.codec), max_pixels)
+
+
+def read_all(container: InputContainer, *streams: VideoStream) -> Iterator[Packet[Any]]:
+    """The packets of ``streams``, or of all, and at the end an empty one of each.
+
+    PyAV 18.1 does not know a stream that shows up on the way, as the sound of a recording may: it fails at that one's
+    empty packet (``IndexError``), when all others have come.
+    """
+    packets = container.demux(*streams)
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, IndexError):
+            return
+        yield packet
 
 
 def explain(error: Exception) -> str:

@@ -14,7 +14,7 @@ from saliency_engine.errors import DecodeError
 from saliency_engine.video import encryption
 from saliency_engine.video.container import OpenClip
 from saliency_engine.video.cropping import WHOLE, Crop
-from saliency_engine.video.demuxer import explain
+from saliency_engine.video.demuxer import explain, read_all
 from saliency_engine.video.spare import Spare
 from saliency_engine.video.truncation import Packets, find_cut
 
@@ -52,7 +52,7 @@ def read_packets(clip: OpenClip, sought: bool = False) -> Iterator[Packet[VideoS
     torn = False
     count = 0
     try:
-        for packet in clip.container.demux(clip.stream):
+        for packet in read_all(clip.container, clip.stream):
             if not packet.size:  # a sample of no bytes, which decoders take for the end; or PyAV's own, the last one
                 empty = packet
                 continue

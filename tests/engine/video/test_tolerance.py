@@ -17,6 +17,10 @@ from tests.clips import Encode
 from tests.engine.video.test_decode import Frames, decode
 
 from saliency_engine.errors import DecodeError
+from saliency_engine.samplings import Head
+from saliency_engine.types import ClipRequest, DecodeSpec
+from saliency_engine.video.container import opened
+from saliency_engine.video.frames import read_packets
 
 SIZE = (352, 288)
 
@@ -196,6 +200,30 @@ def test_other_streams_are_passed_over(tmp_path: Path, encode: Encode) -> None:
     )
     same(clip_with(tmp_path / "timecode.mov", plain, lambda _: None, timecode=True), plain)
     same(clip_with(tmp_path / "data.ts", plain, lambda out: out.add_data_stream("klv")), plain)
+
+
+def test_sound_that_begins_in_mid_recording(encode: Encode, tmp_path: Path) -> None:
+    """FFmpeg finds it while packets are read; PyAV then failed at the end of the file, and with it the run."""
+    silent = encode("silent.ts", frames=9, size=(320, 192), options={"bf": "0"})
+    late = tmp_path / "late.ts"
+    with av.open(str(silent)) as reader, av.open(str(tmp_path / "sound.ts"), "w") as writer:
+        stream = writer.add_stream_from_template(reader.streams.video[0])
+        sound = writer.add_stream("mp2", rate=48000)
+        for packet in [packet for packet in reader.demux(video=0) if packet.size]:
+            packet.stream = stream
+            writer.mux(packet)
+        for _ in range(20):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 2304), np.int16), "s16", "stereo")
+            frame.sample_rate = 48000
+            writer.mux(sound.encode(frame))
+        writer.mux(sound.encode(None))
+    part = silent.read_bytes()
+    copies = 600_000 // len(part)  # more than FFmpeg looks through in front and behind
+    late.write_bytes(copies * part + (tmp_path / "sound.ts").read_bytes() + copies * part)
+    with opened(ClipRequest(str(late), late.stat().st_size, 0), DecodeSpec(64, 48, Head(8, 8), "auto")) as clip:
+        assert len(clip.container.streams) == 1
+        packets = list(read_packets(clip))
+        assert [bool(packet.size) for packet in packets] == [*[True] * 9 * (2 * copies + 1), False]
 
 
 def test_a_video_stream_without_a_decoder_beside_one_that_has(encode: Encode, tmp_path: Path) -> None:
