@@ -7,7 +7,9 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -140,4 +142,66 @@ def test_a_node_is_lost(tmp_path: Path, forty: list[Path], cluster: Cluster, rec
     _finish(campaign, folder, totals, process)
     nodes = json.loads((folder / "audit").read_text())["cluster"]["nodes"]
     record("23-ray-node", clips=len(forty), nodes=len(cluster.nodes), nodes_that_computed=len(nodes), **totals)
+    assert totals["differing_bytes"] == 0
+
+
+def _kill_all_with(setting: bytes) -> None:
+    """Kill the processes that have ``setting`` in their environment."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if setting in (entry / "environ").read_bytes().split(b"\0"):
+                os.kill(int(entry.name), signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def _growing_cluster(folder: Path) -> Iterator[dict[str, str]]:
+    """A Ray of a head without cores, which starts nodes of one core when they are asked for; how to reach it.
+
+    ``ray.cluster_utils.AutoscalingCluster``, which would make one, begins and ends by killing every Ray of the machine.
+    """
+    import ray
+
+    with socket.create_server(("", 0)) as server:
+        address = f"{ray.util.get_node_ip_address()}:{server.getsockname()[1]}"
+    kinds = {"ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0}}
+    kinds["node"] = {"resources": {"CPU": 1, "object_store_memory": 80 << 20}, "node_config": {}, "max_workers": 3}
+    provider = {"type": "fake_multinode", "gcs_address": address, "disable_node_updaters": True}
+    lists = ("initialization", "setup", "head_setup", "worker_setup", "head_start_ray", "worker_start_ray")
+    settings = {
+        **{f"{name}_commands": [] for name in lists},
+        **{"cluster_name": "growing", "max_workers": 3, "upscaling_speed": 1.0, "idle_timeout_minutes": 5},
+        **{
+            "provider": provider,
+            "available_node_types": kinds,
+            "head_node_type": "ray.head.default",
+            "auth": {},
+            "docker": {},
+        },
+        **{"file_mounts": {}, "cluster_synced_files": [], "rsync_exclude": [], "rsync_filter": []},
+    }
+    (folder / "cluster.yaml").write_text(json.dumps(settings))
+    options = ["--num-cpus=0", "--object-store-memory=83886080", "--include-dashboard=false", "--block"]
+    options += [f"--port={address.rpartition(':')[2]}", f"--autoscaling-config={folder / 'cluster.yaml'}"]
+    marks = {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1", "CLUSTER_OF_A_TEST": str(folder)}
+    reached = {"RAY_ADDRESS": address, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    program = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", "start", "--head"]
+    with (folder / "cluster.log").open("wb") as log:
+        head = subprocess.Popen([*program, *options], env={**os.environ, **reached, **marks}, stdout=log, stderr=log)
+    try:
+        until(lambda: b"Ray runtime started" in (folder / "cluster.log").read_bytes(), "no cluster")
+        yield reached
+    finally:
+        _kill_all_with(f"CLUSTER_OF_A_TEST={folder}".encode())  # its nodes do not end with the head
+        head.wait()
+
+
+def test_a_cluster_grows(tmp_path: Path, forty: list[Path], record: Record) -> None:
+    campaign, totals = Campaign.over(forty, tmp_path), Counter[str]()
+    folder = tmp_path / "grows"
+    folder.mkdir()
+    with _growing_cluster(tmp_path) as reached:
+        options = [*_options(campaign, folder), "--actors", "1:3", "--cpus-per-actor", "1"]
+        _finish(campaign, folder, totals, start(*options, env=reached))
+    nodes = json.loads((folder / "audit").read_text())["cluster"]["nodes"]
+    record("23-ray-grows", clips=len(forty), actors=sum(node["actors"] for node in nodes), **totals)
     assert totals["differing_bytes"] == 0

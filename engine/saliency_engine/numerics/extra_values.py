@@ -17,6 +17,8 @@ def extra_values(statistics: ClipStatistics, groups: Collection[str]) -> tuple[t
     the frames' map means, as ``aggregate_clip_stats`` of VMAFx's ``ai/data/feature_extractor.py`` pools other
     features. ``frame_diff_mean`` is in 8-bit code values; 0 where there is one frame.
     """
+    if not groups:
+        return ()
     values = dict(statistics.extras.values)
     motion = statistics.motion[1:]
     values["frame_diff_mean"] = float(255 * motion.mean()) if len(motion) else 0.0

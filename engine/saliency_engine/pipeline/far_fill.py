@@ -59,18 +59,18 @@ class FarFill:
             return ()
         if not runner.memo.first_seen(_PLANNED, key):
             return ()
-        return tuple(self._known(other, runner, replace(request, extra=missing)) for other in self._runners)
+        return tuple(
+            Known(True, outcome) if other is runner else self._known(other, runner, replace(request, extra=missing))
+            for other in self._runners
+        )
 
     @staticmethod
     def _known(other: Runner, first: Runner, request: ClipRequest) -> Known:
         """What ``other`` has of a clip that is decoded for ``first``: models of one input size share its frames."""
         key = other.memo.key(request)
         statistics = other.memo.get(key)
-        known = statistics if isinstance(statistics, ClipStatistics) else None
-        if other is first:
-            return Known(True, known)
         wanted = other.pool is first.pool and other.lacks(request, ()) and other.memo.first_seen(_PLANNED, key)
-        return Known(wanted, known)
+        return Known(wanted, statistics if isinstance(statistics, ClipStatistics) else None)
 
     def take(self, done: WorkDone) -> None:
         """Commit what an engine has sent. Raises what stopped it, with its node's name."""

@@ -13,7 +13,7 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ _OF_A_RUN = (
     "lacks (key BLOB, name TEXT, reason TEXT, PRIMARY KEY (key, name)) WITHOUT ROWID",
     "fresh (key BLOB PRIMARY KEY) WITHOUT ROWID",
 )
+# An entry says itself what was measured, and gains what is asked for later.
+_OF_A_CLIP = [field.name for field in fields(ClipRequest) if field.name not in {"extra", "remote"}]
 _FAILURES = {kind.status: kind for kind in ClipError.__subclasses__()}
 
 
@@ -61,8 +63,10 @@ class Memo:
 
     def key(self, request: ClipRequest) -> bytes:
         """The clip's key under this run's context: 32 bytes."""
-        clip = {**asdict(request), "path": os.fsencode(request.path).hex()}  # file names need not be text
-        del clip["extra"], clip["remote"]  # an entry says itself what was measured, and gains what is asked for later
+        # Field by field: `asdict`, which copies them deeply, took 25 µs of a plan's 110 for a clip.
+        clip = {name: getattr(request, name) for name in _OF_A_CLIP}
+        clip["path"] = os.fsencode(request.path).hex()  # file names need not be text
+        clip["raw"] = request.raw and asdict(request.raw)
         if request.remote and request.remote.etag:
             clip["etag"] = request.remote.etag
         if request.content or "etag" in clip:
@@ -75,7 +79,10 @@ class Memo:
             row = self._db.execute("SELECT statistics FROM clips WHERE key = ?", (key,)).fetchone()
             if row is not None:
                 if statistics := unpack(key, row[0]):
-                    return replace(statistics, extras=statistics.extras | Measured(lacks=self._lacks(key)))
+                    lacks = self._lacks(key)
+                    if not lacks:
+                        return statistics
+                    return replace(statistics, extras=statistics.extras | Measured(lacks=lacks))
                 raise MemoError(f"{name_of(self._path)}: an entry is damaged; {cure_of_damage(self._path)}")
             row = self._db.execute("SELECT status, reason FROM failures WHERE key = ?", (key,)).fetchone()
         return None if row is None else _FAILURES[row[0]](row[1])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from saliency_engine.extras import Measured
 from saliency_engine.facts import Signal
@@ -31,6 +34,12 @@ def unpack(key: bytes, stored: Any) -> ClipStatistics | None:
     return _decode(entry) if checksum == _checksum(key, entry) else None
 
 
+@lru_cache(maxsize=8)
+def _lower_triangle(frames: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where it lies in a matrix of so many rows. Kept, because making it took most of an entry's time."""
+    return np.tril_indices(frames)
+
+
 def _checksum(key: bytes, entry: bytes) -> bytes:
     return hashlib.blake2b(key + entry, digest_size=_CHECKSUM).digest()
 
@@ -42,7 +51,7 @@ def encode(statistics: ClipStatistics) -> bytes:
     ends in ``t``, the times of the frames [K] stand before it. Last, if anything was measured for ``--extra``, a JSON
     object of numbers: no other entry ends with a brace.
     """
-    triangle = statistics.gram[np.tril_indices(len(statistics.means))]
+    triangle = statistics.gram[_lower_triangle(len(statistics.means))]
     parts = [statistics.means, statistics.motion, np.array(statistics.maximum), triangle]
     signal = statistics.signal
     text = f"{signal.transfer}{signal.depth}" if signal else ""
@@ -62,10 +71,10 @@ def _decode(entry: bytes) -> ClipStatistics:
     values = np.frombuffer(entry[:end], "<f8").astype(np.float64)
     per_frame = 3 if text and text[3] else 2
     # length = per_frame · K + 2 + K(K + 1)/2
-    frames = round((np.sqrt((2 * per_frame + 1) ** 2 + 8 * (len(values) - 2)) - (2 * per_frame + 1)) / 2)
+    frames = round((math.sqrt((2 * per_frame + 1) ** 2 + 8 * (len(values) - 2)) - (2 * per_frame + 1)) / 2)
     numbers, times = (values[:-frames], values[-frames:]) if per_frame == 3 else (values, None)
     gram = np.empty((frames, frames))
-    lower = np.tril_indices(frames)
+    lower = _lower_triangle(frames)
     gram[lower] = numbers[2 * frames + 2 :]
     gram.T[lower] = numbers[2 * frames + 2 :]
     maximum = (float(values[2 * frames]), float(values[2 * frames + 1]))

@@ -60,7 +60,9 @@ def connected(address: str) -> Iterator[ModuleType]:
             settings: dict[str, Any] = local if address == "local" else {}
             ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, **settings)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise WorkerError(f"Ray at {address} cannot be reached or started: {first_line(error)}") from error
+        raise WorkerError(
+            f"Ray at {address} cannot be reached or started: {first_line(error)}{_hint_at_token(error)}"
+        ) from error
     try:
         yield ray
     finally:
@@ -78,6 +80,12 @@ def load_ray() -> ModuleType:
         raise ConfigError(f"--on ray needs Ray ({error}): pip install 'saliency-batch[ray]'") from error
     module: ModuleType = ray
     return module
+
+
+def _hint_at_token(error: Exception) -> str:
+    """What Ray does not say: a cluster that is named is not shown the token, unless the environment says so."""
+    is_open = type(error) is ConnectionError  # else nobody listens there
+    return ". If it asks for a token, set RAY_AUTH_MODE=token" if is_open and "RAY_AUTH_MODE" not in os.environ else ""
 
 
 def _knock(address: str) -> None:
@@ -122,7 +130,8 @@ def list_nodes(ray: ModuleType) -> list[Node]:
 def choose_actors(job: TableJob, nodes: Sequence[Node]) -> Actors:
     """The actors that ``job`` asks for; by default as many as the nodes have room for, one filling a node or a share.
 
-    Raises ``ConfigError`` where no node has room for one.
+    Raises ``ConfigError`` where no node has room for one. Nodes that are still to come, as in a cluster that begins
+    with its head alone, are waited for where the job says how many cores each actor has, and the most of them.
     """
     least, _, most = job.actors.partition(":")
     gpus = job.gpus_per_actor
@@ -134,11 +143,13 @@ def choose_actors(job: TableJob, nodes: Sequence[Node]) -> Actors:
     else:
         cpus = job.cpus_per_actor
     room = sum(int(min(node.cpus // cpus, node.gpus // gpus if gpus else node.cpus)) for node in able)
-    if not room:
+    grows = bool(most) and job.cpus_per_actor != "auto"
+    if not room and not grows:
         most_of = ", ".join(f"{node.name} {node.cpus:g} CPUs and {node.gpus:g} GPUs" for node in nodes) or "none"
         raise ConfigError(
             f"no node has room for an actor with {cpus} CPUs and {gpus:g} GPUs (--cpus-per-actor, --gpus-per-actor); "
-            f"the cluster's nodes: {most_of}"
+            f"the cluster's nodes: {most_of}. Where it starts nodes when they are asked for, give both "
+            "--cpus-per-actor and --actors MIN:MAX"
         )
     return Actors(int(least) if most else 1, int(most or least or room), cpus, gpus)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -160,6 +161,23 @@ def test_an_address_where_nobody_listens_is_an_error_at_once(monkeypatch: pytest
         pass
 
 
+def test_a_cluster_that_asks_for_a_token_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Ray does where the token is missing: something listens, and it cannot connect."""
+
+    def init(**_: Any) -> None:
+        raise ConnectionError("Failed to connect to Ray cluster")
+
+    ray = SimpleNamespace(is_initialized=lambda: False, init=init, exceptions=SimpleNamespace(RayError=DeadError))
+    monkeypatch.setattr(ray_cluster, "load_ray", lambda: ray)
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        pytest.raises(WorkerError, match=r"Failed to connect to Ray cluster\. If .* set RAY_AUTH_MODE=token"),
+        ray_cluster.connected(f"127.0.0.1:{server.getsockname()[1]}"),
+    ):
+        pass
+
+
 NODES = [Node("a", "a", 16, 0), Node("b", "b", 8, 0)]
 CARDS = [Node("head", "head", 4, 0), Node("g", "g", 32, 4)]
 
@@ -173,6 +191,8 @@ CARDS = [Node("head", "head", 4, 0), Node("g", "g", 32, 4)]
         (NODES, {"actors": "2:9", "cpus_per_actor": 2}, Actors(2, 9, 2, 0.0)),
         (CARDS, {"gpus_per_actor": 1.0}, Actors(1, 4, 8, 1.0)),
         (CARDS, {"gpus_per_actor": 0.5}, Actors(1, 8, 4, 0.5)),
+        (NODES, {"actors": "2:9", "cpus_per_actor": 32}, Actors(2, 9, 32, 0.0)),  # nodes of that size may come
+        (NODES[:0], {"actors": "1:9", "cpus_per_actor": 4}, Actors(1, 9, 4, 0.0)),
     ],
 )
 def test_actors_fill_the_nodes_unless_something_else_is_asked_for(
@@ -181,7 +201,15 @@ def test_actors_fill_the_nodes_unless_something_else_is_asked_for(
     assert choose_actors(TableJob(input="i.jsonl", output="o.jsonl", on="ray", **options), nodes) == expected
 
 
-@pytest.mark.parametrize("options", [{"cpus_per_actor": 17}, {"gpus_per_actor": 1.0}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cpus_per_actor": 17},
+        {"gpus_per_actor": 1.0},
+        {"cpus_per_actor": 17, "actors": "2"},
+        {"gpus_per_actor": 1.0, "actors": "1:4"},  # of how many cores, nobody knows
+    ],
+)
 def test_actors_without_room_on_any_node_are_refused(options: dict[str, Any]) -> None:
     job = TableJob(input="i.jsonl", output="o.jsonl", on="ray", **options)
     with pytest.raises(ConfigError, match=r"no node has room .* nodes: a 16 CPUs and 0 GPUs, b 8 CPUs and 0 GPUs"):
