@@ -44,7 +44,18 @@ for _command in (u2netp_command, rewrap_command, release_command, distill_comman
 
 def _add_model_and_output(command: CommandT) -> CommandT:
     command = click.option("--output", type=FILE, required=True, help="ONNX file to write.")(command)
-    return click.argument("model", type=FILE)(command)
+    return click.argument("model", type=FILE, callback=_find_model)(command)
+
+
+def _find_model(_context: click.Context, _parameter: click.Parameter, model: Path) -> Path:
+    """The file, or where it is none, that of the built-in or installed model of this id."""
+    from saliency_engine.models.entry import MODEL_FILE, asset
+    from saliency_engine.models.registry import entries
+
+    entry = None if model.exists() else entries()[0].get(str(model))
+    if entry is None or entry.state == "not installed":
+        return model
+    return entry.folder / MODEL_FILE if entry.folder else Path(str(asset(f"{entry.id}.onnx")))
 
 
 @main.command("frequency-tuned")
@@ -89,6 +100,35 @@ def fix_shape_command(model: Path, output: Path, frames: tuple[str, ...], **shap
     from saliency_exporter.variants.fix_shape import fix_shape
 
     _print_variant(fix_shape(model, output, clips=frames, **shape))
+
+
+@main.command("resize")
+@_add_model_and_output
+@click.option("--height", type=SIZE, required=True, help="Input height in pixels.")
+@click.option("--width", type=SIZE, required=True, help="Input width in pixels.")
+@click.option(
+    "--frames",
+    multiple=True,
+    required=True,
+    metavar="CLIPS|TABLE",
+    help="Measure on these clips: a clip, a folder, a pattern, a list or a table. May be given again.",
+)
+def resize_command(model: Path, output: Path, frames: tuple[str, ...], **size: int) -> None:
+    """Give the weights of MODEL, whose size is fixed, another input size: smaller is faster.
+
+    The result is another model, with an id of its own, which gains _WIDTHxHEIGHT: its maps are others, and how far
+    they are from MODEL's is measured on your clips and written down. MODEL is a file, or the id of a built-in or
+    installed model. Of saliency_open_v1, sizes are multiples of 32.
+
+    \b
+    Example:
+      saliency-export resize saliency_open_v1 --output saliency_open_v1_256x256.onnx --height 256 --width 256 \\
+        --frames clips.jsonl
+      saliency-batch run --input clips.jsonl --output out.jsonl --model-path saliency_open_v1_256x256.onnx
+    """
+    from saliency_exporter.variants.resize import resize
+
+    _print_variant(resize(model, output, clips=frames, **size))
 
 
 @main.command("fp16")

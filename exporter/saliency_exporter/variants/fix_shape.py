@@ -28,22 +28,27 @@ def fix_shape(path: Path, output: Path, *, batch: int, height: int, width: int, 
     if any(size not in (height, width) for size in fixed) or (len(fixed) == 2 and fixed != [height, width]):
         raise ModelError(
             f"{path} runs at {parent.input_shape[3]}×{parent.input_shape[2]} only, so a variant of {width}×{height} "
-            "could not be compared with it; export the model anew at that size"
+            "could not be compared with it: saliency-export resize makes another model of its weights at that size"
         )
     name = f"{width}x{height}_b{batch}"
-    content = tag(parent, name, _fix_dimensions(parent, batch, height, width).SerializeToString())
+    content = tag(parent, name, fix_dimensions(parent, batch, height, width).SerializeToString())
     frames = collect_frames(clips, height, width, files)
     figures = compare(compute_maps(parent.data, frames), compute_maps(content, frames))
     settings = {"batch": batch, "height": height, "width": width}
     return publish(parent, Variant(name, content, figures, settings), PARITY, output, clips)
 
 
-def _fix_dimensions(parent: Parent, batch: int, height: int, width: int) -> ModelProto:
+def fix_dimensions(parent: Parent, batch: int | str, height: int, width: int) -> ModelProto:
+    """The parent's graph with these sizes, a free ``batch`` by its name.
+
+    Raises ``ModelError`` where its nodes hold others.
+    """
     model = parent.load()
-    _set_shape(model.graph.input[0], (batch, 3, height, width))
+    frames = batch if isinstance(batch, int) else None
+    _set_shape(model.graph.input[0], (frames, 3, height, width))
     # The map's size follows from the graph; it is known beforehand only where it is named like the frame's.
     same = parent.output_shape[2:] == parent.input_shape[2:]
-    _set_shape(model.graph.output[0], (batch, 1, height, width) if same else (batch, 1, None, None))
+    _set_shape(model.graph.output[0], (frames, 1, height, width) if same else (frames, 1, None, None))
     del model.graph.value_info[:]  # the parent's shapes
     try:
         return onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)

@@ -42,6 +42,7 @@ def test_fix_shape_refuses_a_size_that_cannot_be_measured(built_in: Path, tmp_pa
     result = saliency_export("fix-shape", built_in, "--output", output, "--batch", 1, "--height", 64, "--width", 320)
     assert result.exit_code == 2
     assert "runs at 320×320 only" in result.stderr
+    assert "saliency-export resize" in result.stderr
     assert not list(tmp_path.iterdir())
 
 
