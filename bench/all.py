@@ -46,6 +46,7 @@ def main() -> None:
     _run("decoding.py")
     _run("extras.py", *models)
     _run("samplings.py")
+    _run("reuse.py", *([given.student] if given.student else []))
     _run("tables.py")
     _run("table_memory.py")
     _run("chart.py")

@@ -33,7 +33,7 @@ from saliency_engine.config import RunConfig
 from saliency_engine.pipeline.one_clip import as_reference
 from saliency_engine.storage.locate import Locator
 from saliency_engine.types import decode_spec
-from saliency_engine.video import container, decode, demuxer, sampling, timeline
+from saliency_engine.video import container, decode, demuxer, motion, sampling, timeline
 from saliency_engine.video.picture import Picture
 from saliency_engine.video.spare import Spare
 
@@ -141,7 +141,7 @@ def _decode_by_stage(clip: Path, name: str) -> dict[str, float]:
         patches.enter_context(patch.object(sampling, "scan", timed("demux", timeline.scan)))
         patches.enter_context(patch.object(Picture, "of", staticmethod(timed("convert", Picture.of))))
         patches.enter_context(patch.object(Picture, "paint", timed("convert", Picture.paint)))
-        patches.enter_context(patch.object(decode, "_measure_motion", timed("motion", decode._measure_motion)))
+        patches.enter_context(patch.object(motion, "measure_luma", timed("motion", motion.measure_luma)))
         whole = _decode(clip, name)
     spent["decode"] = whole - sum(spent.values())
     return spent

@@ -56,6 +56,7 @@ class RunConfig:
     accept_short: bool = option(False, "Use the frames there are of clips that are cut off or too short.")
     color: str = option("auto", "auto: follow the stream's colour tags; bt709: ignore them.", ("auto", "bt709"))
     hdr: str = option("plain", "plain: take PQ and HLG as they are; tonemap: map them to SDR.", ("plain", "tonemap"))
+    reuse: float = option(0.0, "Run the model again only once the luma has moved by this; 0: on every frame.")
     temporal_aggregator: str = option("mean", "How the frames' maps become one; ema:0.3: with alpha.", AGGREGATORS)
     ema_alpha: float = option(0.6, "For ema: weight of the newest frame, above 0 and at most 1.")
     # what rows say
@@ -109,6 +110,10 @@ class RunConfig:
             raise ConfigError("--model and --model-path are both given: give the one that is meant")
         if not 0.0 < self.ema_alpha <= 1.0:  # also refuses NaN
             raise ConfigError(f"--ema-alpha is {self.ema_alpha}: give a number above 0 and at most 1")
+        if not 0.0 <= self.reuse < 1.0:
+            raise ConfigError(
+                f"--reuse is {self.reuse}: give a number from 0, for no reuse, to less than 1, such as 0.004"
+            )
         if self.model_sha256 and not re.fullmatch(r"[0-9a-fA-F]{64}", self.model_sha256):
             raise ConfigError(f"--model-sha256 is {self.model_sha256!r}: give all 64 hex digits")
         if not re.fullmatch(r"[1-9]\d{0,4}x[1-9]\d{0,4}", self.model_size):

@@ -124,6 +124,8 @@ class DecodeSpec:
     """Take a clip that is cut off or has too few frames as far as it goes; else it is refused."""
     confine: str = ""
     """The folder (absolute, links resolved) that no file may be opened outside of; empty: none."""
+    reuse: float = 0.0
+    """The last map stands for a frame as long as the motion since that map's frame is less, in [0, 1); 0: never."""
 
     @property
     def frames_per_clip(self) -> int:
@@ -138,21 +140,31 @@ class DecodeSpec:
 
 def decode_spec(config: RunConfig, width: int, height: int) -> DecodeSpec:
     """How clips are sampled and sized under ``config`` for a model whose input is ``width`` × ``height`` pixels."""
-    sampling, color, hdr = sampling_of(config), config.color, config.hdr
     return DecodeSpec(
-        width, height, sampling, color, hdr, config.max_pixels, config.accept_short, confine=config.confined_to
+        width,
+        height,
+        sampling_of(config),
+        config.color,
+        config.hdr,
+        config.max_pixels,
+        config.accept_short,
+        config.confined_to,
+        float(config.reuse),  # numpy's would have another memo key
     )
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedClip:
-    """What is known of a clip's decoded frames; the frames themselves lie elsewhere."""
+    """What is known of a clip's sampled frames. Those that the model gets lie elsewhere, one after another."""
 
     motion: tuple[float, ...]
     """``motion[t]`` is mean|Y_t − Y_(t−1)| / 255 between consecutive sampled frames (Y: 8-bit luma at the clip's own
     size), in [0, 1]; ``motion[0]`` is 0. There is one entry for each frame."""
     times: tuple[float, ...]
     """When each frame is shown, in seconds of the stream's clock; NaN where the stream does not say."""
+    map_of: tuple[int, ...]
+    """For each frame, which of the frames that the model gets has the map that stands for it: 0, 1, 2 … without
+    ``DecodeSpec.reuse``."""
     seconds: float
     """How long decoding took."""
     signal: Signal
@@ -161,8 +173,13 @@ class DecodedClip:
 
     @property
     def frames(self) -> int:
-        """Number of frames, at least 1."""
+        """Number of sampled frames, at least 1."""
         return len(self.motion)
+
+    @property
+    def inferred(self) -> int:
+        """How many of them the model gets, at least 1."""
+        return self.map_of[-1] + 1
 
 
 @dataclass(frozen=True)
@@ -183,6 +200,11 @@ class ClipStatistics:
     """``[K]``: as in ``DecodedClip``; ``None`` as for ``signal``."""
     extras: Measured = NOTHING_MEASURED
     """What somebody has asked for so far."""
+
+    @property
+    def model_runs(self) -> int:
+        """How many of the frames have a map of their own: those whose map is not, to the last bit, the one before."""
+        return 1 + int((self.gram[1:] != self.gram[:-1]).any(axis=1).sum())
 
 
 @dataclass(frozen=True, slots=True)

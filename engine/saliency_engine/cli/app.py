@@ -120,6 +120,7 @@ _PREVIEW_OPTIONS = (
     "frame_samples",
     "color",
     "hdr",
+    "reuse",
     "temporal_aggregator",
     "ema_alpha",
     "default_width",

@@ -49,10 +49,13 @@ _LISTS = {
     "--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Time every setting this many times."
 )
 @click.option(
+    "--reuse", is_flag=True, help="Also measure what --reuse of `run` saves and moves, and recommend a value."
+)
+@click.option(
     "--json", "json_file", default="", help="Write the results, with a description of the machine, to this JSON file."
 )
 @click.option("--chart", default="", help="Draw the clips per second to this PNG file; needs matplotlib.")
-def bench(clips: tuple[str, ...], rounds: int, json_file: str, chart: str, **given: Any) -> None:
+def bench(clips: tuple[str, ...], rounds: int, reuse: bool, json_file: str, chart: str, **given: Any) -> None:
     """Time settings of `run` on CLIPS (tables, or clips as `run` takes them) and recommend one.
 
     Every combination of provider, precision, threads and batch size runs the real engine in its own process. Its
@@ -70,7 +73,7 @@ def bench(clips: tuple[str, ...], rounds: int, json_file: str, chart: str, **giv
     from saliency_engine.jobs.bench.run import run_bench  # noqa: PLC0415  heavy imports live inside the command
     from saliency_engine.jobs.bench.settings import Choices  # noqa: PLC0415
 
-    choices = Choices(lists["provider"], lists["precision"], lists["threads"], lists["batch_size"], rounds)
+    choices = Choices(lists["provider"], lists["precision"], lists["threads"], lists["batch_size"], rounds, reuse)
     click.echo(run_bench(clips, options, choices, json_file, chart))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,6 +94,24 @@ def compare(parent: NDArray[np.float32], variant: NDArray[np.float32]) -> Fideli
         delta_var=float(np.abs(a.var(axis=1) - b.var(axis=1)).max()),
         mae=float(difference.mean()),
         max_abs=float(difference.max()),
+    )
+
+
+def merge(parts: Sequence[Fidelity]) -> Fidelity:
+    """How near all the maps are of which each of ``parts``, at least one, has measured some."""
+    frames = [part.frames for part in parts]
+    measured = [part.frames - part.flat for part in parts]
+    correlations = [part.correlation * count for part, count in zip(parts, measured, strict=True)]
+    least = [part.least_correlation for part, count in zip(parts, measured, strict=True) if count]
+    return Fidelity(
+        frames=sum(frames),
+        flat=sum(part.flat for part in parts),
+        correlation=sum(correlations) / max(sum(measured), 1),
+        least_correlation=min(least, default=0.0),
+        delta_mean=max(part.delta_mean for part in parts),
+        delta_var=max(part.delta_var for part in parts),
+        mae=sum(part.mae * count for part, count in zip(parts, frames, strict=True)) / sum(frames),
+        max_abs=max(part.max_abs for part in parts),
     )
 
 

@@ -29,6 +29,8 @@ class Counts:
     """Distinct clips that were decoded or modelled without success; not those that could not be located."""
     frames: int = 0
     """Frames of the clips that were computed."""
+    model_runs: int = 0
+    """Those of them for which the model has run: fewer with ``--reuse``, or where a map is that of the frame before."""
     signals: Counter[Signal | None] = field(default_factory=Counter)
     """The clips that were computed or reused, by what their code values are; ``None``: the memo does not say."""
 
@@ -36,6 +38,7 @@ class Counts:
         """Count one more clip that went through decoder and model."""
         self.clips_computed += 1
         self.frames += len(statistics.means)
+        self.model_runs += statistics.model_runs
         self.signals[statistics.signal] += 1
 
     def add_reused(self, statistics: ClipStatistics) -> None:

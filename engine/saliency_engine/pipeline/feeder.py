@@ -73,7 +73,7 @@ class Feeder:
             clip = self._decoded[0]
             with self._clock("batch"):
                 self._filling.add(clip)
-            if clip.batched == clip.decoded.frames:
+            if clip.batched == clip.decoded.inferred:
                 self._decoded.popleft()
                 self._pool.release(clip.ring_slot)
             if self._filling.full:
@@ -119,6 +119,8 @@ class Feeder:
         with self._clock.shared("infer"):
             complete = batch.run(self._session)
         with self._clock.shared("aggregate"):
+            for clip in complete:
+                clip.spread_maps()
             measured = [(clip.request, _measure(clip)) for clip in complete]
             self._write_maps(complete, measured)
         self._spare_maps += [clip.maps for clip in complete]

@@ -25,11 +25,11 @@ class ClipFrames:
     decoded: DecodedClip
     ring_slot: int
     frames: NDArray[np.uint16]
-    """``[K, 3, H, W]``, a view of the ring slot, valid until that is released."""
+    """Those that the model gets, ``[K, 3, H, W]``: a view of the ring slot, valid until that is released."""
     maps: NDArray[np.float32]
-    """At least ``[K, map_H, map_W]``, filled by the frame batches that the frames are in."""
+    """At least ``[K, map_H, map_W]``; the frame batches that the frames are in fill the first ``decoded.inferred``."""
     batched: int = 0
-    """How many of the frames are in frame batches."""
+    """How many of the frames that the model gets are in frame batches."""
     failure: str | None = None
     """Why the model gave no map of a frame; ``None`` where it gave all so far."""
     _mapped: int = 0
@@ -39,7 +39,14 @@ class ClipFrames:
         """Count a frame as done; whether it was the last."""
         with self._counting:
             self._mapped += 1
-            return self._mapped == self.decoded.frames
+            return self._mapped == self.decoded.inferred
+
+    def spread_maps(self) -> None:
+        """Once it has all maps: give each of the K sampled frames the one that stands for it."""
+        if self.decoded.inferred < self.decoded.frames:
+            # The last frame first: a map lies at its own frame's place or before it, so none is overwritten too early.
+            for frame in reversed(range(self.decoded.frames)):
+                self.maps[frame] = self.maps[self.decoded.map_of[frame]]
 
 
 @dataclass
@@ -69,7 +76,7 @@ class FrameBatch:
 
     def add(self, clip: ClipFrames) -> None:
         """Copy as many of the clip's remaining frames as fit."""
-        while clip.batched < clip.decoded.frames and not self.full:
+        while clip.batched < clip.decoded.inferred and not self.full:
             self.inputs[len(self.owners)] = clip.frames[clip.batched]
             self.owners.append((clip, clip.batched))
             clip.batched += 1

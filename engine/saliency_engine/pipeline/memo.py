@@ -44,6 +44,8 @@ def memo_context(model_sha256: str, provider: str, spec: DecodeSpec) -> dict[str
     del sampled["max_pixels"], sampled["confine"]  # they only make clips fail, and failures are not kept
     if spec.hdr == "plain":
         del sampled["hdr"]  # as keys were when there was no choice
+    if not spec.reuse:
+        del sampled["reuse"]  # the same
     return {"model": model_sha256, "provider": provider, **sampled, **spec.sampling.identity}
 
 

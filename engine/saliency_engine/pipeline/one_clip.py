@@ -25,7 +25,8 @@ class OneClip:
     """A clip of K sampled frames and what the model made of them."""
 
     frames: NDArray[np.uint16]
-    """16-bit R'G'B' of the model's input size, ``[K, 3, H, W]``; gamma-coded, 65535 is white."""
+    """16-bit R'G'B' of the model's input size, ``[K, 3, H, W]``; gamma-coded, 65535 is white. With ``reuse``, the frame
+    that a map is of is there once for each that the map stands for."""
     maps: NDArray[np.float32]
     """The frames' saliency maps as the model gave them, ``[K, map_H, map_W]``; outside [0, 1] by 1e-3 at most."""
     statistics: ClipStatistics
@@ -89,6 +90,9 @@ def model_clip(clip: ClipReference, session: Session, config: RunConfig) -> OneC
     request = replace(Locator(config).locate(clip), extra=tuple(config.extra))
     frames, decoded = decode_frames(request, decode_spec(config, session.width, session.height))
     maps = _run_model(session, frames)
+    if decoded.inferred < decoded.frames:
+        map_of = list(decoded.map_of)
+        frames, maps = frames[map_of], maps[map_of]
     return OneClip(frames, maps, replace(measure(maps, np.array(decoded.motion)), extras=decoded.extras))
 
 

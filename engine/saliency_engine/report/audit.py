@@ -56,6 +56,7 @@ def audit_of(
             "reused": counts.clips_reused,
             "failed": counts.clips_failed,
             "frames": counts.frames,
+            **({"model_runs": counts.model_runs} if config.reuse else {}),
             **_signals_of(counts),
         },
         "model": runs_on.model.as_json(),

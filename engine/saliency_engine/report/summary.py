@@ -30,6 +30,7 @@ def print_summary(audits: Sequence[dict[str, Any]], *, verbose: bool) -> None:
         *_describe_kept(audit["kept"]),
         *_describe_failures(audit["failures"]),
         ("clips", f"{clips['computed']} computed, {clips['reused']} reused, {clips['failed']} failed"),
+        *_describe_model_runs(clips),
         *_describe_signals(clips),
         (
             "time",
@@ -84,6 +85,13 @@ def print_index_summary(counts: Counts, rejects: Rejects) -> None:
     rows = f"{counts.rows + rejects.count} rows: {counts.ok} ok, {counts.failed + rejects.count} failed"
     lines = f" ({rejects.count} lines that are no rows: {rejects.path}; {rejects.first})" if rejects.count else ""
     print(printable(f"{rows}{lines}; {counts.clips_computed + counts.clips_failed} clips probed"), file=sys.stderr)
+
+
+def _describe_model_runs(clips: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What --reuse has saved; nothing without it."""
+    if "model_runs" in clips and clips["frames"]:
+        runs, frames = clips["model_runs"], clips["frames"]
+        yield "  model", f"run on {runs} of {frames} frames ({runs / frames:.0%})"
 
 
 def _describe_signals(clips: dict[str, Any]) -> list[tuple[str, str]]:

@@ -11,10 +11,10 @@ from saliency_engine.errors import ConfigError, InputError
 from saliency_engine.samplings import Head, sampling_of
 from saliency_engine.tags import Tags, sampling_of_clip
 
-_SETTINGS = ("color", "hdr", "precision")
+_SETTINGS = ("color", "hdr", "precision", "reuse")
 """Options that move numbers and stand in a sampling tag where they are not the default, in this order."""
 _TAG = re.compile(
-    r"(head|uniform|keyframes):([1-9]\d{0,9})(?:/(\d{1,10}))?@(\d{1,5}x\d{1,5})((?:;\w+=[\w-]+)*)", re.ASCII
+    r"(head|uniform|keyframes):([1-9]\d{0,9})(?:/(\d{1,10}))?@(\d{1,5}x\d{1,5})((?:;\w+=[\w.-]+)*)", re.ASCII
 )
 
 
@@ -56,7 +56,9 @@ def parse_sampling(tag: str) -> dict[str, Any]:
         if kind == "head":
             options["max_frames"] = int(most or frames)
         options |= dict(setting.split("=") for setting in rest.split(";")[1:])
-        with suppress(ConfigError, TypeError):  # a number or value out of range; no such option
+        with suppress(ConfigError, TypeError, ValueError):  # a number or value out of range; no such option; no number
+            if "reuse" in options:
+                options["reuse"] = float(options["reuse"])
             config = RunConfig(**options)
             if sampling_of_clip(describe_sampling(config, *config.model_width_height), int(frames)) == tag:
                 return options

@@ -18,11 +18,12 @@ from saliency_engine.errors import DecodeError
 from saliency_engine.extras import Measured
 from saliency_engine.facts import Signal
 from saliency_engine.types import ClipRequest, DecodedClip, DecodeSpec
-from saliency_engine.video import color, sampling
+from saliency_engine.video import sampling
 from saliency_engine.video.container import opened
 from saliency_engine.video.demuxer import explain
 from saliency_engine.video.luma import LumaMeter
-from saliency_engine.video.picture import Picture, Scaler
+from saliency_engine.video.motion import SampledFrames
+from saliency_engine.video.picture import Picture
 from saliency_engine.video.shots import measure_shots
 from saliency_engine.video.transfer import signal_of
 
@@ -40,26 +41,27 @@ def ffmpeg_version() -> str:
 def decode_clip(request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint16]) -> DecodedClip:
     """Decode the sampled frames of one clip into ``out``.
 
-    ``out`` is uint16 of ``spec.shape``, C-contiguous; its first ``frames`` entries are written as 16-bit R'G'B'
+    ``out`` is uint16 of ``spec.shape``, C-contiguous; its first ``inferred`` entries are written as 16-bit R'G'B'
     (gamma-coded, 65535 is white), the others are undefined. The motion is measured on luma code values scaled to
     8 bits, whatever their range. What ``request.extra`` asks for is measured, too. Raises ``DecodeError`` with a reason
     for people.
     """
     started = time.perf_counter()
-    meter = LumaMeter(request.extra)
+    sampled, meter = SampledFrames(out, spec.reuse), LumaMeter(request.extra)
     with _explained():
-        motion, times, signal = _decode(request, spec, out, meter)
+        times, signal = _decode(request, spec, sampled, meter)
     if signal is None:
         raise DecodeError("the file holds no frame that can be decoded")
     extras = Measured(meter.values()) | _measure_whole(request, spec)
-    return DecodedClip(tuple(motion), tuple(times), time.perf_counter() - started, signal, extras)
+    motion, map_of = tuple(sampled.motion), tuple(sampled.map_of)
+    return DecodedClip(motion, tuple(times), map_of, time.perf_counter() - started, signal, extras)
 
 
 def decode_frames(request: ClipRequest, spec: DecodeSpec) -> tuple[NDArray[np.uint16], DecodedClip]:
-    """The sampled frames of one clip, ``[frames, 3, height, width]``, in memory of their own; as ``decode_clip``."""
+    """The frames of one clip that the model gets, ``[inferred, 3, height, width]``; as ``decode_clip``."""
     out = np.zeros(spec.shape, np.uint16)
     decoded = decode_clip(request, spec, out)
-    return out[: decoded.frames], decoded
+    return out[: decoded.inferred], decoded
 
 
 @contextmanager
@@ -84,40 +86,23 @@ def _measure_whole(request: ClipRequest, spec: DecodeSpec) -> Measured:
 
 
 def _decode(
-    request: ClipRequest, spec: DecodeSpec, out: NDArray[np.uint16], meter: LumaMeter
-) -> tuple[list[float], list[float], Signal | None]:
-    scaler = Scaler()
-    motion: list[float] = []
+    request: ClipRequest, spec: DecodeSpec, sampled: SampledFrames, meter: LumaMeter
+) -> tuple[list[float], Signal | None]:
     times: list[float] = []
     damaged: list[int] = []
     signal: Signal | None = None
-    previous: Picture | None = None
     for place, shown in sampling.select(lambda: opened(request, spec), spec):
         picture = Picture.of(shown.frame, spec.color, shown.crop, spec.hdr)
-        picture.paint(scaler, out[place])
-        if place == 0 or previous is None:
-            motion, times, damaged, signal = [0.0], [], [], signal_of(shown.frame)
+        if place == 0 or signal is None:
+            times, damaged, signal = [], [], signal_of(shown.frame)
+            sampled.restart()
             meter.restart()
-        else:
-            motion.append(_measure_motion(previous, picture, out[place - 1], out[place]))
+        sampled.add(picture)
         times.append(math.nan if shown.frame.time is None else shown.frame.time)
         meter.add(picture)
         if shown.damaged:
             damaged.append(place + 1)
-        previous = picture
     if damaged:
         which = ", ".join(map(str, damaged))
-        raise DecodeError(f"{len(damaged)} of the {len(motion)} sampled frames are damaged: number {which}")
-    return motion, times, signal
-
-
-def _measure_motion(
-    before: Picture, after: Picture, rgb_before: NDArray[np.uint16], rgb_after: NDArray[np.uint16]
-) -> float:
-    """mean|Y_t − Y_(t−1)| / 255 at the clip's own size, or at the model's where size or format changed."""
-    width, height = after.frame.width, after.frame.height
-    if before.layout != after.layout or (before.frame.width, before.frame.height) != (width, height):
-        weights = np.array([0.2126, 0.7152, 0.0722], np.float32)
-        return float(np.abs(np.tensordot(weights, rgb_after.astype(np.float32) - rgb_before, 1)).mean() / color.WHITE)
-    total = color.absolute_difference(before.luma(), after.luma(), width)
-    return total / (width * height * 255 << after.layout.depth - 8)
+        raise DecodeError(f"{len(damaged)} of the {len(times)} sampled frames are damaged: number {which}")
+    return times, signal

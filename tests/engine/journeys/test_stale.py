@@ -221,6 +221,7 @@ CHANGE_NUMBERS = {
     "frame_samples": 4,
     "color": "bt709",
     "hdr": "tonemap",
+    "reuse": 0.004,
     "root": "elsewhere",
     "default_width": 48,
     "default_height": 16,

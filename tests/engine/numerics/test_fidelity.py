@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from saliency_engine.errors import ModelError
-from saliency_engine.numerics.fidelity import Gate, compare
+from saliency_engine.numerics.fidelity import Gate, compare, merge
 
 GATE = Gate(correlation=0.99, delta_mean=0.01, max_abs=0.5)
 
@@ -30,6 +30,15 @@ def test_numbers_are_numpys() -> None:
     assert fidelity.delta_var == pytest.approx(np.abs(a.var((1, 2)) - b.var((1, 2))).max(), abs=1e-9)
     assert fidelity.mae == pytest.approx(np.abs(a - b).mean(), abs=1e-9)
     assert fidelity.max_abs == pytest.approx(np.abs(a - b).max(), abs=1e-9)
+
+
+def test_what_parts_are_merged_to_is_measured_on_all() -> None:
+    parent, variant = maps(6), np.ascontiguousarray(maps(6)[::-1] * np.float32(0.9))
+    parent[3:5] = 0.5
+    parts = [merge([compare(parent[part], variant[part]) for part in (slice(0, 1), slice(1, 3), slice(3, 5))])]
+    merged, whole = merge([*parts, compare(parent[5:], variant[5:])]), compare(parent, variant)
+    assert (merged.frames, merged.flat) == (6, 2)
+    assert dataclasses.astuple(merged) == pytest.approx(dataclasses.astuple(whole), abs=1e-12)
 
 
 def test_flat_maps_have_no_correlation_but_a_mean() -> None:

@@ -35,6 +35,9 @@ def tag(width: int = 320, height: int = 320, **options: Any) -> str:
             {"sampling": "uniform", "color": "bt709", "precision": "bfloat16", "provider": "openvino"},
             "uniform:8@320x320;color=bt709;precision=bfloat16",
         ),
+        ({"reuse": 0.004}, "head:8@320x320;reuse=0.004"),
+        ({"reuse": 1e-5, "precision": "bfloat16"}, "head:8@320x320;precision=bfloat16;reuse=1e-05"),
+        ({"reuse": 0}, "head:8@320x320"),
         ({"accept_short": True, "temporal_aggregator": "ema", "batch_size": 4, "provider": "auto"}, "head:8@320x320"),
     ],
 )
@@ -54,6 +57,7 @@ def test_the_options_come_back_from_the_tag() -> None:
     for _ in range(500):
         options: dict[str, Any] = {name: rng.choice(OPTIONS[name].metadata["choices"]) for name in moving}
         options |= {name: rng.choice((1, 4, 8, 9, 24, 2**31 - 1)) for name in ("max_frames", "frame_samples")}
+        options["reuse"] = rng.choice((0.0, rng.random(), 10 ** -rng.uniform(1, 9)))
         options["model_size"] = f"{rng.randrange(1, 99999)}x{rng.randrange(1, 99999)}"
         try:
             config = RunConfig(**options)
@@ -62,7 +66,7 @@ def test_the_options_come_back_from_the_tag() -> None:
         text = describe_sampling(config, *config.model_width_height)
         again = RunConfig(**parse_sampling(text))
         assert describe_sampling(again, *again.model_width_height) == text
-        for name in (*moving, "model_size"):
+        for name in (*moving, "model_size", "reuse"):
             assert getattr(again, name) == getattr(config, name)
         if config.sampling != "head":
             assert sampling_of(again) == sampling_of(config)
@@ -92,6 +96,14 @@ def test_the_options_come_back_from_the_tag() -> None:
         "head:8@320x320;",
         "head:8@320x320;color=auto",
         "head:8@320x320;color=pink",
+        "head:8@320x320;reuse=0.0",
+        "head:8@320x320;reuse=0",
+        "head:8@320x320;reuse=0.0040",
+        "head:8@320x320;reuse=4e-3",
+        "head:8@320x320;reuse=1.0",
+        "head:8@320x320;reuse=nan",
+        "head:8@320x320;reuse=some",
+        "head:8@320x320;reuse=0.004;precision=bfloat16",
         "head:8@320x320;model=x",
         "head:8@320x320;model_size=64x64",
         "head:8@320x320;precision=bfloat16;color=bt709",

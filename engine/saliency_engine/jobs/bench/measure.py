@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from saliency_engine.errors import InputError, ProviderError, SaliencyError
 from saliency_engine.jobs.bench import stopwatch
 from saliency_engine.jobs.bench.agreement import Agreement, agreement, gate
+from saliency_engine.jobs.bench.reuse import Trial, try_reuse
 from saliency_engine.jobs.bench.settings import (
     PRECISIONS,
     PROVIDERS,
@@ -102,6 +103,12 @@ class Bench:
             f"{_format_duration(seconds)}"
         )
         return [*self._time_settings(settings, choices.rounds), *failed]
+
+    def try_reuse(self, setting: Setting) -> list[Trial]:
+        """Try ``--reuse`` in a setting that was timed."""
+        self._say(f"trying --reuse with {setting}")
+        trials, _ = run_trial(try_reuse, self._job(setting, self.clips))
+        return trials
 
     def _say(self, text: str) -> None:
         self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from saliency_engine.config import RunConfig
 from saliency_engine.jobs.bench.measure import Measured, Result
+from saliency_engine.jobs.bench.reuse import LEAST_SAVED, Trial, choose
 from saliency_engine.jobs.bench.settings import PROVIDERS, REFERENCE, Setting
 
 MARGIN = 0.05
@@ -59,6 +60,24 @@ def advise(results: Sequence[Result], options: Mapping[str, Any]) -> Advice:
         )
     faster = _describe_faster(measured, figures.clips_per_second)
     return Advice(setting, (*reasons, *faster), make_command(setting, options))
+
+
+def with_reuse(advice: Advice, trials: Sequence[Trial], options: Mapping[str, Any]) -> Advice:
+    """``advice``, and of the ``trials`` of ``--reuse`` the one to be used, if any; ``options`` as in ``advise``."""
+    good = choose(trials)
+    if good is None:
+        reason = (
+            f"no --reuse is recommended: none saves {LEAST_SAVED:.0%} of the model runs on these clips and passes the "
+            "gate of int8"
+        )
+        return dataclasses.replace(advice, reasons=(*advice.reasons, reason))
+    reason = (
+        f"--reuse {good.tau}: the model runs for {good.model_runs / good.frames:.0%} of the frames of these "
+        f"{good.clips} clips, the mean correlation with the maps of all frames is {good.maps.correlation:.5f}, and a "
+        f"row's mean differs by at most {good.delta_mean_max:.4f}; its rows have a sampling tag of their own"
+    )
+    command = make_command(advice.setting, {**options, "reuse": good.tau})
+    return dataclasses.replace(advice, reasons=(*advice.reasons, reason), command=command)
 
 
 def make_command(setting: Setting, options: Mapping[str, Any]) -> str:

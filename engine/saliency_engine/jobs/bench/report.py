@@ -13,6 +13,7 @@ from rich.table import Table as Grid
 from saliency_engine import machine
 from saliency_engine.jobs.bench.measure import Measured, Result
 from saliency_engine.jobs.bench.recommend import Advice
+from saliency_engine.jobs.bench.reuse import Trial
 from saliency_engine.jobs.bench.settings import Setting
 from saliency_engine.models.load import Model
 from saliency_engine.report.terminal import printable
@@ -54,6 +55,31 @@ def print_table(results: Sequence[Result]) -> None:
         console.print(printable(note), markup=False, highlight=False, soft_wrap=True)
 
 
+def print_trials(trials: Sequence[Trial]) -> None:
+    """Print the trials of ``--reuse`` on stdout, and below how they are to be read."""
+    grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in ("--reuse", "model runs", "r", "least r", "|Δmean| of a map", "of a row", "|Δvar| of a row"):
+        grid.add_column(name, justify="right", no_wrap=True)
+    grid.add_column("agrees", no_wrap=True)
+    for trial in trials:
+        grid.add_row(
+            str(trial.tau),
+            f"{trial.model_runs / trial.frames:.0%}",
+            f"{trial.maps.correlation:.5f}",
+            f"{trial.maps.least_correlation:.4f}",
+            f"{trial.maps.delta_mean:.4f}",
+            f"{trial.delta_mean_max:.4f}",
+            f"{trial.delta_var_max:.4f}",
+            "no" if trial.misses else "yes",
+        )
+    console = Console(width=max(Console().width, _LEAST_WIDTH))
+    console.print(grid)
+    console.print(
+        f"clips measured: {trials[0].clips}; model runs: the share of their frames. Compared with the same setting "
+        "without --reuse: r, the mean correlation of the maps; |Δ|, the largest difference. Gate: that of int8."
+    )
+
+
 def _warn_of_unsteady_rounds(results: Sequence[Result]) -> str:
     """A warning about the setting whose rounds are farthest apart, where that is far; else empty."""
     runs = [(result.setting, result.measured) for result in results if result.measured is not None]
@@ -74,7 +100,9 @@ def in_order(results: Sequence[Result]) -> list[Result]:
 def as_json(
     results: Sequence[Result], advice: Advice, model: Model, options: Mapping[str, Any], method: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """All results, with the machine; docs/performance.md explains the figures. ``method``: the clips and the rounds."""
+    """All results, with the machine; docs/performance.md explains the figures. ``method``: the clips, the rounds, and
+    the trials of ``--reuse``.
+    """
     return {
         "schema": SCHEMA,
         "machine": machine.describe(),

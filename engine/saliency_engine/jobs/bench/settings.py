@@ -43,6 +43,8 @@ class Choices:
     batch_sizes: Sequence[int] = ()
     rounds: int = 3
     """How many times every setting is timed."""
+    reuse: bool = False
+    """Whether --reuse is tried, too."""
 
 
 def list_settings(choices: Choices, runs_on: Mapping[tuple[str, str], str]) -> list[Setting]:

@@ -46,7 +46,7 @@ def test_a_benchmark_ends_with_a_command_that_works(tmp_path: Path, encode: Enco
         (folder / name).write_bytes(encode(Path(name).name, size=(96, 64)).read_bytes())
     (folder / "broken.mp4").write_text("no video")
     (folder / "notes.txt").write_text("not looked at")
-    settings = ["--provider", "cpu", "--provider", "cuda", "--threads", "1", "--rounds", "1"]
+    settings = ["--provider", "cpu", "--provider", "cuda", "--threads", "1", "--rounds", "1", "--reuse"]
     outputs: list[str | Path] = ["--json", tmp_path / "bench.json", "--chart", tmp_path / "bench.png"]
     done = bench(folder, "--model", "frequency_tuned_v1", "--model-size", "64x48", *settings, *outputs)
 
@@ -57,6 +57,8 @@ def test_a_benchmark_ends_with_a_command_that_works(tmp_path: Path, encode: Enco
     assert "broken.mp4 is left out: decode-failed" in done.stderr
     assert "notes.txt" not in done.stderr
     assert "1 settings × 1 rounds over 2 clips" in done.stderr  # said before they are timed
+    assert any(line.split()[:2] == ["0.001", "100%"] and line.split()[-1] == "yes" for line in table)
+    assert "no --reuse is recommended: none saves 5% of the model runs" in done.stderr  # every frame moves by more
     _check_report(json.loads((tmp_path / "bench.json").read_text()), folder, command)
     with Image.open(tmp_path / "bench.png") as picture:
         picture.load()
@@ -96,6 +98,11 @@ def _check_report(report: dict[str, Any], folder: Path, command: str) -> None:
     assert 50 < ran["memory_mb"] < 2000
     assert (ran["agreement"]["agrees"], ran["agreement"]["rows"], ran["agreement"]["maps"]["frames"]) == (True, 2, 16)
     assert report["recommended"]["command"] == command
+    assert {trial["frames"] for trial in report["reuse"]} == {16}
+    runs = [trial["model_runs"] for trial in report["reuse"]]
+    assert runs == sorted(runs, reverse=True)
+    assert 16 == runs[0] > runs[-1]
+    assert [trial["agrees"] for trial in report["reuse"]] == [runs == 16 for runs in runs]
 
 
 @no_gpu

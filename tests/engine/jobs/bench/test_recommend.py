@@ -7,20 +7,27 @@ import io
 import shlex
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from rich.console import Console
+from tests.clips import Encode
 from tests.small_models import quantized
 
+from saliency_engine import compute_clip
 from saliency_engine.jobs.bench import report as bench_report
 from saliency_engine.jobs.bench.agreement import Agreement, agreement, gate
 from saliency_engine.jobs.bench.measure import Bench, Measured, Result
-from saliency_engine.jobs.bench.recommend import advise
+from saliency_engine.jobs.bench.recommend import advise, with_reuse
+from saliency_engine.jobs.bench.reuse import Trial, try_reuse
 from saliency_engine.jobs.bench.settings import Choices, Setting, list_settings
+from saliency_engine.jobs.bench.stopwatch import Job
 from saliency_engine.models.load import Model
 from saliency_engine.numerics.fidelity import EIGHT_BITS, HALF, compare
 from saliency_engine.types import ClipReference
+
+OPTIONS: dict[str, Any] = {"model": "frequency_tuned_v1", "model_size": "64x48"}
 
 
 def test_the_grid_is_every_combination_of_what_starts_here() -> None:
@@ -122,6 +129,52 @@ def test_a_lead_within_the_noise_does_not_buy_other_numbers() -> None:
     advice = advise(results, {"model": "frequency_tuned_v1"})
     assert advice.setting == Setting("cpu", "float32")
     assert "within 5% of the fastest" in advice.reasons[0]
+
+
+def _trial(tau: float, runs: int, correlation: float = 1.0) -> Trial:
+    maps = dataclasses.replace(compare(_maps(), _maps()), correlation=correlation)
+    return Trial(tau, 4, 32, runs, maps, 0.003, 0.001)
+
+
+@pytest.mark.parametrize(
+    ("trials", "tau"),
+    [
+        ([_trial(0.001, 32), _trial(0.002, 20), _trial(0.003, 12)], 0.003),
+        ([_trial(0.001, 20), _trial(0.002, 20), _trial(0.003, 12, 0.99)], 0.001),  # as much, and nearer
+        ([_trial(0.001, 20), _trial(0.002, 16, 0.99), _trial(0.003, 12)], 0.001),  # a larger one passes by chance
+        ([_trial(0.001, 31), _trial(0.002, 12, 0.99)], None),  # not worth it
+        ([_trial(0.001, 16, 0.99)], None),
+    ],
+)
+def test_of_what_passes_the_reuse_that_saves_most_is_recommended(trials: list[Trial], tau: float | None) -> None:
+    advice = advise([_result("cpu", "float32", 5.0)], {"model": "m"})
+    final = with_reuse(advice, trials, {"model": "m"})
+    if tau is None:
+        assert final.command == advice.command
+        assert final.reasons[-1].startswith("no --reuse is recommended")
+    else:
+        assert shlex.split(final.command) == [*shlex.split(advice.command), "--reuse", str(tau)]
+        runs = next(trial.model_runs for trial in trials if trial.tau == tau)
+        assert f"--reuse {tau}: the model runs for {runs / 32:.0%} of the frames" in final.reasons[-1]
+
+
+def test_reuse_is_tried_on_the_clips_themselves(encode: Encode, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a clip that shows each picture twice, half of the model runs are saved, and nothing moves."""
+    path = encode("moves.y4m", source="carphone_pristine", frames=4, size=(96, 64))
+    with av.open(str(path)) as container:
+        twice = [frame for frame in container.decode(video=0) for _ in range(2)]
+    clip = ClipReference(str(encode("twice.y4m", source=twice)))
+    trials = try_reuse(Job(OPTIONS, [clip]))
+    first, last = trials[0], trials[-1]
+    assert (first.tau, first.clips, first.frames, first.model_runs) == (0.001, 1, 8, 4)
+    assert (first.maps.max_abs, first.delta_mean_max) == (0.0, 0.0)
+    assert first.maps.correlation == pytest.approx(1.0)
+    whole, moved = (compute_clip(clip.path, **OPTIONS, reuse=tau) for tau in (0.0, last.tau))
+    assert last.model_runs < 4
+    assert last.delta_mean_max == pytest.approx(abs(whole.summarize()[0] - moved.summarize()[0]), abs=1e-12)
+    assert dataclasses.astuple(last.maps) == pytest.approx(dataclasses.astuple(compare(whole.maps, moved.maps)))
+    bench_report.print_trials(trials)
+    assert any(line.split()[:3] == ["0.001", "50%", "1.00000"] for line in capsys.readouterr().out.splitlines())
 
 
 def test_rounds_far_apart_are_remarked_on(capsys: pytest.CaptureFixture[str]) -> None:
