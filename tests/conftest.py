@@ -20,6 +20,34 @@ import saliency_engine  # noqa: F401  it switches off ONNX Runtime's telemetry, 
 
 PROJECT = Path(__file__).resolve().parent.parent
 
+LONG = (
+    *("docs/test_readme.py", "engine/journeys/test_ray.py", "engine/journeys/test_remote_clips.py"),
+    *("docs/test_recipes.py", "docs/test_tutorial.py", "exporter/variants/test_int8.py", "exporter/test_silence.py"),
+    *("engine/jobs/answer/test_answer.py", "engine/journeys/test_silence.py", "engine/journeys/test_hdr.py"),
+)
+"""Files with tests that take some 10 s each or more, longest first: ``pytest --durations=40`` shows what is missing."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of several processes, have each begin with some of the long tests.
+
+    pytest-xdist gives each one a run of neighbouring tests, and who has none left takes from the end of another's. Long
+    ones are in the last folders: in the last minute and a half there was little left to take.
+    """
+    processes = getattr(config, "workerinput", {}).get("workercount", 0)
+    long = [[item for item in items if item.path == PROJECT / "tests" / name] for name in LONG]
+    files = {PROJECT / "tests" / name for name in LONG}
+    short = [item for item in items if item.path not in files]
+    ordered: list[pytest.Item] = []
+    for number in range(processes):
+        first = [item for tests in long[number::processes] for item in tests]
+        length = (len(items) - len(ordered)) // (processes - number)  # as the scheduler divides them
+        count = max(0, length - len(first))
+        ordered += first + short[:count]
+        del short[:count]
+    items[:] = ordered or items
+
+
 # On a busy machine nothing may fail because it is slow.
 settings.register_profile("no clocks", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no clocks")
