@@ -21,11 +21,13 @@ import saliency_engine  # noqa: F401  it switches off ONNX Runtime's telemetry, 
 PROJECT = Path(__file__).resolve().parent.parent
 
 LONG = (
-    *("docs/test_readme.py", "engine/journeys/test_ray.py", "engine/journeys/test_remote_clips.py"),
-    *("docs/test_recipes.py", "docs/test_tutorial.py", "exporter/variants/test_int8.py", "exporter/test_silence.py"),
-    *("engine/jobs/answer/test_answer.py", "engine/journeys/test_silence.py", "engine/journeys/test_hdr.py"),
+    *("engine/journeys/test_ray.py", "engine/journeys/test_remote_clips.py", "docs/test_readme.py"),
+    *("engine/video/test_keyframes.py", "exporter/variants/test_int8.py", "docs/test_tutorial.py"),
+    *("engine/jobs/answer/test_answer.py", "docs/test_recipes.py", "engine/jobs/bench/test_bench.py"),
+    *("exporter/test_silence.py", "engine/journeys/test_silence.py", "bench/test_scripts.py"),
+    "engine/journeys/test_hdr.py",
 )
-"""Files with tests that take some 10 s each or more, longest first: ``pytest --durations=40`` shows what is missing."""
+"""Files that take 10 s of a processor and more, longest first. ``pytest --durations=40`` shows what is missing."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

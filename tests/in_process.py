@@ -10,15 +10,20 @@ import fcntl
 import gc
 import multiprocessing.forkserver
 import os
+import re
+import runpy
+import shlex
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 from unittest import mock
+
+from tests import processes
 
 from saliency_engine.cli import app, signals
 from saliency_engine.pipeline import worker
@@ -28,10 +33,24 @@ def saliency_batch(
     *arguments: str | Path, code: int = 0, text: bool = False, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[Any]:
     """Run ``saliency-batch`` to its end, which must come with the exit status ``code``; in the folder ``cwd``."""
-    command = ["saliency-batch", *map(str, arguments)]
-    status: Any = None
+    done = _completed(["saliency-batch", *map(str, arguments)], app.main, cwd or Path())
+    assert done.returncode == code, done.stderr.decode(errors="replace")
+    outputs = [output.decode() if text else output for output in (done.stdout, done.stderr)]
+    return subprocess.CompletedProcess(done.args, code, *outputs)
+
+
+def script(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run Python code as ``python script.py`` in ``folder``, where that file is left; no exception may come of it."""
+    (folder / "script.py").write_text(text)
+    done = _completed(["script.py"], partial(runpy.run_path, "script.py", run_name="__main__"), folder)
+    return subprocess.CompletedProcess(done.args, 0, done.stdout.decode(), done.stderr.decode())
+
+
+def _completed(command: list[str], main: Callable[[], object], cwd: Path) -> subprocess.CompletedProcess[bytes]:
+    """What a program does whose ``sys.argv`` is ``command``: its exit status, and what it writes."""
+    status: Any = 0
     with (
-        contextlib.chdir(cwd or "."),
+        contextlib.chdir(cwd),
         _settings_kept(),
         _captured("stdout", 1) as stdout,
         _captured("stderr", 2) as stderr,
@@ -40,16 +59,29 @@ def saliency_batch(
         mock.patch.object(signals, "listen"),
     ):
         try:
-            app.main()
+            main()
         except SystemExit as end:
             status = end.code
     outputs = [Path(f"/dev/fd/{file.fileno()}").read_bytes() for file in (stdout, stderr)]
-    assert status == code, outputs[1].decode(errors="replace")
-    return subprocess.CompletedProcess(command, code, *(output.decode() if text else output for output in outputs))
+    return subprocess.CompletedProcess(command, status, *outputs)
 
 
 run = partial(saliency_batch, "run")
 """``saliency-batch run`` with arguments; see ``saliency_batch``."""
+
+
+def pasted(block: str, folder: Path) -> str:
+    """What commands of a page print that are run in ``folder`` as a reader would who pastes them; they must succeed.
+
+    What is nothing but words, quoted or plain, is no matter for a shell, and runs here. Else a shell runs all of it.
+    """
+    commands = block.replace("\\\n", " ").splitlines()
+    if all(_WORDS.fullmatch(command) for command in commands):
+        return "".join(saliency_batch(*shlex.split(line)[1:], cwd=folder, text=True).stdout for line in commands)
+    return processes.pasted(block, folder).stdout
+
+
+_WORDS = re.compile(r"""saliency-batch( +([\w./:=,%+-]+|'[^'\n]*'|"[^"\n$`\\!]*"))* *""")
 
 
 def stderr_of(*arguments: str | Path, code: int = 0) -> str:

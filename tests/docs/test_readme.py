@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from tests.processes import pasted
+from tests.in_process import pasted
 
 ROOT = Path(__file__).parents[2]
 # The two that set up a machine are run by whoever runs these tests.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,14 +14,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from tests.conftest import PROJECT
+from tests.in_process import pasted, script
 from tests.rows import read_rows, write_rows
 from tests.small_models import miniature
 
 from saliency_engine import enrich
 
 _BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-_FRAMEWORKS = {"pyspark": "pyspark, and Java", "dask": "dask[dataframe,distributed]", "daft": "daft"}
-"""What needs a package that is not beside every engine, and how that is installed."""
+_FRAMEWORKS = {"pyspark": "pyspark", "dask": "dask[dataframe,distributed]", "daft": "daft"}
+"""What blocks import that have workers of their own, and how it is installed."""
 
 
 @pytest.fixture
@@ -37,7 +39,8 @@ def folder(tmp_path: Path, clips: dict[str, Path]) -> Path:
     return tmp_path
 
 
-def test_the_recipes_work(folder: Path, clips: dict[str, Path]) -> None:
+def test_the_recipes_work(folder: Path, clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     blocks = [block for block in _blocks() if not any(_imports(block[1], name) for name in _FRAMEWORKS)]
     assert len(blocks) >= 9
     printed = [_run(language, text, folder) for language, text in blocks]
@@ -61,9 +64,18 @@ def test_the_recipes_work(folder: Path, clips: dict[str, Path]) -> None:
 
 @pytest.mark.parametrize("name", _FRAMEWORKS)
 def test_workers_of_a_framework_compute_what_one_engine_does(name: str, folder: Path) -> None:
-    pytest.importorskip(name, reason=f"{name} is not installed: {_FRAMEWORKS[name]}")
-    ((language, text),) = [block for block in _blocks() if _imports(block[1], name)]
-    _run(language, text, folder, quiet=False)
+    pytest.importorskip(name, reason=f"{name} is not installed: pip install '{_FRAMEWORKS[name]}'")
+    if name == "pyspark" and not shutil.which("java"):
+        pytest.skip("Spark needs Java 17 or later")
+    ((_, text),) = [block for block in _blocks() if _imports(block[1], name)]
+    (folder / "recipe.py").write_text(text)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    # Dask writes its settings into the home; Daft would count its users; Spark would listen to the network.
+    strangers = {"DASK_CONFIG": str(folder), "DO_NOT_TRACK": "1", "SPARK_LOCAL_IP": "127.0.0.1"}
+    environment = {**os.environ, **strangers, "PATH": path}
+    words = [sys.executable, "recipe.py"]
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
     rows = pq.read_table(folder / f"{name.removeprefix('py')}.parquet").to_pylist()
     here = enrich(folder / "clips.jsonl", root=folder, model="saliency_open_v1").to_pylist()
     columns = ("name", "mos", "saliency_mean", "saliency_status")
@@ -80,18 +92,11 @@ def _imports(text: str, name: str) -> bool:
     return bool(re.search(rf"^(?:import|from) {name}\b", text, re.MULTILINE))
 
 
-def _run(language: str, text: str, folder: Path, *, quiet: bool = True) -> str:
-    """What a block prints on stdout; ``quiet``: with nothing on stderr. Commands of a sweep write their audits, too."""
-    text = text.replace(
-        '-o "sweep-{aggregator}.jsonl"', '-o "sweep-{aggregator}.jsonl" --audit-json "sweep-{aggregator}.audit"'
-    )
-    (folder / "recipe.py").write_text(text)
-    words = [sys.executable, "recipe.py"] if language == "python" else ["bash", "-c", "set -euo pipefail\n" + text]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    # Dask writes its settings into the home; Daft would count its users; Spark would listen to the network.
-    strangers = {"DASK_CONFIG": str(folder), "DO_NOT_TRACK": "1", "SPARK_LOCAL_IP": "127.0.0.1"}
-    environment = {**os.environ, **strangers, "PATH": path, "COLUMNS": "200"}
-    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=180)
-    assert done.returncode == 0, f"{text}\n{done.stderr}"
-    assert language == "sh" or not quiet or not done.stderr, done.stderr
+def _run(language: str, text: str, folder: Path) -> str:
+    """What a block prints on stdout. Commands of a sweep write their audits, too."""
+    if language == "sh":
+        name = '-o "sweep-{aggregator}.jsonl"'
+        return pasted(text.replace(name, f'{name} --audit-json "sweep-{{aggregator}}.audit"'), folder)
+    done = script(text, folder)
+    assert not done.stderr, done.stderr
     return done.stdout

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.clips import write_clip
 from tests.conftest import PROJECT
-from tests.processes import pasted
+from tests.in_process import pasted
 
 PAGE = (PROJECT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 _PIECES, _FRAMES = {"bigbuckbunny": 8, "bikes": 8, "carphone_distorted": 7, "carphone_pristine": 7}, 8
@@ -37,7 +37,7 @@ def folder(tmp_path: Path, source_frames: Callable[[str, int], list[av.VideoFram
 def test_the_tutorial_leads_to_its_sentence(folder: Path) -> None:
     blocks = re.findall(r"^```sh\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
     assert len(blocks) == 5
-    printed = [pasted(block, folder).stdout for block in blocks]
+    printed = [pasted(block, folder) for block in blocks]
     scores = (folder / "scores.csv").read_text().splitlines()
     assert all(line in PAGE for line in scores[:1])
     table = pq.read_table(folder / "train.parquet")
