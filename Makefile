@@ -23,12 +23,13 @@ QUICK := $(addprefix tests/engine/,$(addprefix video/test_,damage.py decode.py) 
 ## U2NET_CHECKOUT=FOLDER       test: a checkout of U-2-Net; without it its tests are skipped
 ## SIGSTORE_TEST_BUNDLE=FILE   test: a bundle that Sigstore made; without it its test is skipped
 ## TORTURE_SCALE=0.01          torture: this share of the repetitions, and nothing is written down
-## STUDENT=FILE.onnx           bench: a student; without models it measures the built-in one
+## STUDENT=FILE.onnx           bench: a student, beside the built-in model
 ## STUDENT_INT8=FILE.onnx      bench: its int8 variant
-## U2NETP=FILE.onnx            bench: U-2-Net's small variant
-## U2NETP_INT8=FILE.onnx       bench: its int8 variant
+## U2NET=FILE.onnx             bench: the full U-2-Net, as saliency-export rewrap makes it
+## U2NETP=FILE.onnx            bench: its small variant
+## U2NETP_INT8=FILE.onnx       bench: the small variant's int8 variant
 ## CHECKOUT=FOLDER             bench: a checkout of U-2-Net, to be run in eager torch with
-## CHECKPOINT=FILE.pth         bench: these weights
+## CHECKPOINT=FILE.pth         bench: these weights of the small variant
 
 .PHONY: help demo test quick floors check lock torture bench
 .DELETE_ON_ERROR:
@@ -74,9 +75,9 @@ lock: $(READY) ## pin the newest versions of everything that is installed: const
 torture: $(READY) ## inject faults for hours; figures go to tests/torture/results/
 	$(BIN)/python -m pytest tests/torture
 
-bench: $(READY) ## measure this checkout on this machine, up to 45 minutes; figures go to bench/results/
+bench: $(READY) ## measure this checkout on this machine, an hour and more; figures go to bench/results/
 	$(BIN)/python bench/all.py $(if $(STUDENT),--student $(STUDENT)) $(if $(STUDENT_INT8),--student-int8 $(STUDENT_INT8)) \
-		$(if $(U2NETP),--u2netp $(U2NETP)) $(if $(U2NETP_INT8),--u2netp-int8 $(U2NETP_INT8)) \
+		$(if $(U2NET),--u2net $(U2NET)) $(if $(U2NETP),--u2netp $(U2NETP)) $(if $(U2NETP_INT8),--u2netp-int8 $(U2NETP_INT8)) \
 		$(if $(CHECKOUT),--checkout $(CHECKOUT)) $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT))
 
 # Made anew only when what is installed changes; the project itself is installed in place.

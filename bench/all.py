@@ -1,10 +1,10 @@
 """Every benchmark in turn, with the models at hand; figures go to bench/results/, the chart to docs/.
 
-    python bench/all.py [--student FILE.onnx] [--student-int8 FILE.onnx] [--u2netp FILE.onnx] [--u2netp-int8 FILE.onnx]
-        [--checkout FOLDER] [--checkpoint FILE.pth]
+    python bench/all.py [--student FILE.onnx] [--student-int8 FILE.onnx] [--u2net FILE.onnx]
+        [--u2netp FILE.onnx] [--u2netp-int8 FILE.onnx] [--checkout FOLDER] [--checkpoint FILE.pth]
 
-Without models the built-in one is measured. With all of them it takes three quarters of an hour on two cores. Nothing
-else should run meanwhile.
+The built-in model is always measured. With all of them it takes well over an hour on two cores. Nothing else should run
+meanwhile.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ BUILT_IN = _HERE.parent / "engine" / "saliency_engine" / "assets" / "saliency_op
 def main() -> None:
     """Run them one after the other; exits with the status of the first one that fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("student", "student-int8", "u2netp", "u2netp-int8", "checkout", "checkpoint"):
+    for name in ("student", "student-int8", "u2net", "u2netp", "u2netp-int8", "checkout", "checkpoint"):
         parser.add_argument(f"--{name}", type=Path)
     given = parser.parse_args()
-    models = [model for model in (given.student, given.u2netp) if model] or [BUILT_IN]
+    light = [BUILT_IN, *([given.student] if given.student else [])]
+    heavy = [model for model in (given.u2net, given.u2netp) if model]
     _run("stages.py")
+    _run("end_to_end.py", BUILT_IN)
+    _run("sweep.py", BUILT_IN)
     if given.student:
         engines = ["--engines", "cpu", "openvino", "openvino:bfloat16", *_int8(given.student_int8)]
         _run("end_to_end.py", given.student, *engines)
@@ -36,15 +39,14 @@ def main() -> None:
         eager = ["--torch", given.checkout, given.checkpoint] if given.checkout and given.checkpoint else []
         _run("end_to_end.py", given.u2netp, "--sizes", "960x540", "--clips", "3", *engines, *eager)
         _run("sweep.py", given.u2netp, "--clips", "4", "--workers", "1", "2", "3", "--threads", "2", "3")
-    if models == [BUILT_IN]:
-        _run("end_to_end.py", BUILT_IN)
-        _run("sweep.py", BUILT_IN)
-    _run("points.py", *models)
-    _run("clip_memory.py", *models)
-    _run("startup.py", *models)
-    _run("limits.py", *models)
+    if given.u2net:
+        _run("end_to_end.py", given.u2net, "--sizes", "960x540", "--clips", "2", "--rounds", "3")
+    _run("points.py", *light)
+    _run("clip_memory.py", *light, *heavy)
+    _run("startup.py", *light, *heavy)
+    _run("limits.py", *light)
     _run("decoding.py")
-    _run("extras.py", *models)
+    _run("extras.py", *light)
     _run("samplings.py")
     _run("reuse.py", *([given.student] if given.student else []))
     _run("tables.py")

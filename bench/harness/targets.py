@@ -22,14 +22,14 @@ class Bar(NamedTuple):
 _BARS = (
     Bar("student", "960x540", "engine, cpu", "bare model, cpu", 0.85),
     Bar("student", "960x540", "engine, openvino", "bare model, openvino", 0.85),
-    Bar("u2netp", "960x540", "engine, cpu", "bare model, cpu", 0.95),
-    Bar("u2netp", "960x540", "engine, openvino", "bare model, openvino", 0.95),
+    Bar("u2net", "960x540", "engine, cpu", "bare model, cpu", 0.95),
+    Bar("u2net", "960x540", "engine, openvino", "bare model, openvino", 0.95),
     Bar("student", "1920x1080", "engine, cpu", OWN_SIZE, 20.0),
     Bar("student", "1920x1080", "best", OWN_SIZE, 40.0),
     Bar("saliency_open", "1920x1080", "best", OWN_SIZE, 60.0),
     Bar("student", "960x540", "engine, cpu", ROW, 2.0),
     Bar("student", "960x540", "engine, openvino", ROW, 2.0),
-    Bar("u2netp", "960x540", "best", "bare model, cpu", 2.5),
+    Bar("u2net", "960x540", "best", "bare model, cpu", 2.5),
 )
 
 
