@@ -83,6 +83,20 @@ def test_numbers_and_failures_are_those_of_a_run_here(run: Run, far: FarEngine, 
     assert run.engine.clock.seconds.get("decode", 0.0) == 0.0, "it was decoded here"
 
 
+def test_maps_are_reused_there_as_here(encode: Encode, source_frames: Any) -> None:
+    clip = encode("far-still.y4m", source=source_frames("bikes", 1) * 8, size=(96, 64))
+    config = replace(CONFIG, reuse=0.004)
+    engine = FarEngine([load_model(config)], config, 1, "node-9")
+    engine.start()
+    with Engine(config) as here:
+        run = Run(here)
+        run.fill.take(send(engine.compute(send(run.plan(clip)))))
+        (result,) = run.results(clip)
+        assert (run.task.counts.frames, run.task.counts.model_runs) == (8, 1)
+        assert here.clock.seconds.get("decode", 0.0) == 0.0, "it was decoded here"
+    assert result.mean == pytest.approx(result.statistics.means[0], abs=1e-12)
+
+
 def test_what_only_extra_lacks_is_decoded_there_without_the_model(encode: Encode) -> None:
     clip = encode("far-extra.mp4", size=(96, 96), frames=9)
     wanted = replace(CONFIG, extra=("luma",))
