@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import sys
 import threading
 from collections import Counter
@@ -10,7 +11,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+import pytest
+
+from saliency_engine.storage.object_store import forget_connections
 
 BUCKET = "clips"
 SWAPPED = 7023  # bytes
@@ -80,6 +86,20 @@ def object_store() -> Iterator[Store]:
         thread.join()
         proxy.server_close()
         server.stop()
+
+
+@contextmanager
+def known_store(cache: Path) -> Iterator[Store]:
+    """Such a server, which the environment tells commands of; they keep what they fetch below ``cache``."""
+    with object_store() as store, pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("AWS_", "FSSPEC_"))]:
+            patch.delenv(name)
+        settings = {"AWS_ENDPOINT_URL": store.endpoint, "AWS_DEFAULT_REGION": "us-east-1", **CREDENTIALS}
+        settings |= {"AWS_EC2_METADATA_DISABLED": "true", "XDG_CACHE_HOME": str(cache)}
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        yield store
+        forget_connections()
 
 
 class _Proxy(ThreadingHTTPServer):

@@ -14,10 +14,12 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from tests import in_process
 from tests.clips import Encode
 from tests.in_process import saliency_batch, stderr_of
+from tests.object_store import BUCKET, Store, known_store
 from tests.processes import finished_clips, session_members, start, until
-from tests.rows import write_rows
+from tests.rows import read_rows, write_rows
 
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import ConfigError
@@ -45,7 +47,16 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encode: Encode) -> Pat
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store that is known here, and to the actors of the Ray that is started after it."""
+    with known_store(tmp_path_factory.mktemp("cache")) as server:
+        in_process.start_anew()  # its workers fetch, too
+        yield server
+    in_process.start_anew()
+
+
+@pytest.fixture(scope="module")
+def address(store: Store) -> Iterator[str]:  # noqa: ARG001
     """Of a Ray with two cores, to which this process is connected: in it, a command uses that one."""
     if importlib.util.find_spec("ray") is None:
         pytest.skip("Ray is not installed: there may be no package for this Python")
@@ -107,6 +118,24 @@ def test_a_killed_actor_and_a_killed_command_cost_no_finished_clip(address: str)
     assert Path("out.jsonl").read_bytes() == Path("alone.jsonl").read_bytes()
     clips = json.loads(Path("audit.json").read_text())["clips"]
     assert (clips["reused"], clips["computed"]) == (kept, CLIPS - 2 - kept)
+
+
+@pytest.mark.usefixtures("address")
+def test_actors_fetch_the_clips_of_a_store(here: Path, store: Store) -> None:
+    urls = [store.put(f"{number}.mp4", Path(f"{number}.mp4").read_bytes()) for number in range(1, 5)]
+    missing = f"s3://{BUCKET}/missing.mp4"
+    write_rows(here / "in.jsonl", [{"src": source} for source in [*urls, missing, "5.mp4", *urls]])
+    saliency_batch("run", "in.jsonl", "-o", "local.jsonl", *RUN, "--memo", "off", "--allow-remote", code=1)
+    shutil.rmtree(os.environ["XDG_CACHE_HOME"])
+    store.asked.clear()
+    saliency_batch("run", "in.jsonl", "-o", "out.jsonl", *ON_RAY, "--actors", "1", "--allow-remote", code=1)
+    assert Path("out.jsonl").read_bytes() == Path("local.jsonl").read_bytes()
+    statuses = ["decode-failed", "ok", "ok", "ok", "missing-source", "ok", "decode-failed", "ok", "ok", "ok"]
+    assert [row["saliency_status"] for row in read_rows(Path("out.jsonl"))] == statuses
+    assert {store.asked[f"GET {number}.mp4"] for number in range(1, 5)} == {1}, "clips were fetched here, too"
+    audit = json.loads(Path("audit.json").read_text())
+    assert [(node["clips"], node["failed"]) for node in audit["cluster"]["nodes"]] == [(5, 1)]
+    assert "decode" not in audit["stages"]
 
 
 def test_a_memo_that_knows_all_clips_needs_no_cluster(

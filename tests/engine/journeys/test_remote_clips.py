@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import socket
 import subprocess
@@ -18,11 +17,10 @@ import pytest
 from tests import in_process
 from tests.engine.conftest import sha256
 from tests.in_process import run, saliency_batch
-from tests.object_store import BUCKET, CREDENTIALS, Store, object_store
+from tests.object_store import BUCKET, CREDENTIALS, Store, known_store
 from tests.rows import read_rows, write_clips
 
 import saliency_engine
-from saliency_engine.storage.object_store import forget_connections
 
 COMMON = ("--model", "frequency_tuned_v1", "--allow-remote", "--decode-workers", "2")
 
@@ -34,17 +32,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def store(cache: Path) -> Iterator[Store]:
-    """A store that the commands of this module are shown by their environment."""
-    with object_store() as server, pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith(("AWS_", "FSSPEC_"))]:
-            patch.delenv(name)
-        settings = {"AWS_ENDPOINT_URL": server.endpoint, "AWS_DEFAULT_REGION": "us-east-1", **CREDENTIALS}
-        settings |= {"AWS_EC2_METADATA_DISABLED": "true", "XDG_CACHE_HOME": str(cache.parents[1])}
-        for name, value in settings.items():
-            patch.setenv(name, value)
+    """A store that the commands of this module know from their environment."""
+    with known_store(cache.parents[1]) as server:
         in_process.start_anew()  # its workers fetch, too
         yield server
-        forget_connections()
     in_process.start_anew()
 
 
