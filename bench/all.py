@@ -51,6 +51,7 @@ def main() -> None:
     _run("reuse.py", *([given.student] if given.student else []))
     _run("tables.py")
     _run("table_memory.py")
+    _run("scaling.py")
     _run("chart.py")
 
 

@@ -64,6 +64,37 @@ def test_the_benchmark_of_cards_runs_as_a_whole(tmp_path: Path) -> None:
     assert "| batch | decoders | frames/s |" in done.stdout
 
 
+def _run_to_json(name: str, tmp_path: Path, *options: str) -> tuple[dict[str, Any], str]:
+    """What ``bench/<name>.py`` writes down, and what it prints."""
+    command = [sys.executable, str(FOLDER / f"{name}.py"), *options, "--output", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads((tmp_path / f"{name}.json").read_text()), done.stdout
+
+
+def test_what_a_clip_costs_a_cluster_is_measured_on_its_node_on_the_wire_and_here(tmp_path: Path) -> None:
+    options = ["frequency_tuned_v1", "--clips", "20", "--sizes", "96x64", "--rows", "40", "--rounds", "1"]
+    figures, printed = _run_to_json("scaling", tmp_path, *options)
+    clip, driver = figures["clip"]["96x64"], figures["driver"]["40"]
+    assert clip["decode_ms"] > 0
+    assert clip["model_ms"] > 0
+    assert 496 < clip["back_bytes"] < 3000  # the entry of 8 frames, with the clip's name
+    assert all(driver[f"{part}_us"] > 0 for part in ("plan", "take", "take_last", "join"))
+    assert printed.splitlines()[-1].startswith("| 40 |")
+
+
+def test_a_cluster_of_sleepers_says_how_long_they_sleep_and_what_the_driver_takes(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: there may be no package for this Python")
+    options = ["--actors", "2", "--clip-seconds", "0.02", "--minutes", "0.02"]
+    figures, printed = _run_to_json("simulated_cluster", tmp_path, *options)
+    (case,) = figures["cases"]
+    assert case["clips"] == 2 * 16 * 4
+    assert case["clips"] * 0.02 / 2 <= case["seconds"]
+    assert 0 < case["asleep"] <= 1
+    assert case["driver"] > 0
+    assert "asleep, the first case: m" in printed
+
+
 def test_work_that_fails_dies_or_hangs_costs_one_line_of_a_benchmark(tmp_path: Path) -> None:
     script = tmp_path / "script.py"  # a process that is started anew reads its main module again
     script.write_text(
