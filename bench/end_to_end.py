@@ -1,8 +1,8 @@
 """End to end against peers, in one run, interleaved: clips per second, ratios of paired rounds, where the time goes.
 
     python bench/end_to_end.py MODEL.onnx [--sizes 960x540 1920x1080] [--clips 16] [--rounds 5]
-        [--engines cpu openvino openvino:bfloat16 openvino:float32:INT8.onnx] [--torch CHECKOUT CHECKPOINT]
-        [--output FOLDER]
+        [--engines cpu openvino openvino:bfloat16 openvino:float32:INT8.onnx] [--script OTHER.onnx]
+        [--torch CHECKOUT CHECKPOINT] [--output FOLDER]
 
 Every contender takes eight head frames of the same H.264 clips, which are the four real ones encoded at each size, in a
 process of its own (see harness/race.py). The contenders are:
@@ -11,6 +11,7 @@ process of its own (see harness/race.py). The contenders are:
 - the bare model on a ready tensor, in the same settings;
 - the row-at-a-time script at 320x320 and, where the model can, at the clip's own size, rounded up to what the model
   takes (a graph of convolutions whose sizes are fixed has them made free for that);
+- with `--script` the same script with another model at the clip's own size, as somebody may run it today;
 - one shared session, a frame per call;
 - with `--torch` upstream's U2NETP in eager torch, from a checkout with the weights of a checkpoint. The checkout's code
   runs: give one that you trust.
@@ -75,6 +76,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--engines", nargs="+", default=["cpu", "openvino", "openvino:bfloat16"])
+    parser.add_argument("--script", type=Path, help="ONNX file that takes any size")
     parser.add_argument("--torch", nargs=2, type=Path, metavar=("CHECKOUT", "CHECKPOINT"))
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the JSON file")
     arguments = parser.parse_args()
@@ -87,7 +89,8 @@ def main() -> None:
             contenders = _list_contenders(
                 arguments, settings, _at_own_size(arguments.model, width, height, Path(folder))
             )
-            turns = race(contenders, arguments.rounds, clips, spare, few={targets.OWN_SIZE})
+            few = {each.name for each in contenders if each.name.startswith(targets.OWN_SIZE)}
+            turns = race(contenders, arguments.rounds, clips, spare, few)
         asked = {"model": arguments.model.stem, "size": size, "clips": arguments.clips, "rounds": arguments.rounds}
         result = {**asked, **_compute_figures(arguments.model, size, turns, gflops, settings)}
         print(_markdown(result), flush=True)
@@ -112,6 +115,10 @@ def _list_contenders(
     contenders.append(Contender(targets.ROW, peers.RowAtATime, {**plain, "size": peers.SIZE}))
     if own_size:
         contenders.append(Contender(targets.OWN_SIZE, peers.RowAtATime, {**plain, **own_size}))
+    if arguments.script:
+        other = {"model": arguments.script.resolve(), "size": None}
+        name = f"{targets.OWN_SIZE}, {arguments.script.stem}"
+        contenders.append(Contender(name, peers.RowAtATime, {**plain, **other}))
     if arguments.torch:
         checkout, checkpoint = arguments.torch
         eager = {"module": checkout / "model" / "u2net.py", "checkpoint": checkpoint, "threads": threads}
@@ -186,7 +193,7 @@ def _check_agreement(turns: Mapping[str, list[Turn]], settings: Sequence[Setting
     allowed = {f"engine, {setting.name}": _SAME if setting.exact else _GATE for setting in settings}
     moved = {}
     for name, each in turns.items():
-        if each[0].results and name != targets.OWN_SIZE:
+        if each[0].results and not name.startswith(targets.OWN_SIZE):
             means = [mean for mean, _ in each[0].results]
             moved[name] = round(max(abs(a - b) for a, b in zip(means, expected, strict=True)), 6)
             if moved[name] > allowed.get(name, _RESIZED):

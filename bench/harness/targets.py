@@ -27,6 +27,7 @@ _BARS = (
     Bar("student", "1920x1080", "engine, cpu", OWN_SIZE, 20.0),
     Bar("student", "1920x1080", "best", OWN_SIZE, 40.0),
     Bar("saliency_open", "1920x1080", "best", OWN_SIZE, 60.0),
+    Bar("saliency_open", "1920x1080", "best", f"{OWN_SIZE}, saliency_student_v2", 60.0),
     Bar("student", "960x540", "engine, cpu", ROW, 2.0),
     Bar("student", "960x540", "engine, openvino", ROW, 2.0),
     Bar("u2net", "960x540", "best", "bare model, cpu", 2.5),
