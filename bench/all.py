@@ -28,7 +28,7 @@ def main() -> None:
     light = [BUILT_IN, *([given.student] if given.student else [])]
     heavy = [model for model in (given.u2net, given.u2netp) if model]
     _run("stages.py")
-    _run("end_to_end.py", BUILT_IN)
+    _run("end_to_end.py", BUILT_IN, *(["--script", given.student] if given.student else []))
     _run("sweep.py", BUILT_IN)
     if given.student:
         engines = ["--engines", "cpu", "openvino", "openvino:bfloat16", *_int8(given.student_int8)]
