@@ -65,7 +65,8 @@ def main() -> None:
             f"{case['driver']} | {case['ray']} | {case['actors']} |",
             flush=True,
         )
-    save("simulated_cluster", {"actors": asked.actors, "minutes": asked.minutes, "cases": cases}, asked.output)
+    figures = {"actors": asked.actors, "minutes": asked.minutes, "cases": cases}
+    save(f"simulated_cluster_{asked.actors}", figures, asked.output)
     first = cases[0]
     for name, is_met in (("asleep", first["asleep"] >= ASLEEP_BAR), ("driver", first["driver"] <= DRIVER_BAR)):
         print(f"\n{name}, the first case: {'met' if is_met else 'missed'}", end="")

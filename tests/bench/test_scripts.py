@@ -65,11 +65,12 @@ def test_the_benchmark_of_cards_runs_as_a_whole(tmp_path: Path) -> None:
 
 
 def _run_to_json(name: str, tmp_path: Path, *options: str) -> tuple[dict[str, Any], str]:
-    """What ``bench/<name>.py`` writes down, and what it prints."""
+    """What ``bench/<name>.py`` writes into its one file, and what it prints."""
     command = [sys.executable, str(FOLDER / f"{name}.py"), *options, "--output", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return json.loads((tmp_path / f"{name}.json").read_text()), done.stdout
+    (written,) = tmp_path.glob("*.json")
+    return json.loads(written.read_text()), done.stdout
 
 
 def test_what_a_clip_costs_a_cluster_is_measured_on_its_node_on_the_wire_and_here(tmp_path: Path) -> None:
