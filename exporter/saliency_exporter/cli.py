@@ -131,6 +131,23 @@ def resize_command(model: Path, output: Path, frames: tuple[str, ...], **size: i
     _print_variant(resize(model, output, clips=frames, **size))
 
 
+@main.command("strided")
+@_add_model_and_output
+@frames_option
+def strided_command(model: Path, output: Path, frames: tuple[str, ...]) -> None:
+    """Rewrite the last stage of MODEL, a VMAFx student, in strided convolutions: the same maps, faster on CPUs.
+
+    The id gains _strided. The maps may differ from the parent's by at most 1e-4.
+
+    \b
+    Example:
+      saliency-export strided saliency_student_v2.onnx --output saliency_student_v2_strided.onnx
+    """
+    from saliency_exporter.variants.strided import strided
+
+    _print_variant(strided(model, output, frames))
+
+
 @main.command("fp16")
 @_add_model_and_output
 @frames_option
