@@ -161,8 +161,9 @@ def _growing_cluster(folder: Path) -> Iterator[dict[str, str]]:
     """
     import ray
 
+    utilities: Any = ray.util  # its function has types in no version
     with socket.create_server(("", 0)) as server:
-        address = f"{ray.util.get_node_ip_address()}:{server.getsockname()[1]}"
+        address = f"{utilities.get_node_ip_address()}:{server.getsockname()[1]}"
     kinds = {"ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0}}
     kinds["node"] = {"resources": {"CPU": 1, "object_store_memory": 80 << 20}, "node_config": {}, "max_workers": 3}
     provider = {"type": "fake_multinode", "gcs_address": address, "disable_node_updaters": True}
