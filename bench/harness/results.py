@@ -27,4 +27,5 @@ def float32_gflops(size: int = 2048, repeats: int = 9) -> float:
 
 def save(name: str, figures: dict[str, Any], folder: Path) -> None:
     """Write ``figures``, and which machine gave them, as ``<name>.json`` into ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)  # a measurement is not lost for want of a folder
     (folder / f"{name}.json").write_text(json.dumps({"machine": describe(), **figures}, indent=1) + "\n")
