@@ -218,3 +218,20 @@ SPOILED: dict[str, Callable[[Path, Path], None]] = {
     "twice": join_twice,
     "no index": lose_index,
 }
+
+
+def write_clips(folder: Path, codec: str, suffix: str) -> Iterator[list[Path]]:
+    """For every shape of groups that this codec has in this container: a whole clip, and its spoiled copies."""
+    for group in groups_of(codec):
+        whole = folder / f"{codec}-{group}.{suffix}"
+        if not write_clip(whole, codec, group):
+            continue
+        made = [whole]
+        for name, spoil in SPOILED.items():
+            spoiled = folder / f"{codec}-{group}-{name}.{suffix}"
+            try:
+                spoil(whole, spoiled)
+            except (av.FFmpegError, ValueError, LookupError, OSError, NotImplementedError):
+                continue
+            made.append(spoiled)
+        yield made
