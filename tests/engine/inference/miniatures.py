@@ -3,16 +3,42 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from onnx import ModelProto
+from onnx import ModelProto, NodeProto, TensorProto, helper
+from tests.small_models import convolution, saliency_model
 
 from saliency_engine.inference.session import Session
 from saliency_engine.models.load import Model
 
 EVERY_BACKEND = pytest.mark.parametrize("provider", ["cpu", "openvino"])
+NORMALISED = pytest.mark.parametrize("uint16", [True, False], ids=["normalised-there", "normalised-here"])
+KERNEL = np.random.default_rng(1).standard_normal((1, 3, 3, 3)).astype(np.float32)
+
+
+def make_graph(*nodes: NodeProto, batch: int | str = 1, **constants: NDArray[Any]) -> ModelProto:
+    return saliency_model(*nodes, frames=(batch, 3, 32, 48), maps=(batch, None, None, None), **constants)
+
+
+def make_convolution(batch: int | str = 1) -> ModelProto:
+    """A saliency model in miniature."""
+    return make_graph(
+        convolution("input", "c"), helper.make_node("Sigmoid", ["c"], ["saliency_map"]), batch=batch, w=KERNEL
+    )
+
+
+def make_half() -> ModelProto:
+    """The same in half precision inside, as the exporter makes it."""
+    return make_graph(
+        helper.make_node("Cast", ["input"], ["h"], to=TensorProto.FLOAT16),
+        convolution("h", "c"),
+        helper.make_node("Sigmoid", ["c"], ["s"]),
+        helper.make_node("Cast", ["s"], ["saliency_map"], to=TensorProto.FLOAT),
+        w=KERNEL.astype(np.float16),
+    )
 
 
 def model_of(made: ModelProto | Path) -> Model:

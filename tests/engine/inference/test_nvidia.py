@@ -1,10 +1,8 @@
-"""The path of the graphics cards, as far as a processor can walk it: rewritten graphs, bound buffers, decisions."""
+"""The path of the graphics cards, as far as a processor can walk it: rewritten graphs, decisions."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +10,17 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, helper
-from tests.engine.inference.miniatures import draw_frames, maps_of, model_of, session_of
-from tests.small_models import convolution, enlarging, saliency_model
+from onnx import ModelProto, helper
+from tests.engine.inference.miniatures import (
+    NORMALISED,
+    draw_frames,
+    make_convolution,
+    make_graph,
+    make_half,
+    maps_of,
+    model_of,
+    session_of,
+)
 
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import InferenceError, ModelError, ProviderError
@@ -24,54 +29,15 @@ from saliency_engine.inference.io_binding import MainMemory
 from saliency_engine.inference.nvidia import CUDA, TENSORRT, Gpu
 from saliency_engine.inference.session import Session
 from saliency_engine.models.graph import edit
-from saliency_engine.models.load import Model
 from saliency_engine.numerics import reference
 from saliency_engine.pipeline.engine import Engine
 from saliency_engine.types import ClipReference, row_batch_of
-
-HOW = pytest.mark.parametrize("uint16", [True, False], ids=["normalised-there", "normalised-here"])
-KERNEL = np.random.default_rng(1).standard_normal((1, 3, 3, 3)).astype(np.float32)
-
-
-def _graph(*nodes: NodeProto, batch: int | str = 1, **constants: NDArray[Any]) -> ModelProto:
-    return saliency_model(*nodes, frames=(batch, 3, 32, 48), maps=(batch, None, None, None), **constants)
-
-
-def _conv(batch: int | str = 1) -> ModelProto:
-    """A saliency model in miniature."""
-    return _graph(
-        convolution("input", "c"), helper.make_node("Sigmoid", ["c"], ["saliency_map"]), batch=batch, w=KERNEL
-    )
-
-
-def _half() -> ModelProto:
-    """The same in half precision inside, as the exporter makes it."""
-    return _graph(
-        helper.make_node("Cast", ["input"], ["h"], to=TensorProto.FLOAT16),
-        convolution("h", "c"),
-        helper.make_node("Sigmoid", ["c"], ["s"]),
-        helper.make_node("Cast", ["s"], ["saliency_map"], to=TensorProto.FLOAT),
-        w=KERNEL.astype(np.float16),
-    )
-
-
-@pytest.fixture
-def bound(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Session]:
-    """Sessions on the path of the cards, with ONNX Runtime's CPU provider in place of CUDA's."""
-
-    def make(model: Model, *, uint16: bool = True, **settings: Any) -> Session:
-        with monkeypatch.context() as patch:
-            patch.setattr(session, "_open", lambda model, *_: Gpu(model, "cpu", uint16=uint16))
-            return session_of(model, **settings)
-
-    return make
-
 
 # graphs with another input
 
 
 def test_frames_are_normalised_in_the_graph_as_numpy_does_it() -> None:
-    made = _graph(helper.make_node("Identity", ["input"], ["saliency_map"]))
+    made = make_graph(helper.make_node("Identity", ["input"], ["saliency_map"]))
     every_value = np.broadcast_to(np.arange(65536, dtype=np.uint16).reshape(1, 1, 256, 256), (1, 3, 256, 256))
     data = edit.with_input(made.SerializeToString(), every_value.shape, uint16=True)
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
@@ -81,10 +47,10 @@ def test_frames_are_normalised_in_the_graph_as_numpy_does_it() -> None:
     np.testing.assert_allclose(got, reference.normalize(every_value / 65535.0), atol=1e-6, rtol=0)
 
 
-@HOW
+@NORMALISED
 @pytest.mark.parametrize("batch", ["N", 1])
 def test_a_rewritten_graph_is_sound_and_keeps_every_node_and_weight(uint16: bool, batch: int | str) -> None:
-    before = _conv(batch)
+    before = make_convolution(batch)
     after = onnx.load_from_string(edit.with_input(before.SerializeToString(), (8, 3, 32, 48), uint16=uint16))
     onnx.checker.check_model(after, full_check=True)
     assert list(after.graph.node)[-2:] == list(before.graph.node)
@@ -95,58 +61,6 @@ def test_a_rewritten_graph_is_sound_and_keeps_every_node_and_weight(uint16: bool
 def test_what_is_no_model_cannot_be_rewritten() -> None:
     with pytest.raises(ModelError, match="it is text, not ONNX"):
         edit.with_input(b"this is no model", (1, 3, 8, 8), uint16=True)
-
-
-# bound buffers
-
-
-@HOW
-@pytest.mark.parametrize("made", [_conv("N"), _conv(1), _conv(8), _half()], ids=["N", "1", "8", "half"])
-def test_bound_buffers_give_the_same_maps(bound: Callable[..., Session], made: ModelProto, uint16: bool) -> None:
-    frames = draw_frames(16)
-    session = bound(model_of(made), uint16=uint16, batch_size=4)
-    assert session.frames_per_call == (8 if made.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 8 else 4)
-    np.testing.assert_allclose(maps_of(session, frames), maps_of(session_of(model_of(made), 4), frames), atol=1e-5)
-
-
-@pytest.mark.parametrize("name", ["saliency_student_v1", "saliency_student_v2"])
-def test_students_of_a_fixed_batch_of_one_run_several_frames_a_call(
-    bound: Callable[..., Session], models: Path, name: str
-) -> None:
-    model, frames = model_of(models / f"{name}.onnx"), draw_frames(3, 64, 64)
-    session = bound(model, batch_size=3, size=(64, 64))
-    assert (session.frames_per_call, session.remark) == (3, "3 frames a call")
-    np.testing.assert_allclose(maps_of(session, frames), maps_of(session_of(model, size=(64, 64)), frames), atol=1e-5)
-
-
-@pytest.mark.parametrize("kept", [1, 2])
-def test_a_graph_that_copies_the_number_of_frames_runs_several_a_call(bound: Callable[..., Session], kept: int) -> None:
-    """So U2NETP does, in every stage."""
-    model, frames = model_of(enlarging(KERNEL, kept=kept)), draw_frames(6)
-    session = bound(model, batch_size=3)
-    assert session.frames_per_call == 3
-    expected = maps_of(session_of(model), frames)
-    np.testing.assert_allclose(maps_of(session, frames), expected, atol=1e-6)
-    assert all(not np.allclose(expected[0], other, atol=1e-2) for other in expected[1:])
-
-
-def test_batches_under_way_at_once_do_not_mix(bound: Callable[..., Session]) -> None:
-    session, frames = bound(model_of(_conv()), batch_size=2), draw_frames(64)
-    expected = maps_of(session_of(model_of(_conv())), frames)
-    with ThreadPoolExecutor(3) as callers:
-        orders = [np.random.default_rng(seed).permutation(64) for seed in range(12)]
-        for order, maps in zip(orders, callers.map(lambda order: maps_of(session, frames[order]), orders), strict=True):
-            np.testing.assert_allclose(maps, expected[order], atol=1e-5)
-
-
-def test_a_size_the_graph_cannot_take_is_an_error_before_any_clip(bound: Callable[..., Session], models: Path) -> None:
-    with pytest.raises(ModelError, match="does not run at 321x320"):
-        bound(model_of(models / "saliency_student_v2.onnx"), size=(321, 320))
-
-
-def test_frames_of_another_size_are_an_error(bound: Callable[..., Session]) -> None:
-    with pytest.raises(ValueError, match=r"frames of shape \[4, 3, 33, 48\], not \[4, 3, 32, 48\]"):
-        bound(model_of(_conv())).run(draw_frames(4, 33), np.zeros((4, 33, 48), np.float32))
 
 
 # what is asked of the providers
@@ -212,7 +126,7 @@ def card(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[_StandIn]:
 
 
 def test_cuda_computes_in_full_float32_without_timing_anything(card: type[_StandIn]) -> None:
-    session = Session(model_of(_conv()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
+    session = Session(model_of(make_convolution()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
     assert (session.provider, session.frames_per_call, session.remark) == (CUDA, 4, "4 frames a call, CUDA graphs")
     starting, running = card.asked
     assert starting == [(CUDA, {**dict(starting)[CUDA], "enable_cuda_graph": "0"})]
@@ -224,36 +138,40 @@ def test_cuda_computes_in_full_float32_without_timing_anything(card: type[_Stand
 
 def test_half_precision_has_tensor_cores(card: type[_StandIn]) -> None:
     """``use_tf32`` deselects them for every precision."""
-    Session(model_of(_half()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
+    Session(model_of(make_half()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
     assert [dict(providers)[CUDA]["use_tf32"] for providers in card.asked] == ["1", "1"]
 
 
 def test_a_graph_that_cannot_be_captured_runs_without_and_says_so(card: type[_StandIn]) -> None:
     card.capture = False
-    session = Session(model_of(_conv()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
+    session = Session(model_of(make_convolution()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
     reason = "cannot load the model miniature.onnx: This session"
     assert session.remark.startswith(f"4 frames a call, no CUDA graphs ({reason}")
     assert [dict(providers)[CUDA]["enable_cuda_graph"] for providers in card.asked] == ["0", "1", "0"]
     frames = draw_frames(4)
-    np.testing.assert_allclose(maps_of(session, frames), maps_of(session_of(model_of(_conv())), frames), atol=1e-5)
+    np.testing.assert_allclose(
+        maps_of(session, frames), maps_of(session_of(model_of(make_convolution())), frames), atol=1e-5
+    )
 
 
 def test_a_graph_that_replays_what_it_has_seen_before_is_not_used(card: type[_StandIn]) -> None:
     card.stale = True
-    session = Session(model_of(_conv()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
+    session = Session(model_of(make_convolution()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
     assert session.remark == "4 frames a call, no CUDA graphs (a replayed CUDA graph gave other maps than a plain run)"
     frames = draw_frames(4)
-    np.testing.assert_allclose(maps_of(session, frames), maps_of(session_of(model_of(_conv())), frames), atol=1e-5)
+    np.testing.assert_allclose(
+        maps_of(session, frames), maps_of(session_of(model_of(make_convolution())), frames), atol=1e-5
+    )
 
 
 def test_bound_buffers_that_no_run_writes_to_are_an_error_without_graphs_too(card: type[_StandIn]) -> None:
     card.capture, card.idle = False, True
     with pytest.raises(ModelError, match="a run on bound buffers gave other maps than a plain run"):
-        Session(model_of(_conv()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
+        Session(model_of(make_convolution()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
 
 
 def test_a_provider_that_takes_no_operator_is_an_error(card: type[_StandIn]) -> None:
-    backend = Gpu(model_of(_conv()), "cuda", graphs=False)
+    backend = Gpu(model_of(make_convolution()), "cuda", graphs=False)
     card.takes_operators = False
     with pytest.raises(ProviderError, match="takes none of the operators"):
         backend.compile((4, 3, 32, 48), 2)
@@ -262,7 +180,7 @@ def test_a_provider_that_takes_no_operator_is_an_error(card: type[_StandIn]) -> 
 def test_a_card_without_cudnn_does_not_start(card: type[_StandIn]) -> None:
     card.takes_operators = False
     with pytest.raises(ProviderError, match=r"it leaves convolutions to CPUExecutionProvider; cuDNN comes with pip"):
-        Gpu(model_of(_conv()), "cuda")
+        Gpu(model_of(make_convolution()), "cuda")
 
 
 def _fail(what: str) -> str:
@@ -292,7 +210,7 @@ def test_the_reason_is_found_behind_templates_and_the_machines_name_is_not_told(
 
     monkeypatch.setattr(card, "run", fail)
     with pytest.raises(ProviderError) as caught:
-        Gpu(model_of(_conv()), "cuda")
+        Gpu(model_of(make_convolution()), "cuda")
     assert str(caught.value).startswith(f"--provider cuda cannot start: {what}. Its libraries come with pip install")
 
 
@@ -306,14 +224,14 @@ def test_no_memory_for_buffers_is_said_so(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(onnxruntime, "OrtValue", Full)
     reason = r"does not run at 48x32, 4 frames a call: no memory for buffers: CUDA failure 2: out of memory$"
     with pytest.raises(ModelError, match=reason):
-        Session(model_of(_conv()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
-    fallen = Session(model_of(_conv()), provider="auto", threads=1, batch_size=4, model_size=(48, 32))
+        Session(model_of(make_convolution()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
+    fallen = Session(model_of(make_convolution()), provider="auto", threads=1, batch_size=4, model_size=(48, 32))
     assert fallen.provider in {"OpenVINO CPU", "CPUExecutionProvider"}
     assert fallen.remark.endswith("no memory for buffers: CUDA failure 2: out of memory")
 
 
 def test_an_error_that_the_card_does_not_survive_ends_the_run(card: type[_StandIn]) -> None:
-    session = Session(model_of(_conv()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
+    session = Session(model_of(make_convolution()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
     card.failure = _fail("CUDNN failure 5000: CUDNN_STATUS_EXECUTION_FAILED")
     with pytest.raises(InferenceError, match=r"^CUDNN failure 5000: CUDNN_STATUS_EXECUTION_FAILED$"):
         maps_of(session, draw_frames(4))
@@ -325,7 +243,7 @@ def test_an_error_that_the_card_does_not_survive_ends_the_run(card: type[_StandI
 def test_a_row_is_not_failed_by_a_card_that_cannot_go_on(
     card: type[_StandIn], tmp_path: Path, clips: dict[str, Path]
 ) -> None:
-    (tmp_path / "model.onnx").write_bytes(_conv().SerializeToString())
+    (tmp_path / "model.onnx").write_bytes(make_convolution().SerializeToString())
     config = RunConfig(model_path=str(tmp_path / "model.onnx"), provider="cuda", memo="off", decode_workers=1)
     with Engine(config) as engine:
         row = row_batch_of([ClipReference(str(clips["carphone_pristine"]))])
@@ -334,7 +252,7 @@ def test_a_row_is_not_failed_by_a_card_that_cannot_go_on(
             list(engine.results([row]))
 
 
-@pytest.mark.parametrize(("made", "half"), [(_conv(), "0"), (_half(), "1")], ids=["float32", "float16"])
+@pytest.mark.parametrize(("made", "half"), [(make_convolution(), "0"), (make_half(), "1")], ids=["float32", "float16"])
 def test_tensorrt_takes_the_models_own_precision_and_keeps_engines_by_model_shape_and_version(
     card: type[_StandIn], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, made: ModelProto, half: str
 ) -> None:
@@ -359,4 +277,4 @@ def test_tensorrt_takes_the_models_own_precision_and_keeps_engines_by_model_shap
 
 def test_other_precisions_are_refused() -> None:
     with pytest.raises(ProviderError, match="bfloat16 does not run with --provider cuda: give --provider openvino"):
-        Gpu(model_of(_conv()), "cuda", "bfloat16")
+        Gpu(model_of(make_convolution()), "cuda", "bfloat16")
