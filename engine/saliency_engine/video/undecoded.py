@@ -1,8 +1,8 @@
 """Whether a file's header says all that matters, so that FFmpeg need decode nothing when it opens the file.
 
-By itself FFmpeg decodes the first picture of every stream whose header lacks the pixel format, and of H.264 up to
-seven, to see how far they are reordered. None of them reaches us. That is a quarter of what eight head frames take
-(docs/performance.md), or more without B-frames.
+By itself FFmpeg decodes the first picture of every stream whose header lacks the pixel format, and of H.264 some more,
+to see how far they are reordered. None of them reaches us. That is a fifth to a quarter of what eight head frames take
+(docs/performance.md).
 """
 
 from __future__ import annotations
