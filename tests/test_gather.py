@@ -99,6 +99,36 @@ def test_a_group_is_made_alike_each_time(tmp_path: Path) -> None:
     assert len(list((tmp_path / "one" / "g07").iterdir())) == len(rows)
 
 
+def test_later_rounds_show_other_parts_and_the_mirror_of_the_same_files(tmp_path: Path) -> None:
+    left = photograph(1)
+    left.paste(RED, (0, 0, 200, 480))
+    left.save(tmp_path / "left.png")
+    rows = gather.make_group("g01", [item(tmp_path / "left.png")], tmp_path / "out")
+    parts = {which: [name for name, *_ in rows if name.startswith(f"g01/{which}-")] for which in ("mirrored", "again")}
+    parts["first"] = [name for name, *_ in rows if name not in parts["mirrored"] + parts["again"]]
+    assert len({len(names) for names in parts.values()}) == 1
+    contents = [(tmp_path / "out" / name).read_bytes() for name, *_ in rows]
+    assert len(set(contents)) == len(rows)
+
+    def is_red_on(name: str) -> str:
+        with Image.open(tmp_path / "out" / name) as picture:
+            halves = [red_share(picture.crop((x, 0, x + 160, 320))) for x in (0, 160)]
+        return "" if max(halves) < 0.05 else "left" if halves[0] > halves[1] else "right"
+
+    sides = {which: {is_red_on(name) for name in names} - {""} for which, names in parts.items()}
+    assert sides == {"first": {"left"}, "mirrored": {"right"}, "again": {"left", "right"}}
+
+
+def test_photographs_are_turned_upright(tmp_path: Path) -> None:
+    upright = photograph(1)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # Orientation: to be turned by a quarter to the right
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.jpg", quality=95, exif=exif)
+    (shown,) = gather.pictures(tmp_path / "turned.jpg")
+    assert shown.size == upright.size
+    assert np.abs(np.asarray(shown, dtype=int) - np.asarray(upright, dtype=int)).mean() < 8
+
+
 def test_a_photograph_is_used_once_and_never_when_it_is_held_back(tmp_path: Path) -> None:
     photograph(1).save(tmp_path / "large.png")
     photograph(1, 320, 240).save(tmp_path / "small.png")

@@ -35,11 +35,17 @@ def crop(image: Image.Image, scale: float, rng: random.Random) -> Image.Image:
     return image.crop((round(left), round(top), round(left + width), round(top + height)))
 
 
-def crops(image: Image.Image, rng: random.Random, most: int) -> Iterator[Image.Image]:
-    """The whole picture, and as many smaller crops as its resolution carries."""
+def crops(image: Image.Image, rng: random.Random, most: int, largest: float = 1.0) -> Iterator[Image.Image]:
+    """The whole picture, and as many smaller crops as its resolution carries.
+
+    With ``largest`` below 1 a crop of at least this share stands in the whole picture's place.
+    """
     for scale in (1.0, 0.8, 0.6, 0.4, 0.6, 0.25, 0.4, 0.8, 0.25, 0.4, 0.6, 0.25, 0.5, 0.3, 0.5, 0.3)[:most]:
-        drawn = scale * rng.uniform(0.92, 1.0) if scale < 1 else scale
-        if drawn * min(image.size) >= SMALLEST or scale == 1.0:
+        if scale == 1.0:
+            yield crop(image, 1.0 if largest == 1 else rng.uniform(largest, 1), rng)
+            continue
+        drawn = scale * rng.uniform(0.92, 1.0)
+        if drawn * min(image.size) >= SMALLEST:
             yield crop(image, drawn, rng)
 
 

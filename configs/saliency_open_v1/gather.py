@@ -25,13 +25,15 @@ from typing import Any
 
 import av
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 import compose
 import packages
 
-GROUPS = {"g": 40, "h": 10, "i": 4}
+GROUPS = {"g": 40, "h": 10, "i": 4, "j": 6}
 CLIPS = {".mp4", ".avi", ".webm", ".mkv"}
+ROUNDS = ("", "mirrored", "again")
+"""Each draws other crops and other composites of the same files; the second mirrors all, the third half of them."""
 LONGEST = 2400
 """Longest side in pixels at which a photograph is worked on."""
 _POSE = re.compile(r"-?\d+[a-z]?$|-(standing|walking|running|laughing|screaming|stop|sitting|crouching)?(-[a-z])?$")
@@ -86,7 +88,8 @@ def pictures(file: Path, most: int = 12) -> list[Image.Image]:
     if file.suffix.lower() not in CLIPS:
         opened = Image.open(file)
         opened.draft("RGB", (LONGEST, LONGEST))
-        image = opened.convert("RGBA" if opened.mode in ("RGBA", "LA", "P", "PA") else "RGB")
+        upright = ImageOps.exif_transpose(opened)
+        image = upright.convert("RGBA" if upright.mode in ("RGBA", "LA", "P", "PA") else "RGB")
         image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
         return [image]
     with av.open(str(file)) as clip:
@@ -119,9 +122,11 @@ def distinct(items: list[Item]) -> list[Item]:
     return kept
 
 
-def write(image: Image.Image, path: Path, rng: random.Random) -> str:
+def write(image: Image.Image, path: Path, rng: random.Random, mirrored: float) -> str:
     """Writes the picture, spoiled in one of four cases, and returns what was done to it."""
     picture, done = compose.squeezed(image), ""
+    if mirrored and rng.random() < mirrored:
+        picture = ImageOps.mirror(picture)
     if rng.random() < 0.25:
         picture, done = compose.spoiled(picture, rng)
     picture.save(path, "JPEG", quality=95, subsampling=0)
@@ -131,26 +136,33 @@ def write(image: Image.Image, path: Path, rng: random.Random) -> str:
 def make_group(name: str, items: list[Item], folder: Path) -> list[tuple[str, str, str, str]]:
     """Writes one group's folder; returns (file, kind, packages, degradation) of each picture."""
     (folder / name).mkdir(parents=True, exist_ok=True)
+    return [row for which in ROUNDS for row in make_round(which, name, items, folder)]
+
+
+def make_round(which: str, name: str, items: list[Item], folder: Path) -> list[tuple[str, str, str, str]]:
+    """Writes the pictures of one of ``ROUNDS``."""
     rows: list[tuple[str, str, str, str]] = []
     backs: list[tuple[Item, Image.Image]] = []
+    mirrored = {"mirrored": 1.0, "again": 0.5}.get(which, 0.0)
+    prefix = f"{which}-" if which else ""
     for item in (item for item in items if item.use in ("scene", "plain")):
-        rng = random.Random(f"{name}/{item.package}/{item.name}")
+        rng = random.Random(f"{name}/{item.package}/{prefix}{item.name}")
         for image in pictures(item.file):
             backs.append((item, image))
             most = 3 if item.file.suffix.lower() in CLIPS else 5 if item.use == "plain" else 14
-            for part in compose.crops(image, rng, most):
-                file = f"{name}/{item.use}-{item.name}-{len(rows):03}.jpg"
-                rows.append((file, item.use, item.package, write(part, folder / file, rng)))
+            for part in compose.crops(image, rng, most, largest=0.85 if which else 1.0):
+                file = f"{name}/{prefix}{item.use}-{item.name}-{len(rows):03}.jpg"
+                rows.append((file, item.use, item.package, write(part, folder / file, rng, mirrored)))
     stamps = [item for item in items if item.use == "stamp"]
     count = round(len(rows) * 0.4 / 0.6) if stamps and backs else 0
     for n in range(count):
-        rng = random.Random(f"{name}/composite/{n}")
+        rng = random.Random(f"{name}/composite/{prefix}{n}")
         back, image = rng.choice(backs)
         chosen = rng.sample(stamps, min(4, len(stamps)))
         made = compose.composite(image, [pictures(stamp.file)[0] for stamp in chosen], rng)
-        file = f"{name}/composite-{chosen[0].name}-{n:03}.jpg"
+        file = f"{name}/{prefix}composite-{chosen[0].name}-{n:03}.jpg"
         used = sorted({back.package, *(stamp.package for stamp in chosen)})
-        rows.append((file, "composite", " ".join(used), write(made, folder / file, rng)))
+        rows.append((file, "composite", " ".join(used), write(made, folder / file, rng, mirrored)))
     return rows
 
 
