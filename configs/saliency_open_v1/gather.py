@@ -32,8 +32,8 @@ import packages
 
 GROUPS = {"g": 40, "h": 10, "i": 4, "j": 6}
 CLIPS = {".mp4", ".avi", ".webm", ".mkv"}
-ROUNDS = ("", "mirrored", "again")
-"""Each draws other crops and other composites of the same files; the second mirrors all, the third half of them."""
+ROUNDS = {"": 0.0, "mirrored": 1.0, "again": 0.5}
+"""The share of pictures that each mirrors; each draws other crops and other composites of the same files."""
 LONGEST = 2400
 """Longest side in pixels at which a photograph is worked on."""
 _POSE = re.compile(r"-?\d+[a-z]?$|-(standing|walking|running|laughing|screaming|stop|sitting|crouching)?(-[a-z])?$")
@@ -143,7 +143,7 @@ def make_round(which: str, name: str, items: list[Item], folder: Path) -> list[t
     """Writes the pictures of one of ``ROUNDS``."""
     rows: list[tuple[str, str, str, str]] = []
     backs: list[tuple[Item, Image.Image]] = []
-    mirrored = {"mirrored": 1.0, "again": 0.5}.get(which, 0.0)
+    mirrored = ROUNDS[which]
     prefix = f"{which}-" if which else ""
     for item in (item for item in items if item.use in ("scene", "plain")):
         rng = random.Random(f"{name}/{item.package}/{prefix}{item.name}")
