@@ -42,24 +42,6 @@ def test_clips_with_fewer_keyframes_are_no_mixture(tmp_path: Path) -> None:
     assert {row["saliency_sampling"] for row in written} == {"keyframes:8@320x320"}
 
 
-def test_zeros_that_stand_for_nothing_are_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    rows = [clip(number, vif_scale0_mean=0.5, motion2=None if number == 7 else 2.0) for number in range(60)]
-    manifest, written = run(tmp_path, rows)
-    zero = manifest["features"]["zero_filled"]
-    assert zero["motion2"] == {"clips": 1, "all": False}
-    assert zero["shot_cut_density"] == {"clips": 60, "all": True}
-    assert "vif_scale0" not in zero
-    assert manifest["features"]["stand_ins"] == {"vif_scale0": 60}
-    assert {row["vif_scale0"] for row in written} == {0.5}
-    errors = capfd.readouterr().err
-    assert (
-        "no table has vif_scale1, vif_scale2, vif_scale3, shot_count_norm, shot_mean_len_norm, shot_cut_density"
-        in errors
-    )
-    assert "motion2 is missing in 1 clip: 0.0 there" in errors
-    assert "the same number in every row: vif_scale0, " in errors
-
-
 def test_failed_rows_are_dropped_with_a_counted_reason(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     failed = {"saliency_mean": None, "saliency_var": None, "saliency_model_id": None}
     rows = [
@@ -179,104 +161,12 @@ def test_another_prefix_is_taken_only_when_asked_for(tmp_path: Path) -> None:
     assert written[5]["saliency_mean"] == CLIPS[5]["saliency_mean"]
 
 
-def test_null_labels_are_counted_and_not_fatal(tmp_path: Path) -> None:
-    text = "".join(f"{number:04d}.mp4,{'' if number % 20 == 3 else 1 + number % 5}\n" for number in range(60))
-    manifest, rows = run(tmp_path, CLIPS, labels=[write_labels(tmp_path / "l.csv", 0, text)])
-    assert (len(rows), manifest["labels"]["null"]) == (57, 3)
-    assert manifest["counts"]["dropped"] == {"with a null label": 3}
-
-
-def test_labels_that_are_no_numbers_are_told_from_null_ones(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    odd = {3: '"4,5"', 4: "inf", 5: "", 6: "bad", 7: "1e999"}
-    text = "".join(f"{number:04d}.mp4,{odd.get(number, 1 + number % 5)}\n" for number in range(60))
-    labels = [write_labels(tmp_path / "l.csv", 0, text)]
-    first = r"'4,5' in row 4, with a decimal comma: write 4\.5"
-    message = rf"55 of 60 clips have a score, .* 0\.95: the labels of 5 have none \(.*l\.csv has {first}\)"
-    with pytest.raises(InputError, match=message):
-        run(tmp_path, CLIPS, labels=labels)
-    manifest, rows = run(tmp_path, CLIPS, labels=labels, min_match_rate=0.9)
-    assert len(rows) == 55
-    assert manifest["labels"]["null"] == 1
-    assert manifest["counts"]["dropped"] == {"with a label that is no number": 4, "with a null label": 1}
-    warning = "l.csv: 4 of the labels in mos are no numbers, the first of them '4,5' in row 4, with a decimal comma"
-    assert warning in capfd.readouterr().err
-
-
-def test_scores_that_are_all_the_same_are_warned_of(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    text = "".join(f"{number:04d}.mp4,3\n" for number in range(60))
-    manifest, _ = run(tmp_path, CLIPS, labels=[write_labels(tmp_path / "l.csv", 0, text)])
-    assert manifest["labels"]["constant"] is True
-    assert "all clips have the same score: nothing can be learned" in capfd.readouterr().err
-    assert run(tmp_path, CLIPS)[0]["labels"]["constant"] is False
-
-
-def test_infinite_features_are_not_called_missing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    odd = {7: {"motion2": float("inf")}, 8: {"saliency_var": float("inf")}}
-    rows = [clip(number, **({"motion2": 2.0} | odd.get(number, {}))) for number in range(60)]
-    manifest, written = run(tmp_path, rows)
-    assert manifest["counts"]["dropped"] == {"with infinite saliency": 1}
-    assert len(written) == 59
-    errors = capfd.readouterr().err
-    assert "features.parquet: motion2 is infinite in 1 row\n" in errors
-    assert "motion2 is missing or infinite in 1 clip: 0.0 there" in errors
-
-
-def test_too_few_matches_are_refused_with_a_way_out(tmp_path: Path) -> None:
-    stems = "".join(f"{number:04d},{1 + number % 5}\n" for number in range(60))
-    labels = [write_labels(tmp_path / "l.csv", 0, stems)]
-    with pytest.raises(
-        InputError, match=r"0 of 60 clips .* called '0000.mp4' here and '0000' in .*stem 60 would match"
-    ):
-        run(tmp_path, CLIPS, labels=labels)
-    _, rows = run(tmp_path, CLIPS, labels=labels, key_normalize="stem")
-    assert [row["key"] for row in rows][:2] == ["0000", "0001"]
-    with pytest.raises(InputError, match=r"50 of 60 clips have a label, which is less than --min-match-rate 0.95"):
-        run(tmp_path, CLIPS, labels=[write_labels(tmp_path / "l50.csv", 50)])
-    manifest, rows = run(tmp_path, CLIPS, labels=[write_labels(tmp_path / "l50.csv", 50)], min_match_rate=0.8)
-    assert (len(rows), manifest["counts"]["dropped"]) == (50, {"without a label": 10})
-
-
-def test_labels_may_stand_in_the_table_itself(tmp_path: Path) -> None:
-    manifest, rows = run(
-        tmp_path, [clip(number, mos=20.0 + number, mos_std_dev=10.0) for number in range(60)], labels=[]
-    )
-    np.testing.assert_allclose([row["mos"] for row in rows], [1 + 0.04 * (20 + number) for number in range(60)])
-    assert manifest["labels"]["tables"][0]["scale"] == [0, 100]
-    assert rows[0]["mos_std_dev"] == pytest.approx(0.4)
-
-
 def test_statistics_are_of_train_alone(tmp_path: Path) -> None:
     rows = [clip(number, split="train" if number < 40 else "val") for number in range(60)]
     manifest, _ = run(tmp_path, rows)
     described = manifest["statistics"]["columns"]["adm2"]
     own = np.array([row["adm2"] for row in rows[:40]])
     assert described == pytest.approx({"mean": own.mean(), "std": own.std(), "min": 0.9, "max": own.max(), "count": 40})
-
-
-def test_clips_that_are_alike_and_numbers_that_cannot_be(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    rows = [
-        clip(number % 50, src=f"k/{number:04d}.mp4", split="train" if number < 50 else "test") for number in range(60)
-    ]
-    rows[20]["saliency_mean"], rows[21]["saliency_var"] = 1.5, 0.3
-    manifest, _ = run(tmp_path, rows)
-    features = manifest["features"]
-    assert (features["duplicates"], features["leaking_duplicates"]) == (10, 20)
-    assert features["examples"][0] == ["0000.mp4", "0050.mp4"]
-    assert {name: odd["clips"] for name, odd in features["out_of_range"].items()} == {
-        "saliency_mean": 1,
-        "saliency_var": 1,
-    }
-    errors = capfd.readouterr().err
-    assert "10 clips have the numbers of another one (0000.mp4 = 0050.mp4)" in errors
-    assert "20 clips with equal numbers are in several splits" in errors
-    assert "no clip is in the split val" in errors
-
-
-def test_a_column_that_is_made_of_the_scores_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    rows = [clip(number, mos=1 + number % 5, rank=500 - 100 * (number % 5)) for number in range(60)]
-    manifest, _ = run(tmp_path, rows, labels=[])
-    assert manifest["features"]["label_copies"] == {"rank": pytest.approx(-1)}
-    assert "rank goes with the scores as if made from them (r = -1.000)" in capfd.readouterr().err
 
 
 def test_numpy_gets_arrays(tmp_path: Path) -> None:

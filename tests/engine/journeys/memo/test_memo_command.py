@@ -1,4 +1,4 @@
-"""The memo of an output's folder: shared by all outputs there, looked after by ``saliency-batch memo``."""
+"""``saliency-batch memo``: show, check, prune, export and merge."""
 
 from __future__ import annotations
 
@@ -7,78 +7,16 @@ import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from tests.clips import Encode
-from tests.engine.conftest import command
-from tests.in_process import run
+from tests.engine.journeys.memo.runs import MODEL, clips_of, memo
 from tests.memos import ENTRIES, memo_of_a_killed_run, request, statistics_of
 from tests.rows import read_rows, write_clips
 
-from saliency_engine.config import MEMO_NAME, RunConfig
+from saliency_engine.config import MEMO_NAME
 from saliency_engine.errors import ConfigError, MemoError
-from saliency_engine.jobs.run import run_table
 from saliency_engine.pipeline.memo import Memo
-from saliency_engine.table_job import TableJob
-
-MODEL = "frequency_tuned_v1"
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encode: Encode) -> Path:
-    """A folder with four clips of its own, a table of them, and the current one."""
-    monkeypatch.chdir(tmp_path)
-    names = [f"{width}.mp4" for width in (96, 104, 112, 120)]
-    for name in names:
-        shutil.copy(encode(name, size=(int(name[:-4]), 96), frames=9), name)
-    write_clips(tmp_path / "in.jsonl", names)
-    return tmp_path
-
-
-def clips_of(output: str, **options: Any) -> tuple[int, int]:
-    """How many clips a run computes, and how many it has from the memo."""
-    config = RunConfig(**{"model": MODEL, "decode_workers": 2, **options})
-    clips = run_table(TableJob(input="in.jsonl", output=output, quiet=True), config)["clips"]
-    return clips["computed"], clips["reused"]
-
-
-def test_fourteen_outputs_compute_every_clip_once(here: Path) -> None:
-    variants: list[dict[str, Any]] = [{"temporal_aggregator": name} for name in ("mean", "max", "motion-weighted")]
-    variants += [{"temporal_aggregator": "motion-balanced"}]
-    variants += [{"temporal_aggregator": "ema", "ema_alpha": tenths / 10} for tenths in range(1, 11)]
-    clips = [clips_of(f"out/{number}.jsonl", **options) for number, options in enumerate(variants)]
-    assert clips == [(4, 0), *[(0, 4)] * 13]
-    memo("check", "out")
-    assert {path.name for path in (here / "out").iterdir()} == {MEMO_NAME, *(f"{n}.jsonl" for n in range(14))}
-    for number in (1, 5):
-        assert clips_of("alone.jsonl", **variants[number], memo="off") == (4, 0)
-        assert (here / "alone.jsonl").read_bytes() == (here / "out" / f"{number}.jsonl").read_bytes()
-
-
-def test_an_output_with_a_memo_of_its_own_goes_on_with_it(here: Path) -> None:
-    assert clips_of("old.jsonl", memo="old.jsonl.memo.sqlite") == (4, 0)
-    (here / "old.jsonl").unlink()
-    assert clips_of("old.jsonl") == (0, 4)
-    assert not (here / MEMO_NAME).exists()
-    memo("merge", ".", "old.jsonl.memo.sqlite")
-    assert clips_of("new.jsonl") == (0, 4)
-
-
-def test_a_pipe_has_no_memo(here: Path) -> None:
-    run("in.jsonl", "-o", "-", "--model", MODEL, cwd=here)
-    assert not list(here.glob("*.sqlite*"))
-
-
-def memo(*arguments: str, code: int = 0) -> None:
-    """``saliency-batch memo``, which must end with the exit status ``code``."""
-    status = 0
-    try:
-        command("memo", *arguments)
-    except SystemExit as end:
-        status = int(end.code or 0)
-    assert status == code
 
 
 def test_show_tells_models_and_samplings(here: Path, mini: Path, capsys: pytest.CaptureFixture[str]) -> None:
