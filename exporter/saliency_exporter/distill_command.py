@@ -24,7 +24,7 @@ from saliency_exporter.torch_version import check_torch
 )
 @click.option("--output", type=FILE, required=True, help="ONNX file to write.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Train for so long.")
-@click.option("--steps", type=click.IntRange(min=1), help="Train for so many steps of 8 frames, in place of --minutes.")
+@click.option("--steps", type=click.IntRange(min=1), help="Train for so many steps, in place of --minutes.")
 @click.option(
     "--gate-r",
     type=click.FloatRange(0, 1),
@@ -32,6 +32,7 @@ from saliency_exporter.torch_version import check_torch
     show_default=True,
     help="Least mean correlation with the teacher's maps of frames that were held out.",
 )
+@click.option("--reteach", is_flag=True, help="Let TEACHER see every changed frame. It needs a fast one, or a card.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all that is drawn.")
 @click.option("--from-scratch", is_flag=True, help="Begin with nothing, not with ImageNet weights in the encoder.")
 @click.option("--model-id", help="Id to write into the file.  [default: OUTPUT's name without .onnx]")

@@ -15,35 +15,41 @@ from saliency_engine.numerics.normalize import IMAGENET_MEAN, IMAGENET_STD
 
 _MEAN, _STD = (torch.tensor(values).reshape(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
 _CROPPED = 0.5
-_LEAST_SHARE = 0.75
+LEAST_SHARE = 0.75
 """Of a frame's height and width that is seen: below this, what stands out in the crop is no more what stands out in the
 frame. With crops of 0.7 and more, U-2-Net's maps of the crops correlate 0.84 with its maps of the frames, cropped."""
+LEAST_SHARE_TAUGHT = 0.5
+"""The same where the teacher sees the crops itself."""
 
 
 def augment(
-    frame: NDArray[np.uint8], heat: NDArray[np.float16], size: tuple[int, int], rng: np.random.Generator
+    frame: NDArray[np.uint8],
+    heat: NDArray[np.float16] | None,
+    size: tuple[int, int],
+    least_share: float,
+    rng: np.random.Generator,
 ) -> tuple[Tensor, Tensor]:
     """A frame ``[3, H, W]`` and its map ``[H, W]``, cropped, flipped and scaled to ``size``; the frame disturbed, too.
 
-    Both are float32, ``[3, h, w]`` ImageNet-normalised and ``[1, h, w]``.
+    Both are float32 in [0, 1], ``[3, h, w]`` and ``[1, h, w]``. Without a map the second is ``[0, h, w]``.
     """
-    height, width = heat.shape
-    share = rng.uniform(_LEAST_SHARE, 1, 2) if rng.random() < _CROPPED else np.ones(2)
+    height, width = frame.shape[1:]
+    share = rng.uniform(least_share, 1, 2) if rng.random() < _CROPPED else np.ones(2)
     rows, columns = round(height * share[0]), round(width * share[1])
     top, left = rng.integers(0, height - rows + 1), rng.integers(0, width - columns + 1)
     part = np.s_[top : top + rows, left : left + columns]
-    both = torch.cat(
-        [torch.from_numpy(frame[:, *part] / np.float32(255)), torch.from_numpy(heat[part].astype(np.float32))[None]]
-    )
-    both = interpolate(both[None], size, mode="bilinear", align_corners=False, antialias=True)[0]
+    planes = [torch.from_numpy(frame[:, *part] / np.float32(255))]
+    if heat is not None:
+        planes.append(torch.from_numpy(heat[part].astype(np.float32))[None])
+    both = interpolate(torch.cat(planes)[None], size, mode="bilinear", align_corners=False, antialias=True)[0]
     if rng.random() < 0.5:
         both = both.flip(-1)
-    return normalize(_disturb(both[:3], rng)), both[3:]
+    return _disturb(both[:3], rng), both[3:]
 
 
 def normalize(pictures: Tensor) -> Tensor:
     """R'G'B' in [0, 1], ``[..., 3, h, w]``, as the model takes it."""
-    return (pictures - _MEAN) / _STD
+    return (pictures - _MEAN.to(pictures.device)) / _STD.to(pictures.device)
 
 
 def _disturb(picture: Tensor, rng: np.random.Generator) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from saliency_exporter.distill.pictures import Corpus, collect
 from saliency_exporter.distill.reading import Pictures
 from saliency_exporter.distill.sheet import draw_sheet
 from saliency_exporter.distill.statement import compose_metadata, describe, describe_encoder
-from saliency_exporter.distill.teacher import Maps, TaughtMaps
+from saliency_exporter.distill.teacher import Maps, TaughtMaps, ask
 from saliency_exporter.distill.training import Lesson, Training
 from saliency_exporter.distill.work_folder import WorkFolder, key_of, open_work_folder
 from saliency_exporter.graphs import compute_maps
@@ -132,12 +133,14 @@ def _collect(job: _Job, folder: WorkFolder) -> Corpus:
 
 def _learn(job: _Job, corpus: Corpus, folder: WorkFolder) -> tuple[_Taught, Training]:
     """The teacher's maps, and a student that has learned for as long as was asked for, in earlier commands, too."""
-    key = key_of(corpus, job.teacher.sha256, job.encoder.sha256 if job.encoder else "", job.options.seed)
+    options, teacher = job.options, job.teacher
+    key = key_of(corpus, teacher.sha256, job.encoder.sha256 if job.encoder else "", options.seed, options.reteach)
     state = folder.read_training(key)  # before the teacher takes its hours
     taught = _teach(job, corpus, folder)
     learned = np.array(corpus.indices(held_out=False))
+    teach = partial(ask, job.session, source=teacher.source) if options.reteach else None
     lesson = Lesson(
-        corpus.frames, taught.maps, taught.map_of, learned, job.options.seed, job.options.minutes, job.options.steps
+        corpus.frames, taught.maps, taught.map_of, teach, learned, options.seed, options.minutes, options.steps
     )
     training = Training(lesson, job.encoder.state if job.encoder else None)
     if state is not None:
@@ -158,11 +161,12 @@ def _learn(job: _Job, corpus: Corpus, folder: WorkFolder) -> tuple[_Taught, Trai
 
 
 def _teach(job: _Job, corpus: Corpus, folder: WorkFolder) -> _Taught:
-    """Let the teacher see those frames that it has not seen yet."""
+    """Let the teacher see those frames that it has not seen yet: all, or those by which the student is judged."""
     teacher, session = job.teacher, job.session
-    job.watcher.say(f"{teacher.model_id} teaches on {session.provider}: {len(corpus.frames)} frames")
+    wanted = corpus.indices(held_out=True) if job.options.reteach else range(len(corpus.frames))
+    job.watcher.say(f"{teacher.model_id} teaches on {session.provider}: {len(wanted)} frames")
     store = TaughtMaps(folder.maps(teacher.sha256, session.provider, job.options.precision), *corpus.size)
-    taught = _Taught(corpus, *store.look_up(session, corpus.frames, teacher.source, job.watcher.teach))
+    taught = _Taught(corpus, *store.look_up(session, corpus.frames, wanted, teacher.source, job.watcher.teach))
     shown = taught.of(corpus.spread(_CHECKED_FRAMES))
     if (shown.std(axis=(1, 2)) < FLAT).all():
         raise ModelError(

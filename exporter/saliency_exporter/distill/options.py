@@ -21,6 +21,8 @@ class DistillOptions:
     steps: int | None = None
     gate_r: float = 0.9
     """The least mean correlation with the teacher's maps of held-out frames."""
+    reteach: bool = False
+    """The teacher sees every changed frame, in place of its map being changed with it."""
     seed: int = 0
     from_scratch: bool = False
     model_id: str | None = None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -12,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saliency_engine.errors import ClipError, InputError
+from saliency_engine.machine import cores
 from saliency_engine.report.terminal import counted
 from saliency_engine.storage.atomic import naming
 from saliency_engine.storage.overwrite import Files
@@ -103,23 +106,40 @@ def _keep(
     sources: dict[str, Source] = {}
     looks = []
     end = 0
-    for at, one in enumerate(listed):
+    for at, (one, reading) in enumerate(_read_ahead(listed, reader)):
         show(at, len(listed))
         try:
-            sha256 = reader.hash(one)
-            if sha256 in sources:
-                continue
-            frames = reader.read(one)
+            sha256, frames = reading.result()
         except ClipError as error:
             if one.is_named:
                 raise InputError(f"{one.clip.path}: {error}") from error
             left_out.append(f"{one.clip.path}: {error}")
+            continue
+        if sha256 in sources:
             continue
         sources[sha256] = Source(one.clip.path, sha256, one.group, range(end, end + len(frames)))
         end += len(frames)
         looks.append(shrink(frames))
         file.write(frames.tobytes())
     return list(sources.values()), looks
+
+
+def _read(reader: Reader, one: Listed) -> tuple[str, Pictures]:
+    return reader.hash(one), reader.read(one)
+
+
+def _read_ahead(listed: list[Listed], reader: Reader) -> Iterator[tuple[Listed, Future[tuple[str, Pictures]]]]:
+    """What is listed, in order, with its file's sha256 and its frames to come: one for each core is being read."""
+    with ThreadPoolExecutor(cores(), thread_name_prefix="read") as pool:
+        readings: deque[tuple[Listed, Future[tuple[str, Pictures]]]] = deque()
+        try:
+            for one in listed:
+                readings.append((one, pool.submit(_read, reader, one)))
+                if len(readings) > cores():
+                    yield readings.popleft()
+            yield from readings
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _limit(listed: list[Listed]) -> tuple[list[Listed], list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,15 +43,16 @@ class TaughtMaps:
         self._rows = {keys[at * _KEY_BYTES : (at + 1) * _KEY_BYTES - 1]: at for at in range(self._count)}
 
     def look_up(
-        self, session: Session, frames: Pictures, source: str, show: Callable[[int, int], None]
+        self, session: Session, frames: Pictures, wanted: Sequence[int], source: str, show: Callable[[int, int], None]
     ) -> tuple[Maps, NDArray[np.int64]]:
-        """All maps, ``[m, H, W]``, in their file, and which of them is each frame's, ``[n]``.
+        """All maps, ``[m, H, W]``, in their file, and which of them is each frame's, ``[n]``: -1 where not ``wanted``.
 
-        Those of ``frames`` ``[n, 3, H, W]`` that are not there yet are computed first; ``show`` is told how many of how
-        many. ``source`` is the teacher's file. Raises ``ModelError``, ``InferenceError`` and ``OutputError``.
+        Those of ``frames`` ``[n, 3, H, W]`` that are ``wanted`` and not there yet are computed first; ``show`` is told
+        how many of how many. ``source`` is the teacher's file. Raises ``ModelError``, ``InferenceError`` and
+        ``OutputError``.
         """
-        keys = [hashlib.sha256(frame.tobytes()).hexdigest().encode() for frame in frames]
-        missing = list({key: at for at, key in enumerate(keys) if key not in self._rows}.items())
+        keys = {at: hashlib.sha256(frames[at].tobytes()).hexdigest().encode() for at in wanted}
+        missing = list({key: at for at, key in keys.items() if key not in self._rows}.items())
         step = max(_FRAMES_AT_A_TIME // session.frames_per_call, 1) * session.frames_per_call
         with naming(self._path), self._path.open("ab") as maps, self._keys_path.open("ab") as file:
             maps.truncate(self._count * self._bytes)
@@ -59,7 +60,8 @@ class TaughtMaps:
             for done in range(0, len(missing), step):
                 show(done, len(missing))
                 part = missing[done : done + step]
-                maps.write(_ask(session, frames[[at for _, at in part]], step, source).tobytes())
+                codes = frames[[at for _, at in part]].astype(np.uint16) * 257
+                maps.write(ask(session, codes, source).tobytes())
                 maps.flush()
                 os.fsync(maps.fileno())
                 file.write(b"".join(key + b"\n" for key, _ in part))
@@ -67,13 +69,19 @@ class TaughtMaps:
                 self._rows |= {key: self._count + at for at, (key, _) in enumerate(part)}
                 self._count += len(part)
         everything = np.memmap(self._path, np.float16, "r", shape=(self._count, *self._shape))
-        return everything, np.array([self._rows[key] for key in keys])
+        map_of = np.full(len(frames), -1)
+        map_of[list(keys)] = [self._rows[key] for key in keys.values()]
+        return everything, map_of
 
 
-def _ask(session: Session, frames: Pictures, step: int, source: str) -> Maps:
-    padded = np.concatenate([frames, np.repeat(frames[-1:], step - len(frames), axis=0)])
-    maps = np.empty((step, session.map_height, session.map_width), np.float32)
-    session.run(padded.astype(np.uint16) * 257, maps)
+def ask(session: Session, frames: NDArray[np.uint16], source: str) -> Maps:
+    """The teacher's maps ``[n, H, W]`` of ``frames`` ``[n, 3, H, W]``, R'G'B' of 16 bits; ``source`` is its file.
+
+    Raises ``ModelError`` where maps are not finite or not within [0, 1], and ``InferenceError``.
+    """
+    padded = np.concatenate([frames, np.repeat(frames[-1:], -len(frames) % session.frames_per_call, axis=0)])
+    maps = np.empty((len(padded), session.map_height, session.map_width), np.float32)
+    session.run(padded, maps)
     least, most = float(maps.min()), float(maps.max())
     if not np.isfinite([least, most]).all():
         raise ModelError(

@@ -17,13 +17,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, binary_cross_entropy_with_logits
 
-from saliency_exporter.distill.augment import augment, normalize
+from saliency_engine.machine import cores
+from saliency_exporter.distill.augment import LEAST_SHARE, LEAST_SHARE_TAUGHT, augment, normalize
 from saliency_exporter.distill.network import MULTIPLE, Student
 from saliency_exporter.distill.options import Progress
 from saliency_exporter.distill.reading import Pictures
 from saliency_exporter.distill.teacher import Maps
 
 BATCH = 8
+CARD_BATCH = 32
+"""On a card, which would wait for its next orders most of the time with fewer."""
 RATE = 2e-3
 """AdamW's learning rate at the start, from where it falls down a cosine."""
 _ENCODER_SHARE = 0.2
@@ -53,6 +56,11 @@ class Lesson:
     """The teacher's, ``[m, H, W]``."""
     map_of: NDArray[np.int64]
     """``[n]``: which map is each frame's."""
+    teach: Callable[[NDArray[np.uint16]], Maps] | None
+    """The teacher's maps ``[b, H, W]`` of changed frames, R'G'B' of 16 bits ``[b, 3, H, W]``.
+
+    ``None``: a map is changed as its frame is.
+    """
     indices: NDArray[np.int64]
     """The frames to learn from."""
     seed: int
@@ -69,6 +77,10 @@ class Training:
         torch.set_flush_denormal(True)  # else steps take up to ten times as long as weights fade
         self._lesson = lesson
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._batch, self._drawers = BATCH, 1
+        if self._device.type == "cuda":  # the processor has nothing to do but to draw
+            self._batch, self._drawers = CARD_BATCH, cores()
+            torch.set_num_threads(1)
         self.student = Student()
         self._frozen: list[nn.Module] = []
         if imagenet is not None:
@@ -115,12 +127,12 @@ class Training:
         saved, checked, agreement = time.monotonic(), -math.inf, math.nan
         losses: deque[float] = deque(maxlen=_REPORTED_STEPS)
         # The next batch is drawn meanwhile: on two cores 1.9 steps a second in place of 1.35.
-        with ThreadPoolExecutor(1, thread_name_prefix="draw") as pool:
-            batch = pool.submit(self._draw, self._step)
+        with ThreadPoolExecutor(self._drawers, thread_name_prefix="draw") as pool:
+            batches = deque(pool.submit(self._draw, self._step + at) for at in range(self._drawers))
             while self.share < 1:
                 started = time.monotonic()
-                drawn = batch.result()
-                batch = pool.submit(self._draw, self._step + 1)
+                drawn = batches.popleft().result()
+                batches.append(pool.submit(self._draw, self._step + self._drawers))
                 losses.append(self._learn(*drawn))
                 self._step += 1
                 self._seconds += time.monotonic() - started
@@ -139,8 +151,8 @@ class Training:
         maps = []
         with torch.inference_mode():
             for at in range(0, len(frames), BATCH):
-                part = normalize(torch.from_numpy(frames[at : at + BATCH] / np.float32(255)))
-                maps.append(self.student(part.to(self._device))[0].sigmoid()[:, 0].cpu().numpy())
+                part = normalize(torch.from_numpy(frames[at : at + BATCH] / np.float32(255)).to(self._device))
+                maps.append(self.student(part)[0].sigmoid()[:, 0].cpu().numpy())
         return np.concatenate(maps)
 
     def describe(self) -> dict[str, Any]:
@@ -149,7 +161,8 @@ class Training:
             "steps": self._step,
             "seconds": round(self._seconds),
             "frames": len(self._lesson.indices),
-            "batch": BATCH,
+            "batch": self._batch,
+            "reteach": self._lesson.teach is not None,
         }
 
     def _learn(self, frames: Tensor, maps: Tensor) -> float:
@@ -192,21 +205,30 @@ class Training:
         with torch.no_grad():
             for at in range(0, len(chosen), BATCH):
                 part = torch.from_numpy(lesson.frames[chosen[at : at + BATCH]] / np.float32(255))
-                self.student(normalize(part).to(self._device, memory_format=torch.channels_last))
+                self.student(normalize(part.to(self._device)).contiguous(memory_format=torch.channels_last))
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
 
     def _draw(self, step: int) -> tuple[Tensor, Tensor]:
         """The batch of ``step``: frames, float32 ``[n, 3, h, w]``, and their maps, ``[n, 1, h, w]``."""
         lesson, rng = self._lesson, np.random.default_rng((self._lesson.seed, step))
-        scale = 1.0 if self._share_at(step) >= _WHOLE_FROM else _CROP
-        size = tuple(round(side * scale / MULTIPLE) * MULTIPLE for side in lesson.frames.shape[2:])
-        pairs = [
-            augment(lesson.frames[at], lesson.maps[lesson.map_of[at]], (size[0], size[1]), rng)
-            for at in rng.choice(lesson.indices, min(BATCH, len(lesson.indices)), replace=False)
-        ]
-        frames, maps = (torch.stack(list(part)).to(self._device) for part in zip(*pairs, strict=True))
-        return frames.contiguous(memory_format=torch.channels_last), maps
+        chosen = rng.choice(lesson.indices, min(self._batch, len(lesson.indices)), replace=False)
+        if lesson.teach is None:
+            scale = 1.0 if self._share_at(step) >= _WHOLE_FROM else _CROP
+            size = tuple(round(side * scale / MULTIPLE) * MULTIPLE for side in lesson.frames.shape[2:])
+            pairs = [
+                augment(lesson.frames[at], lesson.maps[lesson.map_of[at]], (size[0], size[1]), LEAST_SHARE, rng)
+                for at in chosen
+            ]
+        else:
+            size = lesson.frames.shape[2:]
+            pairs = [augment(lesson.frames[at], None, (size[0], size[1]), LEAST_SHARE_TAUGHT, rng) for at in chosen]
+        pictures, maps = (torch.stack(list(part)) for part in zip(*pairs, strict=True))
+        if lesson.teach is not None:
+            taught = lesson.teach((pictures * 65535).round().numpy().astype(np.uint16))
+            maps = torch.from_numpy(taught.astype(np.float32))[:, None]
+        frames = normalize(pictures.to(self._device)).contiguous(memory_format=torch.channels_last)
+        return frames, maps.to(self._device)
 
     def state(self) -> dict[str, Any]:
         """All that ``take_up`` needs to go on from here."""

@@ -94,13 +94,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     from saliency_exporter.distill import teacher
 
     numbers: list[int] = []
-    real = teacher._ask
+    real = teacher.ask
 
     def ask(session: Any, frames: Any, *rest: Any) -> Any:
         numbers.append(len(frames))
         return real(session, frames, *rest)
 
-    monkeypatch.setattr(teacher, "_ask", ask)
+    monkeypatch.setattr(teacher, "ask", ask)
     return numbers
 
 
@@ -175,6 +175,36 @@ def test_it_learns(lesson: Lesson, tmp_path: Path) -> None:
     assert after["correlation"] > max(before["correlation"], 0.6)
 
 
+def test_a_teacher_can_see_what_the_student_sees(
+    lesson: Lesson, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With ``--reteach`` every map is the teacher's own of the changed frame."""
+    from saliency_exporter.distill import training
+
+    batches: list[tuple[Any, Any]] = []
+    learn = training.Training._learn
+
+    def watch(self: Any, frames: Any, maps: Any) -> float:
+        batches.append((frames.numpy(), maps.numpy()))
+        return learn(self, frames, maps)
+
+    monkeypatch.setattr(training.Training, "_learn", watch)
+    output = tmp_path / "pupil.onnx"
+    result = lesson.again(output, "--reteach")
+    assert result.exit_code == 0, result.output
+    assert "teacher teaches on CPUExecutionProvider: 6 frames" in result.stderr
+    assert manifest_of(output)["training"]["reteach"] is True
+    assert manifest_of(lesson.output)["training"]["reteach"] is False
+    assert len(batches) == STEPS
+    mean, deviation = (np.array(values).reshape(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    for frames, maps in batches:
+        assert frames.shape[2:] == (64, 64)
+        np.testing.assert_allclose(maps[:, 0], see_red((frames * deviation + mean) * 255), atol=2e-3)
+    result = lesson.again(tmp_path / "other.onnx", "--work", f"{output}.work")
+    assert result.exit_code == 2
+    assert "another seed, another --reteach or another version" in result.stderr
+
+
 def test_a_student_that_is_too_far_off_is_not_written(lesson: Lesson, tmp_path: Path) -> None:
     shutil.copytree(f"{lesson.output}.work", tmp_path / "work")
     result = lesson.again(tmp_path / "pupil.onnx", "--work", tmp_path / "work", "--gate-r", 0.999)
@@ -191,7 +221,7 @@ def test_an_interrupted_command_goes_on_and_ends_the_same(
 
     monkeypatch.setattr(training, "_SAVE_SECONDS", -1.0)
     output = tmp_path / "pupil.onnx"
-    places = {"teacher._ask": 3, "training.Training._learn": 4, "export.write_together": 1}
+    places = {"teacher.ask": 3, "training.Training._learn": 4, "export.write_together": 1}
     for place, call in places.items():
         with monkeypatch.context() as patch:
             patch.setattr(f"saliency_exporter.distill.{place}", stop_at(place, call))

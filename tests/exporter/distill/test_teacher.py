@@ -32,13 +32,13 @@ def session(tmp_path: Path) -> Iterator[Session]:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many frames the teacher was asked about, at each call."""
     numbers: list[int] = []
-    real = teacher._ask
+    real = teacher.ask
 
-    def ask(session: Session, frames: NDArray[np.uint8], step: int, source: str) -> Maps:
+    def ask(session: Session, frames: NDArray[np.uint16], source: str) -> Maps:
         numbers.append(len(frames))
-        return real(session, frames, step, source)
+        return real(session, frames, source)
 
-    monkeypatch.setattr(teacher, "_ask", ask)
+    monkeypatch.setattr(teacher, "ask", ask)
     return numbers
 
 
@@ -50,7 +50,7 @@ def open_teacher(folder: Path, model: onnx.ModelProto) -> Session:
 
 def look_up(folder: Path, session: Session, frames: NDArray[np.uint8]) -> NDArray[np.float64]:
     store = TaughtMaps(folder / "maps.raw", 64, 64)
-    maps, map_of = store.look_up(session, frames, "teacher.onnx", lambda _done, _total: None)
+    maps, map_of = store.look_up(session, frames, range(len(frames)), "teacher.onnx", lambda _done, _total: None)
     return maps[map_of].astype(np.float64)
 
 

@@ -20,7 +20,7 @@ def test_a_student_takes_frames_for_what_they_are_and_not_for_disturbed_crops(mo
     frames = np.repeat(np.repeat(rng.integers(0, 256, (8, 3, 8, 8), dtype=np.uint8), 8, axis=2), 8, axis=3)
     maps = (frames[:, 0] > 127).astype(np.float16)
     monkeypatch.setattr(training, "BATCH", len(frames))
-    lesson = training.Lesson(frames, maps, np.arange(8), np.arange(8), seed=1, minutes=None, steps=4)
+    lesson = training.Lesson(frames, maps, np.arange(8), None, np.arange(8), seed=1, minutes=None, steps=4)
     trained = training.Training(lesson, None)
     states: list[dict[str, Any]] = []
     reports: list[object] = []
