@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool2d, binary_cross_entropy_with_logits
 
 from saliency_engine.machine import cores
 from saliency_exporter.distill.augment import LEAST_SHARE, LEAST_SHARE_TAUGHT, augment, normalize
+from saliency_exporter.distill.loss import measure_loss
 from saliency_exporter.distill.network import MULTIPLE, Student
 from saliency_exporter.distill.options import Progress
 from saliency_exporter.distill.reading import Pictures
@@ -42,8 +42,6 @@ _SAVE_SECONDS = 60.0
 _CHECK_SECONDS = 300.0
 _REPORTED_STEPS = 50
 _SETTLING_FRAMES = 1200
-_DEPTH_WEIGHTS = (1.0, 0.4, 0.4, 0.4)
-_MEAN_WEIGHT = 2.0
 
 
 @dataclass(frozen=True)
@@ -174,7 +172,7 @@ class Training:
         # On a processor with AMX a step takes 0.7 s of its time in float32, and 1.1 s in bfloat16.
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
             logits = self.student(frames)
-        loss = _measure_loss([value.float() for value in logits], maps)
+        loss = measure_loss([value.float() for value in logits], maps)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.student.parameters(), 1.0)
@@ -240,17 +238,3 @@ class Training:
         self._step, self._seconds = state["step"], state["seconds"]
         self.student.load_state_dict(state["student"])
         self._optimizer.load_state_dict(state["optimizer"])
-
-
-def _measure_loss(logits: list[Tensor], maps: Tensor) -> Tensor:
-    """Cross-entropy and soft IoU at every depth, and the error of each map's mean, which is what rows hold."""
-    total = logits[0].new_zeros(())
-    for weight, value in zip(_DEPTH_WEIGHTS, logits, strict=True):
-        goal = maps if value.shape == maps.shape else adaptive_avg_pool2d(maps, (value.shape[2], value.shape[3]))
-        guess = value.sigmoid()
-        both = (guess * goal).sum((1, 2, 3))
-        either = (guess + goal - guess * goal).sum((1, 2, 3))
-        overlap = (1 - (both + 1) / (either + 1)).mean()
-        total = total + weight * (binary_cross_entropy_with_logits(value, goal) + overlap)
-    error = (logits[0].sigmoid().mean((1, 2, 3)) - maps.mean((1, 2, 3))).abs().mean()
-    return total + _MEAN_WEIGHT * error
