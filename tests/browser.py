@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.processes import HANG
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here to open the page with")
@@ -48,7 +49,7 @@ def look_at(page: Path, folder: Path, width: int = PHONE, *, dark: bool = False)
         *(f"--user-data-dir={folder / 'profile'}", *(["--force-dark-mode"] if dark else [])),
         *("--virtual-time-budget=5000", "--dump-dom", harness.as_uri()),
     ]
-    dumped = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+    dumped = subprocess.run(command, check=True, capture_output=True, text=True, timeout=HANG).stdout
     match = re.search(r'<pre id="seen">(.*?)</pre>', dumped, re.DOTALL)
     assert match, dumped[:2000]
     seen: dict[str, Any] = json.loads(html.unescape(match[1]))

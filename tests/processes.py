@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 MAIN = (sys.executable, "-c", "from saliency_engine.cli.app import main; main()")
+HANG = 600.0
+"""Seconds that only a hang takes, however busy the machine is."""
+TO_BE_INTERRUPTED = (*MAIN[:2], f"from saliency_engine.cli import signals; signals.GRACE_SECONDS = {HANG}; {MAIN[2]}")
+"""As ``MAIN``, but a busy machine has time to stop it in good order: it is not ended after 8 s."""
 
 
 def saliency_batch(
     *arguments: str | Path, code: int = 0, env: Mapping[str, str] | None = None, **options: Any
 ) -> subprocess.CompletedProcess[Any]:
     """Run ``saliency-batch`` to its end, which must come with the exit status ``code``; ``env`` is added to ours."""
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 300, **options}
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": HANG, **options}
     command = [*MAIN, *map(str, arguments)]
     done = subprocess.run(command, env={**os.environ, **(env or {})}, check=False, **options)
     assert done.returncode == code, done.stderr
@@ -30,10 +35,12 @@ run = partial(saliency_batch, "run")
 """``saliency-batch run`` with arguments; see ``saliency_batch``."""
 
 
-def start(*arguments: str | Path, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[bytes]:
+def start(
+    *arguments: str | Path, main: Sequence[str] = MAIN, env: Mapping[str, str] | None = None, **options: Any
+) -> subprocess.Popen[bytes]:
     """``saliency-batch run`` with ``arguments``, leader of a session of its own; ``env`` is added to ours."""
     options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "start_new_session": True, **options}
-    return subprocess.Popen([*MAIN, "run", *map(str, arguments)], env={**os.environ, **(env or {})}, **options)
+    return subprocess.Popen([*main, "run", *map(str, arguments)], env={**os.environ, **(env or {})}, **options)
 
 
 def pasted(script: str, folder: Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -49,10 +56,15 @@ def pasted(script: str, folder: Path, env: Mapping[str, str] | None = None) -> s
         capture_output=True,
         text=True,
         check=False,
-        timeout=180,
+        timeout=HANG,
     )
     assert done.returncode == 0, f"{script}\n{done.stderr}"
     return done
+
+
+def without_progress(stderr: bytes) -> list[str]:
+    """The lines of a run but those that say how far it is: there is one every half a minute."""
+    return [line for line in stderr.decode().splitlines() if not re.match(r"\d{4}-\d\d-\d\dT", line)]
 
 
 def session_members(leader: int) -> list[int]:
@@ -75,8 +87,8 @@ def shared_memory() -> set[str]:
 
 
 def until(condition: Callable[[], bool], failure: str) -> None:
-    """Wait for ``condition``; after two minutes, which only a hang takes, fail with the words ``failure``."""
-    deadline = time.monotonic() + 120.0
+    """Wait for ``condition``; where it hangs, fail with the words ``failure``."""
+    deadline = time.monotonic() + HANG
     while not condition():
         assert time.monotonic() < deadline, failure
         time.sleep(0.02)

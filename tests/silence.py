@@ -10,6 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.processes import HANG
+
 BATCH = "from saliency_engine.cli.app import main; main()"
 EXPORT = "from saliency_exporter.cli import main; main()"
 STRACE = ("strace", "--seccomp-bpf", "-f", "-qq")
@@ -29,7 +31,7 @@ def left_at_home(code: str, *arguments: str | Path, status: int = 0) -> set[str]
         trace = [*STRACE, "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o", str(log)] if _can_trace() else []
         command = [*trace, sys.executable, "-c", code, *map(str, arguments)]
         environment = {**inherited, "HOME": str(home)}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANG, check=False)
         assert done.returncode == status, done.stdout + done.stderr
         sent = log.read_text() if trace else ""
         assert "AF_INET" not in sent, sent

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import PROJECT
+from tests.processes import HANG
 
 _HOME = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["urls"]["Homepage"]
 _LINK = re.compile(r"(!?)\[[^\]]*\]\(([^)\s]+)\)")
@@ -21,7 +22,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The files of a wheel that is built here."""
     folder = tmp_path_factory.mktemp("dist")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(build, cwd=PROJECT, check=True, capture_output=True, timeout=120)
+    subprocess.run(build, cwd=PROJECT, check=True, capture_output=True, timeout=HANG)
     (path,) = folder.iterdir()
     with zipfile.ZipFile(path) as files:
         return {name: files.read(name) for name in files.namelist()}

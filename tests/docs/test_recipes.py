@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.conftest import PROJECT
 from tests.in_process import pasted, script
+from tests.processes import HANG
 from tests.rows import read_rows, write_rows
 from tests.small_models import miniature
 
@@ -74,7 +75,7 @@ def test_workers_of_a_framework_compute_what_one_engine_does(name: str, folder: 
     strangers = {"DASK_CONFIG": str(folder), "DO_NOT_TRACK": "1", "SPARK_LOCAL_IP": "127.0.0.1"}
     environment = {**os.environ, **strangers, "PATH": path}
     words = [sys.executable, "recipe.py"]
-    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=600)
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=HANG)
     assert done.returncode == 0, done.stderr
     rows = pq.read_table(folder / f"{name.removeprefix('py')}.parquet").to_pylist()
     here = enrich(folder / "clips.jsonl", root=folder, model="saliency_open_v1").to_pylist()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.processes import HANG
 from tests.rows import write_clips
 
 from saliency_engine.cli.endings import report_end
@@ -71,7 +72,7 @@ resource.setrlimit(resource.RLIMIT_AS, 2 * (used + ({mebibytes} << 20),))
 main()
 """
     words = [sys.executable, "-c", code, "run", "--input", str(table), "--output", str(tmp_path / "out.jsonl")]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=HANG)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("MemoryError: there is not enough memory for ")
     assert done.stderr.splitlines()[-1].endswith(CURE)
@@ -89,7 +90,7 @@ def fail(**_):
 app.main_group.main = fail
 app.main()
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=HANG)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("MemoryError: there is not enough memory for ")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import onnxruntime
 import pytest
-from tests.processes import MAIN
+from tests.processes import HANG, MAIN
 
 from saliency_engine.errors import ProviderError
 from saliency_engine.inference import nvidia
@@ -28,7 +28,7 @@ def _doctor(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG,
         check=False,
     )
 
@@ -124,7 +124,7 @@ def test_no_home_is_a_note_not_a_fault() -> None:
     command = [sys.executable, "-c", "import pwd; pwd.getpwuid = lambda _: (_ for _ in ()).throw(KeyError())\n"]
     command[-1] += "from saliency_engine.cli.app import main; main()"
     done = subprocess.run(
-        [*command, "doctor", "--json"], env=environment, capture_output=True, text=True, timeout=120, check=False
+        [*command, "doctor", "--json"], env=environment, capture_output=True, text=True, timeout=HANG, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert _findings(done)["model folder"][0] == NOTE
@@ -133,7 +133,7 @@ def test_no_home_is_a_note_not_a_fault() -> None:
 def test_too_low_a_limit_of_open_files_is_broken() -> None:
     code = "from saliency_engine.jobs import doctor; doctor.cores = lambda: 10**9; doctor._check_providers = list; "
     code += "print([f.message for f in doctor.examine() if f.state == doctor.BROKEN and f.name == 'open files'])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG, check=True)
     assert "files at a time, and the limit is" in done.stdout
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from tests.processes import HANG
 
 import saliency_engine
 from saliency_engine import Engine, RunConfig, compute_clip, enrich
@@ -27,7 +28,7 @@ def test_the_documented_examples_run(tmp_path: Path, clips: dict[str, Path]) -> 
         (tmp_path / name).symlink_to(clip)
     for _ in range(2):  # the second time from the memo
         done = subprocess.run(
-            [sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
+            [sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=HANG
         )
         lines = [line.split() for line in done.stdout.splitlines()]
         assert [line[:2] for line in lines] == [
@@ -38,7 +39,7 @@ def test_the_documented_examples_run(tmp_path: Path, clips: dict[str, Path]) -> 
         assert 0.0 < float(lines[0][2]) < 1.0
     (tmp_path / "example.py").write_text(whole)
     done = subprocess.run(
-        [sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=HANG
     )
     rows = ast.literal_eval(done.stdout)
     assert [(row["src"], row["saliency_status"]) for row in rows] == [tuple(line[:2]) for line in lines]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from tests.processes import HANG
 
 from saliency_engine import Engine, RunConfig
 from saliency_engine.errors import WorkerError
@@ -77,7 +78,7 @@ print(compute(other, memo))
 def run(words: Sequence[str | Path], script: str = "", **options: str | Path) -> list[str]:
     """What Python prints with these arguments, and ``script`` on stdin."""
     command = [sys.executable, *map(str, words)]
-    done = subprocess.run(command, input=script, capture_output=True, text=True, check=False, timeout=120, **options)  # type: ignore[call-overload]
+    done = subprocess.run(command, input=script, capture_output=True, text=True, check=False, timeout=HANG, **options)  # type: ignore[call-overload]
     assert done.stderr == ""
     return str(done.stdout).splitlines()
 

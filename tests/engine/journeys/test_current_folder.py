@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.exporter.upstream import StandIn, make_stand_in
+from tests.processes import HANG
 from tests.rows import read_rows
 
 from saliency_engine.pipeline import interpreters
@@ -47,7 +48,7 @@ def here(tmp_path: Path, clips: dict[str, Path]) -> Path:
 def run(folder: Path, *command: str | Path, **environment: str) -> None:
     """Run ``command`` in ``folder``; no Python file there may be run."""
     env = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"} | environment
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=HANG, check=False)
     trace = folder.parent / "ran"
     assert not trace.exists(), trace.read_text()
     assert done.returncode == 0, done.stderr
@@ -111,7 +112,7 @@ def test_pythonpath_stays(here: Path, tmp_path: Path) -> None:
     (own / "sitecustomize.py").write_text("")
     (own / "av.py").write_text(f"open({str(tmp_path / 'honoured')!r}, 'w'); raise ImportError('from PYTHONPATH')\n")
     env = {**os.environ, "PYTHONPATH": str(own)}
-    subprocess.run([*COMMAND, *RUN], cwd=here, env=env, capture_output=True, timeout=300, check=False)
+    subprocess.run([*COMMAND, *RUN], cwd=here, env=env, capture_output=True, timeout=HANG, check=False)
     assert (tmp_path / "honoured").exists()
 
 

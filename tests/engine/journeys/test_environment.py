@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import PROJECT
-from tests.processes import MAIN
+from tests.processes import HANG, MAIN
 from tests.rows import read_rows, write_clips
 
 RUN = [*MAIN, "run", "--input", "in.jsonl", "--output", "out.jsonl", "--model", "frequency_tuned_v1", "--quiet"]
@@ -33,7 +33,7 @@ def table(tmp_path: Path, forty: list[Path]) -> Path:
 def run(folder: Path, code: int = 0, before: Sequence[str] = (), more: Sequence[str] = (), **options: Any) -> str:
     """A run in ``folder``, behind the words ``before``; returns what it wrote to stderr."""
     done = subprocess.run(
-        [*before, *RUN, *more], cwd=folder, stderr=subprocess.PIPE, check=False, timeout=120, **options
+        [*before, *RUN, *more], cwd=folder, stderr=subprocess.PIPE, check=False, timeout=HANG, **options
     )
     assert done.returncode == code, done.stderr.decode()
     return str(done.stderr.decode())
@@ -109,7 +109,7 @@ def test_paths_with_spaces_line_ends_and_pictures(tmp_path: Path, clips: dict[st
     assert [row["saliency_status"] for row in rows(folder)] == ["ok", "ok"]
     named: list[str | Path] = ["--input", folder / "in.jsonl", "--output", folder / "\n.parquet", "--root", folder]
     named += ["--memo", folder / "m\n", "--audit-json", folder / "audit \n.json"]
-    done = subprocess.run([*MAIN, "run", *map(str, named), "--model", "frequency_tuned_v1"], check=False, timeout=120)
+    done = subprocess.run([*MAIN, "run", *map(str, named), "--model", "frequency_tuned_v1"], check=False, timeout=HANG)
     assert done.returncode == 0
     assert json.loads((folder / "audit \n.json").read_text())["clips"]["computed"] == 1
 

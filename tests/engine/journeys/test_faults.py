@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.processes import finished_clips, session_members, shared_memory, start, until
+from tests.processes import HANG, finished_clips, session_members, shared_memory, start, until
 from tests.rows import write_clips
 
 from saliency_engine.config import MEMO_NAME
@@ -31,7 +31,7 @@ def test_three_kills_lose_nothing_and_repeat_nothing(tmp_path: Path, table: Path
 
     started = time.monotonic()
     undisturbed = start(*arguments(tmp_path / "undisturbed"))
-    assert undisturbed.wait(120) == 0
+    assert undisturbed.wait(HANG) == 0
     undisturbed.communicate()
     seconds = time.monotonic() - started
     expected = (tmp_path / "undisturbed" / "out.jsonl").read_bytes()
@@ -55,7 +55,7 @@ def test_three_kills_lose_nothing_and_repeat_nothing(tmp_path: Path, table: Path
     (folder / "audit.json").unlink(missing_ok=True)
     finished = finished_clips(folder / MEMO_NAME)
     process = start(*arguments(folder))
-    assert process.wait(120) == 0
+    assert process.wait(HANG) == 0
     process.communicate()
     clips = json.loads((folder / "audit.json").read_text())["clips"]
     assert (clips["computed"], clips["reused"]) == (40 - len(finished), len(finished))
@@ -71,11 +71,11 @@ def test_a_second_run_on_one_output_is_refused(tmp_path: Path, clips: dict[str, 
     with partial.open("wb") as held:  # what a run in progress holds
         fcntl.flock(held, fcntl.LOCK_EX)
         second = start(*options)
-        _, stderr = second.communicate(timeout=60)
+        _, stderr = second.communicate(timeout=HANG)
         assert second.returncode == 2
         assert b"OutputError" in stderr
         assert b"out.jsonl" in stderr
         assert partial.exists()
     third = start(*options)
-    third.communicate(timeout=120)
+    third.communicate(timeout=HANG)
     assert third.returncode == 0

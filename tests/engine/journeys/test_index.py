@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.clips import Encode
 from tests.in_process import run, saliency_batch
-from tests.processes import MAIN, until
+from tests.processes import HANG, TO_BE_INTERRUPTED, until
 from tests.rows import read_rows, write_rows
 
 from saliency_engine.config import RunConfig
@@ -183,11 +183,13 @@ def test_an_interrupted_index_leaves_nothing_and_promises_nothing(encode: Encode
     for number in range(3000):
         os.link(clip, tmp_path / "clips" / f"{number}.mp4")
     process = subprocess.Popen(
-        [*MAIN, "index", "clips", "-o", "out.parquet", "--decode-workers", "1"], stderr=subprocess.PIPE, cwd=tmp_path
+        [*TO_BE_INTERRUPTED, "index", "clips", "-o", "out.parquet", "--decode-workers", "1"],
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
     )
     until((tmp_path / "out.parquet.partial").exists, "it does not begin")
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=HANG)
     assert process.returncode == 130
     assert stderr.decode().splitlines()[-1] == "interrupted; run the same command again"
     assert {path.name for path in tmp_path.iterdir()} == {"clips", "some.mp4"}

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.processes import HANG
 from tests.rows import read_rows, write_clips
 
 # As users start it. Under `python -c` Python 3.13.0 itself fails in a folder that is gone, where it looks for modules.
@@ -24,7 +25,7 @@ def run(folder: Path, *words: str | Path, code: int) -> str:
     (folder / "gone").mkdir()
     script: list[str | Path] = ["sh", "-c", 'rmdir ../gone && exec "$@"', "sh", COMMAND]
     done = subprocess.run(
-        [*script, *map(str, words)], cwd=folder / "gone", capture_output=True, text=True, check=False, timeout=120
+        [*script, *map(str, words)], cwd=folder / "gone", capture_output=True, text=True, check=False, timeout=HANG
     )
     assert done.returncode == code, done.stderr
     return done.stderr

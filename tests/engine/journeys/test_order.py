@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.disturb import Rows, compute, disturbed
-from tests.processes import start
+from tests.processes import HANG, start
 from tests.rows import write_clips
 
 
@@ -31,7 +31,7 @@ def test_two_runs_share_a_memo_at_the_same_time(tmp_path: Path, forty: list[Path
         options: list[Any] = ["--input", tmp_path / f"in{number}.jsonl", "--output", tmp_path / f"out{number}.jsonl"]
         runs.append(start(*options, "--memo", tmp_path / "memo.sqlite", "--model", "frequency_tuned_v1"))
     for run in runs:
-        _, stderr = run.communicate(timeout=120)
+        _, stderr = run.communicate(timeout=HANG)
         assert run.returncode == 0, stderr.decode()
     rows = [
         json.loads(line) for number in range(2) for line in (tmp_path / f"out{number}.jsonl").read_text().splitlines()

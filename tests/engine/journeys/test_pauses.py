@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.processes import session_members, start, until
+from tests.processes import HANG, session_members, start, until
 from tests.rows import read_rows, write_clips
 
 TIMEOUT = 5.0
@@ -58,7 +58,7 @@ def test_a_suspended_run_goes_on(tmp_path: Path, slow: list[Path], suspend: Call
     until(lambda: len(session_members(run.pid)) >= 4, "no worker")  # with the fork server and its tracker
     time.sleep(0.3)
     suspend(run.pid)
-    _, stderr = run.communicate(timeout=120)
+    _, stderr = run.communicate(timeout=HANG)
     rows = read_rows(output)
     assert [row.get("saliency_error") for row in rows] == [None] * len(slow)
     assert (run.returncode, stderr) == (0, b"")

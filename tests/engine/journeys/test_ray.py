@@ -25,6 +25,7 @@ from saliency_engine.config import RunConfig
 from saliency_engine.errors import ConfigError
 from saliency_engine.jobs.run import run_table
 from saliency_engine.pipeline import ray_cluster
+from saliency_engine.pipeline.on_ray import _PATIENCE
 from saliency_engine.table_job import TableJob
 
 CLIPS = 20  # more than an actor gets in one call
@@ -96,7 +97,8 @@ def test_the_table_of_two_actors_is_that_of_one_run(here: Path) -> None:
     assert 0 < node["stages"]["decode"]["share"] <= 1
     assert "decode" not in audit["stages"], "clips were decoded here, too"
     assert f"{node['node']}: {CLIPS - 1} clips, 1 failed" in messages
-    lines = [line for line in messages.splitlines() if not line.startswith((" ", "{"))]
+    slow = f"note: no actor has started for {_PATIENCE:g} s: "  # ours, too, on a machine that is busy
+    lines = [line for line in messages.splitlines() if not line.startswith((" ", "{", slow))]
     ours = {"model", "rows", "clips", "time", "cluster", "output", "audit", "memo", "saliency-batch:"}
     assert {line.split()[0] for line in lines} <= ours, "Ray talks"
     assert {path.suffix for path in here.iterdir()} == {".mp4", ".py", ".jsonl", ".json", ".sqlite"}

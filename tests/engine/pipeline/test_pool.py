@@ -187,16 +187,16 @@ def test_a_worker_is_replaced_after_many_clips(
 
 
 def test_a_hanging_worker_is_stopped_at_its_time_out(
-    encode: Encode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pool: DecodePool, encode: Encode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = encode("whole.h264", size=(160, 96), frames=4)
     endless = Path(shutil.copyfile(whole, tmp_path / "endless.h264"))
     os.truncate(endless, 1 << 40)
-    pool = DecodePool(SPEC, workers=1, ring_slots=2, timeout=3.0)
-    try:
-        request = _request(whole)
-        pool.submit(request)
-        assert isinstance(_outcome(pool), DecodedClip)
+    request = _request(whole)
+    pool.submit(request)
+    assert isinstance(_outcome(pool), DecodedClip)
+    with monkeypatch.context() as short:
+        short.setattr(pool, "_timeout", 1.0)  # for what hangs alone: a busy machine may take as long for what does not
         with monkeypatch.context() as patch:
             _stop_workers_before_their_job(pool, patch)  # the first one, and the one that takes its place
             pool.submit(request)
@@ -204,23 +204,21 @@ def test_a_hanging_worker_is_stopped_at_its_time_out(
         pool.submit(_request(endless))
         for outcome in (stopped, _outcome(pool)):
             assert isinstance(outcome, DecodeError)
-            assert "--clip-timeout 3 s" in str(outcome)
-        pool.submit(request)
-        assert isinstance(_outcome(pool), DecodedClip)
-    finally:
-        pool.close()
+            assert "--clip-timeout 1 s" in str(outcome)
+    pool.submit(request)
+    assert isinstance(_outcome(pool), DecodedClip)
 
 
-def test_a_clip_whose_worker_was_stopped_gets_another_worker(clips: dict[str, Path]) -> None:
-    pool = DecodePool(SPEC, workers=1, ring_slots=2, timeout=3.0)
-    try:
-        first = _worker(pool)
-        os.kill(first, signal.SIGSTOP)
+def test_a_clip_whose_worker_was_stopped_gets_another_worker(
+    pool: DecodePool, clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = _worker(pool)
+    os.kill(first, signal.SIGSTOP)
+    with monkeypatch.context() as short:
+        short.setattr(pool, "_timeout", 1.0)
         pool.submit(_request(clips["bigbuckbunny"]))
-        assert isinstance(_outcome(pool), DecodedClip)
-        assert _worker(pool) != first
-    finally:
-        pool.close()
+        until(lambda: not pool.collect() and _worker(pool) != first, "no other worker")
+    assert isinstance(_outcome(pool), DecodedClip)
 
 
 def test_frames_arrive_through_shared_memory(pool: DecodePool, clips: dict[str, Path]) -> None:

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.processes import MAIN, run
+from tests.processes import HANG, TO_BE_INTERRUPTED, run
 from tests.rows import write_clips
 
 from saliency_engine.pipeline.counts import Counts
@@ -63,7 +63,7 @@ def on_terminal(columns: int, *arguments: str | Path, interrupt: bool = False) -
     """What a run writes on a terminal of so many columns; ``interrupt``: it gets Ctrl-C once the bar moves."""
     reader, writer = pty.openpty()
     env = {**os.environ, "COLUMNS": str(columns), "LINES": "24", "TERM": "xterm"}
-    command = [*MAIN, "run", *map(str, arguments)]
+    command = [*TO_BE_INTERRUPTED, "run", *map(str, arguments)]
     process = subprocess.Popen(command, stderr=writer, stdout=subprocess.DEVNULL, env=env, start_new_session=True)
     os.close(writer)
     text = b""
@@ -75,7 +75,7 @@ def on_terminal(columns: int, *arguments: str | Path, interrupt: bool = False) -
         if interrupt and re.search(rb"[1-9]\d*(/| of )30", text):
             os.kill(process.pid, signal.SIGINT)
             interrupt = False
-    process.wait(60)
+    process.wait(HANG)
     os.close(reader)
     return text.decode()
 

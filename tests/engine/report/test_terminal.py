@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.processes import MAIN, saliency_batch
+from tests.processes import HANG, MAIN, saliency_batch
 from tests.rows import write_rows
 
 from saliency_engine.report.terminal import printable
@@ -62,7 +62,7 @@ def test_output_that_cannot_be_printed_here_is_escaped(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text(json.dumps({"src": "é漢.mp4"}) + "\n")
     ascii_only = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0"}
     done = subprocess.run(
-        [*MAIN, "show", tmp_path / "in.jsonl"], capture_output=True, check=False, timeout=120, env=ascii_only
+        [*MAIN, "show", tmp_path / "in.jsonl"], capture_output=True, check=False, timeout=HANG, env=ascii_only
     )
     assert done.returncode == 0, done.stderr.decode()
     assert b"\\xe9\\u6f22.mp4" in done.stdout

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.processes import HANG
 
 from saliency_engine.storage.cache import Cache, Claim
 
@@ -61,7 +62,7 @@ def test_a_file_in_use_stays_and_others_wait(cache: Cache, tmp_path: Path) -> No
     assert not late
     assert names(tmp_path) == {"a", "b", "c"}
     os.close(used[1])
-    waiting.join(5)
+    waiting.join(HANG)
     assert names(tmp_path) == {"a", "c", "d.partial"}
     for fd in (used[0], used[2], late[0].fd):
         os.close(fd)
@@ -83,7 +84,7 @@ def test_who_wants_what_another_fetches_waits_for_it(cache: Cache) -> None:
     time.sleep(0.2)
     assert not late
     cache.publish("a", claim)
-    waiting.join(5)
+    waiting.join(HANG)
     assert late[0].is_whole
     for fd in (claim.fd, late[0].fd):
         os.close(fd)

@@ -8,10 +8,11 @@ import subprocess
 import sys
 
 import pytest
+from tests.processes import HANG
 
 
 def in_python(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=HANG)
     return done.stdout.strip()
 
 

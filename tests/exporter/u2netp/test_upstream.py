@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.exporter.upstream import manifest_of, saliency_export
-from tests.processes import saliency_batch
+from tests.processes import HANG, saliency_batch
 from tests.rows import read_rows, write_clips
 
 from saliency_exporter import sample_frames
@@ -50,7 +50,7 @@ def mean_column(model: Path, table: Path, output: Path) -> list[float]:
     """``saliency_mean`` of every row by the engine."""
     options: list[str | Path] = ["--input", table, "--output", output, "--model-path", model, "--memo", "off"]
     options += ["--max-frames", "4", "--frame-samples", "4"]
-    saliency_batch("run", *options, "--quiet", timeout=600)
+    saliency_batch("run", *options, "--quiet", timeout=HANG)
     return [row["saliency_mean"] for row in read_rows(output)]
 
 

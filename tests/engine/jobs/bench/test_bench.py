@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.clips import Encode
-from tests.processes import MAIN, saliency_batch
+from tests.processes import HANG, MAIN, saliency_batch
 from tests.rows import write_rows
 
 from saliency_engine.cli import app
@@ -69,7 +69,7 @@ def test_a_benchmark_ends_with_a_command_that_works(tmp_path: Path, encode: Enco
     assert words[:2] == ["saliency-batch", "run"]
     assert words[-4:] == ["--model-size", "64x48", "--threads", "1"]
     (tmp_path / "clips.jsonl").write_text(json.dumps({"src": str(folder / "a.mp4")}))
-    subprocess.run([*MAIN, *words[1:]], cwd=tmp_path, capture_output=True, check=True, timeout=60)
+    subprocess.run([*MAIN, *words[1:]], cwd=tmp_path, capture_output=True, check=True, timeout=HANG)
     assert json.loads((tmp_path / "out.jsonl").read_text())["saliency_status"] == "ok"
 
 
@@ -199,10 +199,10 @@ def test_a_killed_benchmark_leaves_no_process_behind(tmp_path: Path) -> None:
     script = "import time; from saliency_engine.jobs.bench.trial_process import run_trial; run_trial(time.sleep, 300)"
     parent = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "TMPDIR": str(tmp_path)})
     children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
-    child = _within(60, lambda: children.read_text().split())[0]
+    child = _within(HANG, lambda: children.read_text().split())[0]
     parent.kill()
     parent.wait()
-    _within(60, lambda: not Path(f"/proc/{child}").exists())
+    _within(HANG, lambda: not Path(f"/proc/{child}").exists())
 
 
 def _within(seconds: float, condition: Any) -> Any:
