@@ -37,9 +37,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ones are in the last folders: in the last minute and a half there was little left to take.
     """
     processes = getattr(config, "workerinput", {}).get("workercount", 0)
-    long = [[item for item in items if item.path == PROJECT / "tests" / name] for name in LONG]
-    files = {PROJECT / "tests" / name for name in LONG}
-    short = [item for item in items if item.path not in files]
+    files: dict[Path, list[pytest.Item]] = {PROJECT / "tests" / name: [] for name in LONG}
+    short: list[pytest.Item] = []
+    for item in items:
+        files.get(item.path, short).append(item)
+    long = list(files.values())
     ordered: list[pytest.Item] = []
     for number in range(processes):
         first = [item for tests in long[number::processes] for item in tests]

@@ -20,14 +20,6 @@ def loads_a_library(path: Path) -> bool:
     return any(name.startswith(TELLTALES) for name in imports(path))
 
 
-LOADERS = sorted(
-    path
-    for folder in ("engine", "exporter", "bench")
-    for path in (PROJECT / folder).rglob("*.py")
-    if loads_a_library(path)
-)
-
-
 @pytest.fixture
 def table(tmp_path: Path, clips: dict[str, Path]) -> Path:
     return write_clips(tmp_path / "in.jsonl", [clips["carphone_pristine"]])
@@ -122,8 +114,9 @@ for top, name in zip(sys.argv[1::2], sys.argv[2::2]):
 
 def test_a_module_that_loads_these_libraries_comes_second() -> None:
     """Imported on its own, as a script might: the package it is in, or its first import, has seen to it."""
+    modules = (path for name in ("engine", "exporter", "bench") for path in (PROJECT / name).rglob("*.py"))
     arguments: list[str | Path] = []
-    for path in LOADERS:
+    for path in sorted(filter(loads_a_library, modules)):
         top = next(parent for parent in path.parents if parent.name in {"engine", "exporter", "bench"})
         arguments += [top, ".".join(path.relative_to(top).with_suffix("").parts)]
     assert left_at_home(_IMPORT_EACH, *arguments) == set()
