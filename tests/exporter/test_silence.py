@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.clips import Encode
 from tests.exporter.upstream import SIZE, StandIn, manifest_path
 from tests.silence import EXPORT, left_at_home
 
@@ -12,12 +13,12 @@ def test_frequency_tuned(tmp_path: Path) -> None:
     assert left_at_home(EXPORT, "frequency-tuned", "--output", tmp_path / "model.onnx") == set()
 
 
-def test_variants(built_in: Path, clips: dict[str, Path], tmp_path: Path) -> None:
+def test_variants(built_in: Path, encode: Encode, tmp_path: Path) -> None:
     shape = ("--batch", 2, "--height", 320, "--width", 320)
     assert left_at_home(EXPORT, "fix-shape", built_in, "--output", tmp_path / "two.onnx", *map(str, shape)) == set()
     # Refused for what it does to the maps of this model, after both were computed.
     assert left_at_home(EXPORT, "fp16", built_in, "--output", tmp_path / "half.onnx", status=2) == set()
-    calibration = ("--calibration", clips["carphone_pristine"])
+    calibration = ("--calibration", encode("calibration.mp4", size=(64, 64), frames=8))
     assert left_at_home(EXPORT, "int8", built_in, "--output", tmp_path / "int8.onnx", *calibration) == set()
 
 
