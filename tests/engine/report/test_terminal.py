@@ -9,7 +9,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.processes import HANG, MAIN, saliency_batch
+from tests.in_process import saliency_batch
+from tests.processes import HANG, MAIN
 from tests.rows import write_rows
 
 from saliency_engine.report.terminal import printable
