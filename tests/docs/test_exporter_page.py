@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import PROJECT
 from tests.exporter.rewrap.upstream_files import run, seven_fold
 from tests.exporter.upstream import saliency_export
-from tests.processes import saliency_batch
+from tests.in_process import saliency_batch
 
 from saliency_engine import compute_clip
 from saliency_engine.numerics.normalize import normalize
