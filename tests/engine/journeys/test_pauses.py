@@ -17,8 +17,8 @@ TIMEOUT = 5.0
 
 @pytest.fixture
 def slow(tmp_path: Path) -> list[Path]:
-    """Raw video, each of which takes some tenths of a second to decode: a run is always at one of them."""
-    paths = [tmp_path / f"{number}.yuv" for number in range(12)]
+    """Raw video, each of which takes a tenth of a second to decode: a run is always at one of them."""
+    paths = [tmp_path / f"{number}.yuv" for number in range(24)]
     for number, path in enumerate(paths):
         path.touch()
         os.truncate(path, 2048 * 2048 * 3 // 2 * (16 + number))
@@ -53,6 +53,7 @@ def test_a_suspended_run_goes_on(tmp_path: Path, slow: list[Path], suspend: Call
     write_clips(tmp_path / "in.jsonl", slow)
     options = ["--model", "frequency_tuned_v1", "--sampling", "uniform", "--memo", "off"]
     options += ["--default-width", "2048", "--default-height", "2048", "--decode-workers", "1", "--quiet"]
+    options += ["--frame-samples", "2"]  # a clip decodes in a fiftieth of its time-out, because machines are busy
     output = tmp_path / "out.jsonl"
     run = start("--input", tmp_path / "in.jsonl", "--output", output, *options, "--clip-timeout", str(TIMEOUT))
     until(lambda: len(session_members(run.pid)) >= 4, "no worker")  # with the fork server and its tracker
