@@ -105,6 +105,33 @@ def test_half_precision_has_tensor_cores(card: type[_StandIn]) -> None:
     assert [dict(providers)[CUDA]["use_tf32"] for providers in card.asked] == ["1", "1"]
 
 
+_LAYOUT = ("prefer_nhwc", "fuse_conv_bias")
+
+
+@pytest.mark.parametrize(
+    ("made", "wanted"), [(make_half(), ("1", "1")), (make_convolution(), (None, None))], ids=["float16", "float32"]
+)
+def test_only_half_precision_has_channels_last_and_fused_biases(
+    card: type[_StandIn], made: ModelProto, wanted: tuple[str | None, ...]
+) -> None:
+    """Float32 is slower so; and a fused bias with channels first gives wrong maps."""
+    Session(model_of(made), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
+    asked = [dict(providers)[CUDA] for providers in card.asked]
+    assert [tuple(map(options.get, _LAYOUT)) for options in asked] == [wanted] * 2
+
+
+def test_what_tensorrt_leaves_to_cuda_has_cudas_own_layout() -> None:
+    asked = nvidia.providers(model_of(make_half()), "tensorrt", (), graphs=False)
+    assert asked[CUDA].keys().isdisjoint(_LAYOUT)
+
+
+def test_a_measurement_can_undo_the_layout_of_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ``bench/gpu.py`` does."""
+    monkeypatch.setattr(nvidia, "CUDA_OPTIONS", {**nvidia.CUDA_OPTIONS, **dict.fromkeys(_LAYOUT, "0")})
+    options = nvidia.providers(model_of(make_half()), "cuda", (), graphs=False)[CUDA]
+    assert [options[name] for name in _LAYOUT] == ["0", "0"]
+
+
 def test_a_graph_that_cannot_be_captured_runs_without_and_says_so(card: type[_StandIn]) -> None:
     card.capture = False
     session = Session(model_of(make_convolution()), provider="cuda", threads=1, batch_size=4, model_size=(48, 32))
