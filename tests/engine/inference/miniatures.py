@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from tests.small_models import convolution, saliency_model
 from saliency_engine.inference.session import Session
 from saliency_engine.models.load import Model
 
-EVERY_BACKEND = pytest.mark.parametrize("provider", ["cpu", "openvino"])
+NEEDS_OPENVINO = pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not installed (extra: openvino)")
+EVERY_BACKEND = pytest.mark.parametrize("provider", ["cpu", pytest.param("openvino", marks=NEEDS_OPENVINO)])
 NORMALISED = pytest.mark.parametrize("uint16", [True, False], ids=["normalised-there", "normalised-here"])
 KERNEL = np.random.default_rng(1).standard_normal((1, 3, 3, 3)).astype(np.float32)
 

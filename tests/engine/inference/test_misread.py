@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
+from tests.engine.inference.miniatures import NEEDS_OPENVINO
 from tests.small_models import WEIGHTS, convolution, saliency_model
 
 from saliency_engine.config import RunConfig
@@ -104,6 +105,7 @@ def maps_of(session: Session) -> NDArray[np.float32]:
     return maps
 
 
+@NEEDS_OPENVINO
 @pytest.mark.parametrize("name", MISREAD)
 def test_what_openvino_misreads_runs_elsewhere(tmp_path: Path, name: str) -> None:
     with pytest.raises(ProviderError, match=r"^OpenVINO computes .* otherwise than ONNX says: give --provider cpu$"):
@@ -113,6 +115,7 @@ def test_what_openvino_misreads_runs_elsewhere(tmp_path: Path, name: str) -> Non
     np.testing.assert_allclose(maps_of(session), maps_of(opened(tmp_path, MISREAD[name], "cpu")), atol=1e-4)
 
 
+@NEEDS_OPENVINO
 @pytest.mark.parametrize("name", READ)
 def test_the_rest_gives_the_same_maps(tmp_path: Path, name: str) -> None:
     maps, expected = (maps_of(opened(tmp_path, READ[name], provider)) for provider in ("openvino", "cpu"))

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
-from tests.engine.inference.miniatures import EVERY_BACKEND, draw_frames, maps_of, model_of, session_of
+from tests.engine.inference.miniatures import EVERY_BACKEND, NEEDS_OPENVINO, draw_frames, maps_of, model_of, session_of
 from tests.small_models import convolution, saliency_model
 
 from saliency_engine.errors import InferenceError, ModelError, ProviderError
@@ -102,6 +102,7 @@ def test_a_size_the_graph_cannot_take_is_an_error_before_any_clip(models: Path, 
         session_of(Model("student", "student.onnx", "", data), size=(321, 320), provider=provider)
 
 
+@NEEDS_OPENVINO
 def test_openvino_computes_the_students_in_full_precision(models: Path) -> None:
     model = Model("student", "student.onnx", "", (models / "saliency_student_v2.onnx").read_bytes())
     frames = draw_frames(1, 320, 320)
@@ -109,6 +110,7 @@ def test_openvino_computes_the_students_in_full_precision(models: Path) -> None:
     np.testing.assert_allclose(got, expected, atol=1e-5, rtol=1e-4)  # bfloat16 is 0.05 off
 
 
+@NEEDS_OPENVINO
 @pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="this machine has a GPU: auto may well take it")
 def test_auto_takes_the_fastest_that_works_and_says_which() -> None:
     assert session_of(_graph([1, 3, 8, 8], [1, 1, 8, 8]), provider="auto").provider == "OpenVINO CPU"
@@ -126,6 +128,7 @@ def test_bfloat16_is_an_error_where_it_does_not_run() -> None:
         )
 
 
+@NEEDS_OPENVINO
 @pytest.mark.skipif("bf16" not in CPU, reason="this processor does not compute in bfloat16")
 def test_bfloat16_is_near_the_students_own_maps(models: Path) -> None:
     model = Model("student", "student.onnx", "", (models / "saliency_student_v2.onnx").read_bytes())

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
+from tests.engine.inference.miniatures import EVERY_BACKEND
 from tests.in_process import run
 from tests.rows import read_rows, write_clips
 from tests.small_models import WEIGHTS, Shape, convolution, saliency_model
@@ -19,7 +20,6 @@ from saliency_engine.inference.nvidia import Gpu
 from saliency_engine.inference.session import Session, open_session
 from saliency_engine.models.load import load_model
 
-EVERY_LIBRARY = pytest.mark.parametrize("provider", ["cpu", "openvino"])
 HALF = (
     helper.make_node("Conv", ["input", "w"], ["conv"], pads=[1, 1, 1, 1], strides=[2, 2]),
     helper.make_node("Sigmoid", ["conv"], ["saliency_map"]),
@@ -77,7 +77,7 @@ FREE: dict[str, ModelProto] = {
 }
 
 
-@EVERY_LIBRARY
+@EVERY_BACKEND
 @pytest.mark.parametrize("name", FREE)
 def test_sizes_written_in_any_way_give_the_same_maps(tmp_path: Path, name: str, provider: str) -> None:
     expected = compute_maps(open_model(tmp_path, small((1, 3, 48, 80), (1, 1, 48, 80)), "cpu"))
@@ -86,7 +86,7 @@ def test_sizes_written_in_any_way_give_the_same_maps(tmp_path: Path, name: str, 
     np.testing.assert_allclose(compute_maps(session), expected, atol=1e-6)
 
 
-@EVERY_LIBRARY
+@EVERY_BACKEND
 @pytest.mark.parametrize("sizes", [("N", 1, "H", "W"), (1, 1, 48, 80), (1, 1, 0, 0)])
 def test_a_map_smaller_than_stated_has_its_own_size(tmp_path: Path, sizes: Shape, provider: str) -> None:
     session = open_model(tmp_path, small(("N", 3, "H", "W"), sizes, sizes, HALF), provider)
@@ -94,7 +94,7 @@ def test_a_map_smaller_than_stated_has_its_own_size(tmp_path: Path, sizes: Shape
     assert np.isfinite(compute_maps(session)).all()
 
 
-@EVERY_LIBRARY
+@EVERY_BACKEND
 def test_weights_may_stand_among_the_inputs_before_the_frames(tmp_path: Path, provider: str) -> None:
     model = small((0, 3, 0, 0), (0, 1, 0, 0))
     model.graph.input.insert(0, helper.make_tensor_value_info("w", TensorProto.FLOAT, WEIGHTS.shape))
@@ -124,7 +124,7 @@ REFUSED: dict[str, tuple[Callable[[], ModelProto], str]] = {
 }
 
 
-@EVERY_LIBRARY
+@EVERY_BACKEND
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_run_is_one_error_before_any_clip(tmp_path: Path, name: str, provider: str) -> None:
     build, reason = REFUSED[name]
@@ -132,7 +132,7 @@ def test_what_cannot_run_is_one_error_before_any_clip(tmp_path: Path, name: str,
         open_model(tmp_path, build(), provider)
 
 
-@EVERY_LIBRARY
+@EVERY_BACKEND
 @pytest.mark.parametrize("kind", ["uint8", "uint16", "float16", "bfloat16"])
 def test_an_input_of_another_type_is_named(tmp_path: Path, kind: str, provider: str) -> None:
     cast = node("Cast", ["input"], ["f"], to=TensorProto.FLOAT)
@@ -142,7 +142,7 @@ def test_an_input_of_another_type_is_named(tmp_path: Path, kind: str, provider: 
         open_model(tmp_path, model, provider)
 
 
-@EVERY_LIBRARY
+@EVERY_BACKEND
 def test_sequences_are_refused(tmp_path: Path, provider: str) -> None:
     model = small(("N", 3, 48, 80), ("N", 1, 48, 80))
     model.graph.input[0].CopyFrom(helper.make_tensor_sequence_value_info("input", TensorProto.FLOAT, ["N", 3, 48, 80]))
@@ -158,7 +158,7 @@ def test_a_graph_for_one_frame_says_how_many_it_was_given(tmp_path: Path) -> Non
         Gpu(load_model(RunConfig(model_path=str(path))), "cpu").compile((4, 3, 48, 80), 2)
 
 
-@EVERY_LIBRARY
+@EVERY_BACKEND
 def test_a_mask_gives_the_numbers_it_should(tmp_path: Path, provider: str) -> None:
     mask = np.triu(np.full((48, 80), -np.inf, np.float32), 1)
     nodes = (
@@ -173,7 +173,7 @@ def test_a_mask_gives_the_numbers_it_should(tmp_path: Path, provider: str) -> No
     assert (maps[:, ~np.isinf(mask)] > 0).all()
 
 
-@EVERY_LIBRARY
+@EVERY_BACKEND
 @pytest.mark.parametrize("name", ["0 for the batch", "0 for height and width", "one name for two"])
 def test_a_run_has_rows_that_are_ok(tmp_path: Path, clips: dict[str, Path], name: str, provider: str) -> None:
     (tmp_path / "model.onnx").write_bytes(FREE[name].SerializeToString())
