@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from saliency_engine.config import RunConfig
@@ -33,6 +34,7 @@ from saliency_exporter.distill.training import Lesson, Training
 from saliency_exporter.distill.work_folder import WorkFolder, key_of, open_work_folder
 from saliency_exporter.graphs import compute_maps
 from saliency_exporter.sample_frames import Frames
+from saliency_exporter.variants.fp16 import halve
 
 _CHECKED_FRAMES = 32
 """Held-out frames on which progress is measured."""
@@ -80,8 +82,10 @@ def distill(options: DistillOptions, watcher: Watcher) -> dict[str, Any]:
     for path in options.results:
         check_output(str(path))  # now, and not after hours
     encoder = None if options.from_scratch else load_encoder_weights()
-    config = RunConfig(model_path=str(options.teacher), provider=options.provider, precision=options.precision)
-    teacher = load_model(config)
+    in_half = options.precision == "float16"
+    precision = "float32" if in_half else options.precision
+    config = RunConfig(model_path=str(options.teacher), provider=options.provider, precision=precision)
+    teacher = _halve(load_model(config)) if in_half else load_model(config)
     session = _open_teacher(teacher, config)
     job = _Job(options, watcher, files, encoder, teacher, session)
     try:
@@ -103,6 +107,12 @@ def _finish(job: _Job, model_id: str, taught: _Taught, training: Training) -> di
     document = describe(job.options, metadata, corpus, content, {"encoder": describe_encoder(encoder), **measured})
     write_together(dict(zip(results, (content, manifest.serialize(document), sheet), strict=True)))
     return document
+
+
+def _halve(teacher: Model) -> Model:
+    """The model in half precision, by the name that its variant would have."""
+    data = halve(onnx.load_from_string(teacher.data), teacher.source)
+    return replace(teacher, model_id=f"{teacher.model_id}_fp16", data=data)
 
 
 def _open_teacher(teacher: Model, config: RunConfig) -> Session:

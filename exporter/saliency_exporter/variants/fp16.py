@@ -27,21 +27,27 @@ def fp16(path: Path, output: Path, clips: Sequence[str]) -> dict[str, Any]:
     """
     files = list_files(path, output, "--frames", clips)
     parent = open_parent(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # weights below the least half become zero: the gate judges that
-            # No operator stays in float32: what the converter is wary of by default, CUDA has in half precision.
-            model = convert_float_to_float16(parent.load(), keep_io_types=True, op_block_list=[])
-    except Exception as error:  # the converter raises what its helpers raise
-        raise ModelError(f"{path} cannot be converted to half precision: {error}") from error
-    sort_nodes(model)  # the converter appends its casts
-    content = tag(parent, "fp16", model.SerializeToString())
+    content = tag(parent, "fp16", halve(parent.load(), str(path)))
     frames = collect_frames(clips, *parent.size, files)
     figures = compare(compute_maps(parent.data, frames), compute_maps(make_twin(content), frames))
     settings = {
         "measured": "as its float32 twin: every tensor rounded to half precision, sums within an operator in float32"
     }
     return publish(parent, Variant("fp16", content, figures, settings), HALF, output, clips)
+
+
+def halve(model: ModelProto, source: str) -> bytes:
+    """``model``, of the file ``source``, in half precision, float32 at its borders. Raises ``ModelError``."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # weights below the least half become zero: the gate judges that
+            # No operator stays in float32: what the converter is wary of by default, CUDA has in half precision.
+            half = convert_float_to_float16(model, keep_io_types=True, op_block_list=[])
+    except Exception as error:  # the converter raises what its helpers raise
+        raise ModelError(f"{source} cannot be converted to half precision: {error}") from error
+    sort_nodes(half)  # the converter appends its casts
+    content: bytes = half.SerializeToString()
+    return content
 
 
 def make_twin(content: bytes) -> bytes:

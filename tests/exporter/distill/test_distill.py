@@ -205,6 +205,23 @@ def test_a_teacher_can_see_what_the_student_sees(
     assert "another seed, another --reteach or another version" in result.stderr
 
 
+def test_a_teacher_in_half_precision(lesson: Lesson, tmp_path: Path) -> None:
+    """Its maps are near those in float32, and other ones; it is named by its own file."""
+    teacher, output = tmp_path / "teacher.onnx", tmp_path / "pupil.onnx"
+    onnx.save(make_teacher(gain=2.1), teacher)  # half precision has no 4.2
+    result = run_distill(teacher, lesson.frames, output, "--precision", "float16")
+    assert result.exit_code == 0, result.output
+    digest = hashlib.sha256(teacher.read_bytes()).hexdigest()
+    assert manifest_of(output)["teacher"] == {"path": str(teacher), "model_id": "teacher_fp16", "sha256": digest}
+    maps = np.fromfile(*Path(f"{output}.work").glob("maps-*.raw"), np.float16).astype(np.float32).reshape(24, 64, 64)
+    session = onnxruntime.InferenceSession(teacher, providers=["CPUExecutionProvider"])
+    for path, half in zip(sorted(lesson.frames.iterdir()), maps, strict=True):
+        frame = np.moveaxis(np.asarray(Image.open(path)), -1, 0)[np.newaxis]
+        single = session.run(None, {"input": feed(frame)})[0][0, 0]
+        np.testing.assert_allclose(half, single, atol=2e-3)
+        assert (half != single.astype(np.float16)).any()
+
+
 def test_a_student_that_is_too_far_off_is_not_written(lesson: Lesson, tmp_path: Path) -> None:
     shutil.copytree(f"{lesson.output}.work", tmp_path / "work")
     result = lesson.again(tmp_path / "pupil.onnx", "--work", tmp_path / "work", "--gate-r", 0.999)
