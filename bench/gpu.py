@@ -13,7 +13,7 @@ script on ONNX Runtime's CPU provider. For each model:
 - agreement with ONNX Runtime on the CPU, for X_fp16.onnx with X.onnx where that is given, too;
 - the bare loop (the session on buffers bound once, nothing copied: the limit), with and without CUDA graphs, by batch;
 - the engine's way there and back with ready frames, normalised there (16 bits cross) and here (float32 crosses);
-- what other settings of the card would give; the engine has channels first for float32, channels last and fused biases
+- what other settings of the card would give; the engine has channels first for float32 and channels last
   for half precision;
 - end to end on 540p clips, by batch and number of decoders: frames/s, share of the bare loop, and what the limit was:
   the model where it was at work 90% of the time, the decoders where they were, else the engine's own loop;

@@ -37,11 +37,11 @@ CUDA_OPTIONS: Mapping[str, str] = {
     "cudnn_conv_algo_search": "HEURISTIC",
     "arena_extend_strategy": "kSameAsRequested",
 }
-# Channels last, and convolutions that add their biases. On an H200 student v2 in half precision makes 9,230 frames a
-# second with both, 7,310 with the first alone and 5,660 with neither, 32 a call, and is as near to the CPU's maps. Not
-# for float32: saliency_open_v1 has 0.47 of its rate with both. And never the second alone: with channels first, ONNX
-# Runtime 1.31 then gives WRONG maps in float32, whose means are off by 0.25 to 0.49, and fails in half precision.
-_HALF_PRECISION_OPTIONS: Mapping[str, str] = {"prefer_nhwc": "1", "fuse_conv_bias": "1"}
+# Channels last. On an H200 student v2 in half precision makes 7,310 frames a second so, 32 a call, and 5,660 without,
+# and is as near to the CPU's maps. Not for float32: saliency_open_v1 has 0.91 of its rate. Convolutions that add their
+# biases (fuse_conv_bias) would make 9,230, as near again. Where one has channels first, ONNX Runtime 1.31 then gives
+# WRONG maps in float32, whose means are off by 0.25 to 0.49, and nothing would show it.
+_HALF_PRECISION_OPTIONS: Mapping[str, str] = {"prefer_nhwc": "1"}
 # NVIDIA's libraries read this from the environment when they load. TensorRT has no option here, and where cuDNN finds
 # no plan without tensor cores, CUDA's option alone would let it take one in TF32 in silence. On an H200 either of the
 # two kept TF32 out, and the override moved nothing in half precision.
