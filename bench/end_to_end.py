@@ -11,7 +11,7 @@ process of its own (see harness/race.py). The contenders are:
 - the bare model on a ready tensor, in the same settings;
 - the row-at-a-time script at 320x320 and, where the model can, at the clip's own size, rounded up to what the model
   takes (a graph of convolutions whose sizes are fixed has them made free for that);
-- with `--script` the same script with another model at the clip's own size, as somebody may run it today;
+- with `--script` the same script with another model at the clip's own size, where it can, as somebody may run it today;
 - one shared session, a frame per call;
 - with `--torch` upstream's U2NETP in eager torch, from a checkout with the weights of a checkpoint. The checkout's code
   runs: give one that you trust.
@@ -86,9 +86,11 @@ def main() -> None:
         width, height = map(int, size.split("x"))
         with tempfile.TemporaryDirectory() as folder:
             *clips, spare = make_clips(Path(folder), arguments.clips + 1, width, height)
-            contenders = _list_contenders(
-                arguments, settings, _at_own_size(arguments.model, width, height, Path(folder))
-            )
+            own_sizes = {
+                each: _at_own_size(each, width, height, Path(folder))
+                for each in filter(None, (arguments.model, arguments.script))
+            }
+            contenders = _list_contenders(arguments, settings, own_sizes)
             few = {each.name for each in contenders if each.name.startswith(targets.OWN_SIZE)}
             turns = race(contenders, arguments.rounds, clips, spare, few)
         asked = {"model": arguments.model.stem, "size": size, "clips": arguments.clips, "rounds": arguments.rounds}
@@ -98,8 +100,9 @@ def main() -> None:
 
 
 def _list_contenders(
-    arguments: argparse.Namespace, settings: Sequence[Setting], own_size: dict[str, Any]
+    arguments: argparse.Namespace, settings: Sequence[Setting], own_sizes: Mapping[Path, dict[str, Any]]
 ) -> list[Contender]:
+    """``own_sizes``: what the script needs for clips of their own size, for each model that takes them."""
     model, threads = arguments.model.resolve(), len(os.sched_getaffinity(0))
     contenders = []
     for setting in settings:
@@ -113,12 +116,10 @@ def _list_contenders(
     plain = {"model": model, "threads": threads}
     contenders.append(Contender("one session", peers.OneSession, plain))
     contenders.append(Contender(targets.ROW, peers.RowAtATime, {**plain, "size": peers.SIZE}))
-    if own_size:
-        contenders.append(Contender(targets.OWN_SIZE, peers.RowAtATime, {**plain, **own_size}))
-    if arguments.script:
-        other = {"model": arguments.script.resolve(), "size": None}
-        name = f"{targets.OWN_SIZE}, {arguments.script.stem}"
-        contenders.append(Contender(name, peers.RowAtATime, {**plain, **other}))
+    for path, own_size in own_sizes.items():
+        if own_size:
+            name = targets.OWN_SIZE if path == arguments.model else f"{targets.OWN_SIZE}, {path.stem}"
+            contenders.append(Contender(name, peers.RowAtATime, {**plain, "model": path.resolve(), **own_size}))
     if arguments.torch:
         checkout, checkpoint = arguments.torch
         eager = {"module": checkout / "model" / "u2net.py", "checkpoint": checkpoint, "threads": threads}
@@ -139,7 +140,7 @@ def _at_own_size(model: Path, width: int, height: int, folder: Path) -> dict[str
         for at, name in ((2, "height"), (3, "width")):
             value.type.tensor_type.shape.dim[at].dim_param = name
     del graph.graph.value_info[:]
-    onnx.save(graph, free := folder / "free.onnx")
+    onnx.save(graph, free := folder / f"{model.stem}_free.onnx")
     return {"model": free, "size": (_round_up(width), _round_up(height))}
 
 
