@@ -12,6 +12,7 @@ from tests.imports import imports
 PACKAGE = PROJECT / "exporter" / "saliency_exporter"
 LAYERS = (
     {"commands", "frequency_tuned", "graphs", "licence", "manifest", "sample_frames", "torch_version"},
+    {"half_precision"},
     {"distill", "release", "rewrap", "u2netp", "variants"},
     {"distill_command", "mirror_commands"},
     {"cli"},

@@ -33,8 +33,8 @@ from saliency_exporter.distill.teacher import Maps, TaughtMaps, ask
 from saliency_exporter.distill.training import Lesson, Training
 from saliency_exporter.distill.work_folder import WorkFolder, key_of, open_work_folder
 from saliency_exporter.graphs import compute_maps
+from saliency_exporter.half_precision import halve
 from saliency_exporter.sample_frames import Frames
-from saliency_exporter.variants.fp16 import halve
 
 _CHECKED_FRAMES = 32
 """Held-out frames on which progress is measured."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,10 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
-from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from saliency_engine.errors import ModelError
 from saliency_engine.numerics.fidelity import HALF, compare
-from saliency_exporter.graphs import compute_maps, open_parent, sort_nodes
+from saliency_exporter.graphs import compute_maps, open_parent
+from saliency_exporter.half_precision import halve
 from saliency_exporter.sample_frames import collect_frames
 from saliency_exporter.variants.variant import Variant, list_files, publish, tag
 
@@ -34,20 +32,6 @@ def fp16(path: Path, output: Path, clips: Sequence[str]) -> dict[str, Any]:
         "measured": "as its float32 twin: every tensor rounded to half precision, sums within an operator in float32"
     }
     return publish(parent, Variant("fp16", content, figures, settings), HALF, output, clips)
-
-
-def halve(model: ModelProto, source: str) -> bytes:
-    """``model``, of the file ``source``, in half precision, float32 at its borders. Raises ``ModelError``."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # weights below the least half become zero: the gate judges that
-            # No operator stays in float32: what the converter is wary of by default, CUDA has in half precision.
-            half = convert_float_to_float16(model, keep_io_types=True, op_block_list=[])
-    except Exception as error:  # the converter raises what its helpers raise
-        raise ModelError(f"{source} cannot be converted to half precision: {error}") from error
-    sort_nodes(half)  # the converter appends its casts
-    content: bytes = half.SerializeToString()
-    return content
 
 
 def make_twin(content: bytes) -> bytes:

@@ -1,0 +1,25 @@
+"""A graph in half precision inside."""
+
+from __future__ import annotations
+
+import warnings
+
+from onnx import ModelProto
+from onnxruntime.transformers.float16 import convert_float_to_float16
+
+from saliency_engine.errors import ModelError
+from saliency_exporter.graphs import sort_nodes
+
+
+def halve(model: ModelProto, source: str) -> bytes:
+    """``model``, of the file ``source``, in half precision, float32 at its borders. Raises ``ModelError``."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # weights below the least half become zero: the gate judges that
+            # No operator stays in float32: what the converter is wary of by default, CUDA has in half precision.
+            half = convert_float_to_float16(model, keep_io_types=True, op_block_list=[])
+    except Exception as error:  # the converter raises what its helpers raise
+        raise ModelError(f"{source} cannot be converted to half precision: {error}") from error
+    sort_nodes(half)  # the converter appends its casts
+    content: bytes = half.SerializeToString()
+    return content
