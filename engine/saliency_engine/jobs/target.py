@@ -45,13 +45,17 @@ class Target:
         """Whether it is the last of the points that share an output, or a shard."""
         self.job, self.config, self.task, self.output = job, config, task, output
         self.kept, self.failures = KeptRows(task.tags, config), Failures()
-        self.parts: list[Target] = [*(previous.parts if previous else ()), self]
-        """The targets of the table's points so far, this one last."""
         self._previous = previous
         self._joiner = Joiner(columns, task.tags)
         self._payload: Any = None
         self._failed = self._skipped = np.empty(0, bool)  # of the latest rows
         self._summary = np.zeros(3, np.int64)  # total, skipped, failed
+
+    @property
+    def parts(self) -> list[Target]:
+        """The targets of the table's points so far, this one last."""
+        # Not kept: a list that it is in itself would keep the model in memory until Python looks for such rings.
+        return [*(self._previous.parts if self._previous else ()), self]
 
     def write(self, batch: RowBatch[Any], results: Sequence[ClipResult], clock: Clock) -> None:
         """Write the rows of ``batch``; those of a shard are only noted.

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import ast
+import gc
 import importlib.metadata
 import re
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from tests.in_process import saliency_batch
 from tests.processes import HANG
 
 import saliency_engine
 from saliency_engine import Engine, RunConfig, compute_clip, enrich
 from saliency_engine.errors import ConfigError, InputError, MissingSourceError
+from saliency_engine.inference.session import Session
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -161,6 +165,27 @@ def test_enrich_takes_paths_as_the_command_does(tmp_path: Path, clips: dict[str,
     assert (result["key"].to_pylist(), result["saliency_status"].to_pylist()) == (["0012"], ["ok"])
     with pytest.raises(InputError, match=r"gone\.parquet: no such file"):
         enrich(tmp_path / "gone.parquet")
+
+
+def test_a_table_that_is_done_leaves_no_model_in_memory(
+    tmp_path: Path, clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor when Python does not look for rings of objects, as it seldom does: each model would take 70 MB more."""
+    sessions: list[weakref.ref[Session]] = []
+    start = Session.__init__
+
+    def watch(self: Session, *arguments: Any, **options: Any) -> None:
+        sessions.append(weakref.ref(self))
+        start(self, *arguments, **options)
+
+    monkeypatch.setattr(Session, "__init__", watch)
+    gc.disable()
+    try:
+        enrich(pa.table({"src": [str(clips["bikes"])]}), model="frequency_tuned_v1")
+        saliency_batch("run", clips["bikes"], "-o", tmp_path / "out.jsonl", "--model", "frequency_tuned_v1")
+        assert [session() for session in sessions] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_an_option_that_does_not_exist_gets_the_one_that_may_be_meant() -> None:
