@@ -12,7 +12,10 @@ from saliency_exporter.graphs import sort_nodes
 
 
 def halve(model: ModelProto, source: str) -> bytes:
-    """``model``, of the file ``source``, in half precision, float32 at its borders. Raises ``ModelError``."""
+    """``model`` as ``Parent.load`` gives it, of the file ``source``, in half precision, float32 at its borders.
+
+    Raises ``ModelError`` where it cannot be converted.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # weights below the least half become zero: the gate judges that

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from saliency_engine.config import RunConfig
@@ -32,7 +32,7 @@ from saliency_exporter.distill.statement import compose_metadata, describe, desc
 from saliency_exporter.distill.teacher import Maps, TaughtMaps, ask
 from saliency_exporter.distill.training import Lesson, Training
 from saliency_exporter.distill.work_folder import WorkFolder, key_of, open_work_folder
-from saliency_exporter.graphs import compute_maps
+from saliency_exporter.graphs import compute_maps, open_parent
 from saliency_exporter.half_precision import halve
 from saliency_exporter.sample_frames import Frames
 
@@ -111,7 +111,7 @@ def _finish(job: _Job, model_id: str, taught: _Taught, training: Training) -> di
 
 def _halve(teacher: Model) -> Model:
     """The model in half precision, by the name that its variant would have."""
-    data = halve(onnx.load_from_string(teacher.data), teacher.source)
+    data = halve(open_parent(Path(teacher.source)).load(), teacher.source)
     return replace(teacher, model_id=f"{teacher.model_id}_fp16", data=data)
 
 
