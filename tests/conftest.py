@@ -21,7 +21,7 @@ import saliency_engine  # noqa: F401  it switches off ONNX Runtime's telemetry, 
 PROJECT = Path(__file__).resolve().parent.parent
 
 LONG = (
-    *("engine/journeys/test_ray.py", "engine/journeys/test_remote_clips.py", "docs/test_readme.py"),
+    *("engine/journeys/test_ray.py", "engine/journeys/remote/test_remote_clips.py", "docs/test_readme.py"),
     *("engine/video/test_keyframes.py", "exporter/variants/test_int8.py", "docs/test_tutorial.py"),
     *("engine/jobs/answer/test_answer.py", "docs/test_recipes.py", "engine/jobs/bench/test_bench.py"),
     *("exporter/test_silence.py", "engine/journeys/test_silence.py", "bench/test_scripts.py"),
