@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -89,7 +90,9 @@ def collect(
     them; ``OutputError`` when ``store`` cannot be written.
     """
     listed, left_out = _limit(list_sources(paths))
-    with naming(store), store.open("wb") as file:
+    # Pillow warns of large pictures, which a camera makes. Not in the threads that read: the filters are one for all.
+    with naming(store), store.open("wb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         sources, looks = _keep(listed, Reader(size, files), file, left_out, show)
     if not sources:
         raise InputError(f"none of the clips and pictures in {', '.join(paths)} can be read: {'; '.join(left_out[:3])}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -53,8 +52,7 @@ class Reader:
 
 def _read_picture(path: Path, size: tuple[int, int]) -> Pictures:
     try:
-        with warnings.catch_warnings(), Image.open(path) as picture:
-            warnings.simplefilter("ignore")  # of large pictures, which a camera makes
+        with Image.open(path) as picture:
             upright = ImageOps.exif_transpose(picture.convert("RGB"))
             scaled = upright.resize(size[::-1], Image.Resampling.BILINEAR, reducing_gap=3.0)
     # SyntaxError and the others are what Pillow has for broken files of some formats.

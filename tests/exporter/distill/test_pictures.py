@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,18 @@ def gather(folder: Path, *paths: object, files: Files | None = None, seed: int =
 
 def names_of(corpus: Corpus) -> list[str]:
     return [Path(source.path).name for source in corpus.sources]
+
+
+def test_large_pictures_are_no_matter_for_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow warns of each, and threads that read side by side share what keeps it silent."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 64 - 1)
+    folder = draw_pictures(tmp_path / "large", 40)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        before = list(warnings.filters)
+        corpus = gather(tmp_path, folder)
+        assert warnings.filters == before
+    assert (len(corpus.sources), told) == (40, [])
 
 
 def test_clips_and_pictures_of_folders_patterns_lists_and_tables(
