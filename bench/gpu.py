@@ -47,7 +47,7 @@ from saliency_engine.jobs.bench.stopwatch import Job, time_round
 from saliency_engine.types import ClipReference
 
 _AT_WORK = 0.9
-_UNUSED: Mapping[str, CardSettings] = {
+_SETTINGS: Mapping[str, CardSettings] = {
     "as the engine runs it": CardSettings(),
     "convolutions chosen by timing": CardSettings({"cudnn_conv_algo_search": "EXHAUSTIVE"}),
     "channels first": CardSettings({"prefer_nhwc": "0", "fuse_conv_bias": "0"}),
@@ -128,7 +128,7 @@ def _list_parts(
         ("checks", lambda: _check(model, provider, batches, seconds) | _check_numbers(model, parent, plain, clips)),
         ("agreement", lambda: run_alone(gpu_loops.agreement, model, parent, plain, clips, CardSettings())),
         ("loops", measure_loops),
-        ("unused", lambda: _measure_unused(model, plain) if on_cuda else {}),
+        ("settings", lambda: _measure_settings(model, plain) if on_cuda else {}),
         ("row at a time", lambda: run_alone(_time_row_at_a_time, model, provider, clips[:3])),
         ("end to end", measure_end_to_end),
     ]
@@ -139,12 +139,12 @@ def _find_parent(model: Path, models: Sequence[Path]) -> Path:
     return next((other for other in models if other.stem == model.stem.removesuffix("_fp16")), model)
 
 
-def _measure_unused(model: Path, loop: Loop) -> dict[str, Any]:
+def _measure_settings(model: Path, loop: Loop) -> dict[str, Any]:
     """The bare loop with settings of the card, without CUDA graphs and with them."""
     return {
         f"{name}{', CUDA graphs' * graphs}": run_alone(gpu_loops.bare, model, replace(loop, graphs=graphs), settings)
         for graphs in (False, True)
-        for name, settings in _UNUSED.items()
+        for name, settings in _SETTINGS.items()
         if not (graphs and name == _NEVER_CAPTURED)
     }
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 BAR = 0.8  # what end to end must reach of the bare loop: U2NETP in half precision, 540p
-_PARTS = ("checks", "loops", "unused", "end to end")
+_PARTS = ("checks", "loops", "settings", "end to end")
 """Without any of these there is no table; the JSON file has the others."""
 _WAYS = ("bare", "normalised there", "normalised here")
 
@@ -30,11 +30,11 @@ def markdown(result: Mapping[str, Any]) -> str:
     )
     remarks = dict.fromkeys(loop["normalised there"].get("remark") for loop in result["loops"])
     lines += ["", *(f"- {remark}" for remark in remarks if remark)]
-    if result["unused"]:
-        usual = result["unused"]["as the engine runs it"].get("maps", float("nan"))
+    if result["settings"]:
+        usual = result["settings"]["as the engine runs it"].get("maps", float("nan"))
         rows = [
             [name, _rate(loop), f"{abs(loop.get('maps', float('nan')) - usual):.1e}"]
-            for name, loop in result["unused"].items()
+            for name, loop in result["settings"].items()
         ]
         lines += _table(["bare loop, largest batch", "frames/s", "mean of the maps moved by"], rows)
     heads = [

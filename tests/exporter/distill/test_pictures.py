@@ -38,12 +38,12 @@ def test_large_pictures_are_no_matter_for_a_warning(tmp_path: Path, monkeypatch:
     """Pillow warns of each, and threads that read side by side share what keeps it silent."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 64 - 1)
     folder = draw_pictures(tmp_path / "large", 40)
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         before = list(warnings.filters)
         corpus = gather(tmp_path, folder)
         assert warnings.filters == before
-    assert (len(corpus.sources), told) == (40, [])
+    assert (len(corpus.sources), warned) == (40, [])
 
 
 def test_clips_and_pictures_of_folders_patterns_lists_and_tables(
