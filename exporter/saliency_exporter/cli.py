@@ -11,7 +11,7 @@ import click
 
 from saliency_engine.errors import SaliencyError
 from saliency_engine.report.terminal import printable
-from saliency_exporter.commands import FILE, SIZE, Lines, frames_option, print_output
+from saliency_exporter.commands import FILE, SIZE, Lines, find_model, frames_option, print_output
 from saliency_exporter.distill_command import distill_command
 from saliency_exporter.mirror_commands import release_command, rewrap_command, u2netp_command
 
@@ -44,18 +44,7 @@ for _command in (u2netp_command, rewrap_command, release_command, distill_comman
 
 def _add_model_and_output(command: CommandT) -> CommandT:
     command = click.option("--output", type=FILE, required=True, help="ONNX file to write.")(command)
-    return click.argument("model", type=FILE, callback=_find_model)(command)
-
-
-def _find_model(_context: click.Context, _parameter: click.Parameter, model: Path) -> Path:
-    """The file, or where it is none, that of the built-in or installed model of this id."""
-    from saliency_engine.models.entry import MODEL_FILE, asset
-    from saliency_engine.models.registry import entries
-
-    entry = None if model.exists() else entries()[0].get(str(model))
-    if entry is None or entry.state == "not installed":
-        return model
-    return entry.folder / MODEL_FILE if entry.folder else Path(str(asset(f"{entry.id}.onnx")))
+    return click.argument("model", type=FILE, callback=find_model)(command)
 
 
 @main.command("frequency-tuned")

@@ -24,6 +24,17 @@ frames_option = click.option(
 )
 
 
+def find_model(_context: click.Context, _parameter: click.Parameter, model: Path | None) -> Path | None:
+    """The file, or where it is none, that of the built-in or installed model of this id."""
+    from saliency_engine.models.entry import MODEL_FILE, asset
+    from saliency_engine.models.registry import entries
+
+    entry = None if model is None or model.exists() else entries()[0].get(str(model))
+    if entry is None or entry.state == "not installed":
+        return model
+    return entry.folder / MODEL_FILE if entry.folder else Path(str(asset(f"{entry.id}.onnx")))
+
+
 def print_output(manifest: Mapping[str, Any]) -> None:
     """The written model's line on stdout: its sha256 and its path, as ``sha256sum`` prints them."""
     click.echo(f"{manifest['outputs']['onnx_sha256']}  {manifest['outputs']['onnx_path']}")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from saliency_engine.report.terminal import counted
-from saliency_exporter.commands import FILE, FOLDER, Lines, format_time, print_output
+from saliency_exporter.commands import FILE, FOLDER, Lines, find_model, format_time, print_output
 from saliency_exporter.torch_version import check_torch
 
 
@@ -34,6 +34,13 @@ from saliency_exporter.torch_version import check_torch
 )
 @click.option("--reteach", is_flag=True, help="Let TEACHER see every changed frame. It needs a fast one, or a card.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all that is drawn.")
+@click.option(
+    "--fine-tune",
+    type=FILE,
+    callback=find_model,
+    metavar="STUDENT",
+    help="Train this student further, by its file or id. saliency_open_v1 is one.",
+)
 @click.option("--from-scratch", is_flag=True, help="Begin with nothing, not with ImageNet weights in the encoder.")
 @click.option("--model-id", help="Id to write into the file.  [default: OUTPUT's name without .onnx]")
 @click.option(

@@ -20,7 +20,7 @@ from saliency_engine.numerics.normalize import normalize
 from saliency_engine.storage.atomic import check_output, write_together
 from saliency_engine.storage.overwrite import Files
 from saliency_exporter import manifest
-from saliency_exporter.distill.encoder_weights import EncoderWeights, load_encoder_weights
+from saliency_exporter.distill.beginning import Beginning, read_beginning
 from saliency_exporter.distill.judge import MOST_FRAMES, judge, time_models
 from saliency_exporter.distill.network import MULTIPLE
 from saliency_exporter.distill.onnx_file import write_model
@@ -28,7 +28,7 @@ from saliency_exporter.distill.options import DistillOptions, Watcher
 from saliency_exporter.distill.pictures import Corpus, collect
 from saliency_exporter.distill.reading import Pictures
 from saliency_exporter.distill.sheet import draw_sheet
-from saliency_exporter.distill.statement import compose_metadata, describe, describe_encoder
+from saliency_exporter.distill.statement import compose_metadata, describe
 from saliency_exporter.distill.teacher import Maps, TaughtMaps, ask
 from saliency_exporter.distill.training import Lesson, Training
 from saliency_exporter.distill.work_folder import WorkFolder, key_of, open_work_folder
@@ -49,8 +49,7 @@ class _Job:
     options: DistillOptions
     watcher: Watcher
     files: Files
-    encoder: EncoderWeights | None
-    """``None``: the encoder begins with nothing."""
+    beginning: Beginning
     teacher: Model
     session: Session
     """The teacher's."""
@@ -81,13 +80,13 @@ def distill(options: DistillOptions, watcher: Watcher) -> dict[str, Any]:
     files = options.list_files()
     for path in options.results:
         check_output(str(path))  # now, and not after hours
-    encoder = None if options.from_scratch else load_encoder_weights()
+    beginning = read_beginning(options)
     in_half = options.precision == "float16"
     precision = "float32" if in_half else options.precision
     config = RunConfig(model_path=str(options.teacher), provider=options.provider, precision=precision)
     teacher = _halve(load_model(config)) if in_half else load_model(config)
     session = _open_teacher(teacher, config)
-    job = _Job(options, watcher, files, encoder, teacher, session)
+    job = _Job(options, watcher, files, beginning, teacher, session)
     try:
         with open_work_folder(options.work_folder) as folder:
             corpus = _collect(job, folder)
@@ -99,12 +98,12 @@ def distill(options: DistillOptions, watcher: Watcher) -> dict[str, Any]:
 
 def _finish(job: _Job, model_id: str, taught: _Taught, training: Training) -> dict[str, Any]:
     """Prove the student, and write it; returns the manifest."""
-    corpus, encoder, results = taught.corpus, job.encoder, job.options.results
-    metadata = compose_metadata(model_id, job.teacher, encoder)
+    corpus, results = taught.corpus, job.options.results
+    metadata = compose_metadata(model_id, job.teacher, job.beginning)
     content, parity = write_model(training.student, corpus.size, metadata)
     figures, sheet = _judge(job, taught, content)
     measured = {"training": training.describe(), "parity": asdict(parity), "held_out": figures}
-    document = describe(job.options, metadata, corpus, content, {"encoder": describe_encoder(encoder), **measured})
+    document = describe(job.options, metadata, corpus, content, {**job.beginning.describe(), **measured})
     write_together(dict(zip(results, (content, manifest.serialize(document), sheet), strict=True)))
     return document
 
@@ -144,7 +143,7 @@ def _collect(job: _Job, folder: WorkFolder) -> Corpus:
 def _learn(job: _Job, corpus: Corpus, folder: WorkFolder) -> tuple[_Taught, Training]:
     """The teacher's maps, and a student that has learned for as long as was asked for, in earlier commands, too."""
     options, teacher = job.options, job.teacher
-    key = key_of(corpus, teacher.sha256, job.encoder.sha256 if job.encoder else "", options.seed, options.reteach)
+    key = key_of(corpus, teacher.sha256, job.beginning.key, options.seed, options.reteach)
     state = folder.read_training(key)  # before the teacher takes its hours
     taught = _teach(job, corpus, folder)
     learned = np.array(corpus.indices(held_out=False))
@@ -152,7 +151,7 @@ def _learn(job: _Job, corpus: Corpus, folder: WorkFolder) -> tuple[_Taught, Trai
     lesson = Lesson(
         corpus.frames, taught.maps, taught.map_of, teach, learned, options.seed, options.minutes, options.steps
     )
-    training = Training(lesson, job.encoder.state if job.encoder else None)
+    training = Training(lesson, job.beginning)
     if state is not None:
         try:
             training.take_up(state)

@@ -8,9 +8,11 @@ weights.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
@@ -32,6 +34,9 @@ _FROZEN = 3
 _WIDTHS = (16, 32, 48, 64, 80)
 """The decoder's channels at these sizes."""
 _DILATIONS = (1, 2, 4)
+_HEADS_IN_TRAINING = tuple(f"heads.{at}" for at in range(1, DEPTHS))
+_EPSILON = 1e-3
+"""Of the normalisations."""
 
 
 class Student(nn.Module):
@@ -53,6 +58,27 @@ class Student(nn.Module):
         self.heads = nn.ModuleList(
             nn.Conv2d(width, 1, 3 if at == 0 else 1, padding=int(at == 0)) for at, width in enumerate(_WIDTHS[:DEPTHS])
         )
+
+    def load_folded(self, layers: Mapping[str, tuple[Tensor, Tensor]]) -> None:
+        """Take weights and biases by the names of convolutions, into which normalisations have been folded.
+
+        The normalisations then change nothing but add the bias. The heads of smaller maps stay as they are: files lack
+        them. Raises ``KeyError`` when another layer is missing, ``RuntimeError`` when one has another shape.
+        """
+        state = self.state_dict()
+        for name, layer in self.named_modules():
+            if not isinstance(layer, nn.Conv2d) or name in _HEADS_IN_TRAINING:
+                continue
+            weight, bias = layers[name]
+            state[f"{name}.weight"] = weight
+            if layer.bias is not None:
+                state[f"{name}.bias"] = bias
+                continue
+            norm = f"{name.removesuffix('.0')}.1"
+            state[f"{norm}.bias"] = bias
+            state[f"{norm}.weight"] = torch.full_like(bias, math.sqrt(1 + _EPSILON))
+            state[f"{norm}.running_mean"], state[f"{norm}.running_var"] = torch.zeros_like(bias), torch.ones_like(bias)
+        self.load_state_dict(state)
 
     def forward(self, frames: Tensor) -> list[Tensor]:
         """See the class."""
@@ -157,7 +183,7 @@ def _convolve(
 ) -> nn.Sequential:
     padding = dilation * (kernel // 2)
     convolution = nn.Conv2d(taken, given, kernel, stride, padding, dilation, groups, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(given, eps=1e-3), nn.ReLU6(inplace=True))
+    return nn.Sequential(convolution, nn.BatchNorm2d(given, eps=_EPSILON), nn.ReLU6(inplace=True))
 
 
 def _separable(width: int) -> nn.Sequential:

@@ -25,6 +25,8 @@ class DistillOptions:
     """The teacher sees every changed frame, in place of its map being changed with it."""
     seed: int = 0
     from_scratch: bool = False
+    fine_tune: Path | None = None
+    """A student that is trained further, in place of one that begins with ImageNet weights."""
     model_id: str | None = None
     """``None``: the stem of ``output``."""
     work: Path | None = None
@@ -46,6 +48,8 @@ class DistillOptions:
         """The files of the command; raises ``ConfigError`` where one would be written over another."""
         files = Files()
         files.reads("--teacher", self.teacher)
+        if self.fine_tune:
+            files.reads("--fine-tune", self.fine_tune)
         files.reads("--frames", *(path for path in self.frames if not Path(path).is_dir()))
         for path, suffix in zip(self.results, (".onnx", ".json", ".png"), strict=True):
             files.writes("--output", path, holds=suffix)

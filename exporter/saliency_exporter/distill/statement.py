@@ -7,7 +7,7 @@ from typing import Any
 
 from saliency_engine.models.load import Model
 from saliency_exporter import manifest
-from saliency_exporter.distill.encoder_weights import PACKAGE, EncoderWeights
+from saliency_exporter.distill.beginning import Beginning
 from saliency_exporter.distill.onnx_file import OPSET
 from saliency_exporter.distill.options import DistillOptions
 from saliency_exporter.distill.pictures import Corpus, Source
@@ -16,9 +16,9 @@ from saliency_exporter.graphs import MODEL_ID_KEY
 SCHEMA = "saliency-student-manifest-v1"
 
 
-def compose_metadata(model_id: str, teacher: Model, encoder: EncoderWeights | None) -> dict[str, str]:
+def compose_metadata(model_id: str, teacher: Model, beginning: Beginning) -> dict[str, str]:
     """The metadata of the ONNX file."""
-    begun = f"; its encoder began with the weights of {PACKAGE} ({encoder.sha256})" if encoder else ""
+    begun = f"; {beginning.sentence}" if beginning.sentence else ""
     return {
         MODEL_ID_KEY: model_id,
         "lusoris.teacher_model_id": teacher.model_id,
@@ -44,11 +44,6 @@ def describe(
         "run_provenance": manifest.describe_run({"teacher": options.teacher}, options.output, content, asdict(options)),
         **measured,
     }
-
-
-def describe_encoder(encoder: EncoderWeights | None) -> dict[str, str] | None:
-    """Where the encoder's first weights are from."""
-    return {"package": PACKAGE, "sha256": encoder.sha256} if encoder else None
 
 
 def _describe_source(source: Source) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from saliency_engine.machine import cores
 from saliency_exporter.distill.augment import LEAST_SHARE, LEAST_SHARE_TAUGHT, augment, normalize
+from saliency_exporter.distill.beginning import Beginning
 from saliency_exporter.distill.loss import measure_loss
 from saliency_exporter.distill.network import MULTIPLE, Student
 from saliency_exporter.distill.options import Progress
@@ -27,17 +28,11 @@ from saliency_exporter.distill.teacher import Maps
 BATCH = 8
 CARD_BATCH = 32
 """On a card, which would wait for its next orders most of the time with fewer."""
-RATE = 2e-3
-"""AdamW's learning rate at the start, from where it falls down a cosine."""
-_ENCODER_SHARE = 0.2
-"""Of the rate, for the encoder, which knows much already."""
 _WARM_UP = 50
 """Steps over which the rate rises from nothing: the decoder's first gradients would spoil the encoder."""
 _WEIGHT_DECAY = 1e-4
 _CROP = 0.8
 """Of the frame's side, that it is trained at: two thirds of the work."""
-_WHOLE_FROM = 0.8
-"""The share of the training after which frames have their whole size, as they will have in use."""
 _SAVE_SECONDS = 60.0
 _CHECK_SECONDS = 300.0
 _REPORTED_STEPS = 50
@@ -68,9 +63,9 @@ class Lesson:
 
 
 class Training:
-    """A student, its optimizer and how far they are. ``imagenet`` are the weights that its encoder begins with."""
+    """A student, its optimizer and how far they are. ``beginning``: the weights that it begins with."""
 
-    def __init__(self, lesson: Lesson, imagenet: Mapping[str, Tensor] | None) -> None:
+    def __init__(self, lesson: Lesson, beginning: Beginning) -> None:
         torch.manual_seed(lesson.seed)
         torch.set_flush_denormal(True)  # else steps take up to ten times as long as weights fade
         self._lesson = lesson
@@ -80,12 +75,10 @@ class Training:
             self._batch, self._drawers = CARD_BATCH, cores()
             torch.set_num_threads(1)
         self.student = Student()
-        self._frozen: list[nn.Module] = []
-        if imagenet is not None:
-            self.student.encoder.load_imagenet(imagenet)
-            self._frozen = self.student.encoder.freeze()
+        self._rate, self._whole_from = beginning.rate, beginning.whole_from
+        self._frozen = beginning.give(self.student)
         self.student.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._optimizer = self._make_optimizer(_ENCODER_SHARE if imagenet is not None else 1.0)
+        self._optimizer = self._make_optimizer(beginning.encoder_share)
         self._step, self._seconds = 0, 0.0
 
     def _make_optimizer(self, share: float) -> torch.optim.Optimizer:
@@ -167,7 +160,7 @@ class Training:
     def _learn(self, frames: Tensor, maps: Tensor) -> float:
         """One step with the batch that ``_draw`` gave for it; returns its loss."""
         self._set_learning()
-        rate = RATE * (1 + math.cos(math.pi * self.share)) / 2 * min((self._step + 1) / _WARM_UP, 1)
+        rate = self._rate * (1 + math.cos(math.pi * self.share)) / 2 * min((self._step + 1) / _WARM_UP, 1)
         for group in self._optimizer.param_groups:
             group["lr"] = rate * group["share"]
         # On a processor with AMX a step takes 0.7 s of its time in float32, and 1.1 s in bfloat16.
@@ -199,6 +192,8 @@ class Training:
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None  # the mean over all batches
+        if not norms:
+            return
         self._set_learning()
         chosen = np.random.default_rng(lesson.seed).permutation(lesson.indices)[:_SETTLING_FRAMES]
         with torch.no_grad():
@@ -213,7 +208,7 @@ class Training:
         lesson, rng = self._lesson, np.random.default_rng((self._lesson.seed, step))
         chosen = rng.choice(lesson.indices, min(self._batch, len(lesson.indices)), replace=False)
         if lesson.teach is None:
-            scale = 1.0 if self._share_at(step) >= _WHOLE_FROM else _CROP
+            scale = 1.0 if self._share_at(step) >= self._whole_from else _CROP
             size = tuple(round(side * scale / MULTIPLE) * MULTIPLE for side in lesson.frames.shape[2:])
             pairs = [
                 augment(lesson.frames[at], lesson.maps[lesson.map_of[at]], (size[0], size[1]), LEAST_SHARE, rng)

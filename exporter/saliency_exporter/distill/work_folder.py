@@ -61,8 +61,8 @@ class WorkFolder:
             raise ConfigError(f"the state of training cannot be read ({reason}): {self.begin_anew}") from error
         if own_key != key:
             raise ConfigError(
-                f"the training in {self.path} is of other frames, another teacher, another seed, another --reteach or "
-                f"another version of this program: {self.begin_anew}"
+                f"the training in {self.path} is another one (other frames, teacher, first weights, seed, --reteach or "
+                f"version of this program): {self.begin_anew}"
             )
         return state
 

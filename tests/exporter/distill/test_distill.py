@@ -6,8 +6,6 @@ import hashlib
 import os
 import pkgutil
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,77 +13,15 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from click.testing import Result
 from PIL import Image
-from tests.exporter.distill.corpora import draw_pictures, make_teacher, see_red
-from tests.exporter.upstream import manifest_of, manifest_path, saliency_export
+from tests.exporter.distill.corpora import make_teacher, see_red
+from tests.exporter.distill.lesson import STEPS, Lesson, run_distill
+from tests.exporter.upstream import manifest_of, manifest_path
 
 from saliency_engine.numerics.normalize import IMAGENET_MEAN, IMAGENET_STD
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra: export)")
-STEPS = 12
-
-
-@pytest.fixture(autouse=True, scope="module")
-def small_steps() -> Iterator[None]:
-    """Two frames a step, on one thread: such small pictures gain nothing by more."""
-    from saliency_exporter.distill import training
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "BATCH", 2)
-        yield
-    torch.set_num_threads(threads)
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """A teacher, its pictures and what a command made of them."""
-
-    teacher: Path
-    frames: Path
-    output: Path
-    result: Result
-    seen: set[str]
-    """The sha256 of each frame that the student has learned from."""
-
-    def again(self, output: Path, *options: object) -> Result:
-        """The same command with another output, and with further options."""
-        return run_distill(self.teacher, self.frames, output, *options)
-
-
-def run_distill(teacher: Path, frames: Path, output: Path, *options: object) -> Result:
-    command = ["distill", "--teacher", teacher, "--frames", frames, "--output", output, "--model-id", "pupil"]
-    settings = ["--from-scratch", "--provider", "cpu", "--gate-r", 0]
-    length = () if {"--steps", "--minutes"} & {*map(str, options)} else ("--steps", STEPS)
-    return saliency_export(*command, *settings, *length, *options)
-
-
-@pytest.fixture(scope="module")
-def lesson(small_steps: None, tmp_path_factory: pytest.TempPathFactory) -> Lesson:  # noqa: ARG001
-    """A whole command, every line of progress shown."""
-    from saliency_exporter import commands
-    from saliency_exporter.distill import training
-
-    folder = tmp_path_factory.mktemp("lesson")
-    frames, teacher = draw_pictures(folder / "pictures", 24), folder / "teacher.onnx"
-    onnx.save(make_teacher(), teacher)
-    seen: set[str] = set()
-    augment = pkgutil.resolve_name("saliency_exporter.distill.training.augment")
-
-    def watch(frame: Any, *rest: Any) -> Any:
-        seen.add(hashlib.sha256(frame.tobytes()).hexdigest())
-        return augment(frame, *rest)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "augment", watch)
-        patch.setattr(training, "_SAVE_SECONDS", -1.0)
-        patch.setattr(training, "_CHECK_SECONDS", -1.0)
-        patch.setattr(commands, "_EVERY_SECONDS", -1.0)
-        result = run_distill(teacher, frames, folder / "pupil.onnx")
-    assert result.exit_code == 0, result.output
-    return Lesson(teacher, frames, folder / "pupil.onnx", result, seen)
+pytestmark = pytest.mark.usefixtures("small_steps")
 
 
 @pytest.fixture
@@ -214,7 +150,7 @@ def test_a_teacher_can_see_what_the_student_sees(
         np.testing.assert_allclose(maps[:, 0], see_red((frames * deviation + mean) * 255), atol=2e-3)
     result = lesson.again(tmp_path / "other.onnx", "--work", f"{output}.work")
     assert result.exit_code == 2
-    assert "another seed, another --reteach or another version" in result.stderr
+    assert "seed, --reteach or version" in result.stderr
 
 
 def test_a_teacher_in_half_precision(lesson: Lesson, tmp_path: Path) -> None:
@@ -300,7 +236,7 @@ def test_a_work_folder_of_another_training(lesson: Lesson, tmp_path: Path) -> No
     before = (work / "training.pt").read_bytes()
     result = lesson.again(tmp_path / "pupil.onnx", "--work", work, "--seed", 1)
     assert result.exit_code == 2
-    assert f"the training in {work} is of other frames, another teacher, another seed" in result.stderr
+    assert f"the training in {work} is another one (other frames, teacher, first weights" in result.stderr
     assert f"remove {work / 'training.pt'} to begin anew, or give another --work" in result.stderr
     assert (work / "training.pt").read_bytes() == before
     (work / "training.pt").write_bytes(before[:1000])

@@ -15,13 +15,14 @@ def test_a_student_takes_frames_for_what_they_are_and_not_for_disturbed_crops(mo
     """Its normalisations expect the whole frames, so that it gives in use what it gives of all of them at once."""
     from saliency_exporter.distill import training
     from saliency_exporter.distill.augment import normalize
+    from saliency_exporter.distill.beginning import Nothing
 
     rng = np.random.default_rng(3)
     frames = np.repeat(np.repeat(rng.integers(0, 256, (8, 3, 8, 8), dtype=np.uint8), 8, axis=2), 8, axis=3)
     maps = (frames[:, 0] > 127).astype(np.float16)
     monkeypatch.setattr(training, "BATCH", len(frames))
     lesson = training.Lesson(frames, maps, np.arange(8), None, np.arange(8), seed=1, minutes=None, steps=4)
-    trained = training.Training(lesson, None)
+    trained = training.Training(lesson, Nothing())
     states: list[dict[str, Any]] = []
     reports: list[object] = []
     trained.run(lambda state: states.append(copy.deepcopy(state)), lambda: 0.0, reports.append)
@@ -33,6 +34,6 @@ def test_a_student_takes_frames_for_what_they_are_and_not_for_disturbed_crops(mo
     at_once = logits.sigmoid()[:, 0].numpy()
     assert at_once.std() > 0.01
     assert np.abs(in_use - at_once).mean() < 0.25 * at_once.std()  # about 1 with those that were kept meanwhile
-    again = training.Training(lesson, None)
+    again = training.Training(lesson, Nothing())
     again.take_up(states[-1])
     np.testing.assert_array_equal(again.predict(frames), in_use)

@@ -1,0 +1,69 @@
+"""A student that is trained further, on other frames or towards another teacher."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from tests.exporter.distill.lesson import Lesson
+from tests.exporter.upstream import manifest_of
+
+pytest.importorskip("torch", reason="torch is not installed (extra: export)")
+pytestmark = pytest.mark.usefixtures("small_steps")
+
+
+def compute_maps(model: Path, frames: Path) -> NDArray[np.float32]:
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    pictures = np.stack([np.moveaxis(np.asarray(Image.open(path)), -1, 0) for path in sorted(frames.iterdir())])
+    return np.stack([session.run(None, {"input": one[np.newaxis]})[0] for one in (pictures / 128 - 1).astype("f4")])
+
+
+def test_it_goes_on_from_where_the_other_student_is(lesson: Lesson, tmp_path: Path) -> None:
+    """After one small step its maps are nearly those of the other."""
+    result = lesson.begin(tmp_path / "again.onnx", "--fine-tune", lesson.output, "--steps", 1)
+    assert result.exit_code == 0, result.output
+    before, after = (compute_maps(model, lesson.frames) for model in (lesson.output, tmp_path / "again.onnx"))
+    assert 0 < np.abs(after - before).max() < 0.01 < before.std()
+
+
+def test_it_says_what_it_was(lesson: Lesson, tmp_path: Path) -> None:
+    output = tmp_path / "longer.onnx"
+    result = lesson.begin(output, "--fine-tune", lesson.output, "--steps", 60)
+    assert result.exit_code == 0, result.output
+    manifest, digest = manifest_of(output), hashlib.sha256(lesson.output.read_bytes()).hexdigest()
+    assert manifest["fine_tuned"] == {"path": str(lesson.output), "model_id": "pupil", "sha256": digest}
+    assert manifest["encoder"] is None
+    assert manifest_of(lesson.output)["fine_tuned"] is None
+    assert manifest["training"]["steps"] == 60
+    assert manifest["held_out"]["correlation"] > manifest_of(lesson.output)["held_out"]["correlation"]
+    conversion = {entry.key: entry.value for entry in onnx.load(output).metadata_props}["lusoris.conversion"]
+    first = {entry.key: entry.value for entry in onnx.load(lesson.output).metadata_props}["lusoris.conversion"]
+    assert conversion == f"{first}; it began as pupil ({digest}), of which its file says: {first}"
+
+
+def test_a_training_that_began_otherwise_is_not_gone_on_with(lesson: Lesson, tmp_path: Path) -> None:
+    work = shutil.copytree(f"{lesson.output}.work", tmp_path / "work")
+    result = lesson.begin(tmp_path / "pupil.onnx", "--fine-tune", lesson.output, "--work", work)
+    assert result.exit_code == 2
+    assert f"the training in {work} is another one (other frames, teacher, first weights" in result.stderr
+
+
+def test_what_is_no_student(lesson: Lesson, tmp_path: Path) -> None:
+    result = lesson.begin(tmp_path / "pupil.onnx", "--fine-tune", lesson.teacher)
+    assert result.exit_code == 2
+    assert f"ModelError: {lesson.teacher} cannot be trained further: it is not a student" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_begins_with_one_thing(lesson: Lesson, tmp_path: Path) -> None:
+    result = lesson.again(tmp_path / "pupil.onnx", "--fine-tune", lesson.output)
+    assert result.exit_code == 2
+    assert "begins either with nothing (--from-scratch) or as another (--fine-tune)" in result.stderr
+    assert list(tmp_path.iterdir()) == []
