@@ -25,7 +25,7 @@ _WHERE_CLIPS_ARE = ("root", "path_column", "path_template", "path_regex", "path_
 @click.option("--label-key", default="", help="Column of --labels that names the clip.  [default: as for --key]")
 @click.option("--target", default="", help="Column with the scores.  [default: mos with --labels, else none]")
 @click.option("--given", multiple=True, help="Features for partial correlations, such as 'vif_*'.  [default: VMAF's]")
-@click.option("--content", default="", help="Column with the content of a clip.  [default: each clip has its own]")
+@click.option("--content", default="", help="Column with the content of a clip.  [default: content, or each its own]")
 @click.option("--json", "json_path", default="", help="JSON file to write.")
 @click.option("--html", default="", help="Page to write: one file that loads nothing.")
 @click.option("--clips", default=6, show_default=True, help="Draw this many clips on the page: those that differ most.")

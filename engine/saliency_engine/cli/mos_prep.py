@@ -41,7 +41,7 @@ _RULES = ("auto", "explicit", "chug", "folds")
 def mos_prep(tables: tuple[str, ...], **given: Any) -> None:
     """Join TABLES, which hold features of clips, with scores, and write one row a clip, divided by content.
 
-    Beside the output, OUTPUT.manifest.json says how it was made, and OUTPUT.croissant.json describes it to other tools.
+    Beside train.parquet, train.manifest.json says how it was made, and train.croissant.json describes it to others.
 
     \b
     Example:

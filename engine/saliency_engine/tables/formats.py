@@ -123,6 +123,13 @@ def is_table(path: str) -> bool:
     return PurePath(path).name.lower().endswith(tuple(SUFFIXES))
 
 
+def strip_suffix(path: str) -> str:
+    """The name of the table at ``path`` without its folder and its suffix."""
+    name = PurePath(path).name
+    suffix = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), "")
+    return name[: len(name) - len(suffix)]
+
+
 def of_path(path: str, option: str) -> Format:
     """The format that ``path``'s suffix names; raises ``ConfigError`` naming ``option`` and the known suffixes."""
     name = PurePath(path).name.lower()

@@ -17,8 +17,11 @@ from saliency_engine.tables.scores import Scores, read_scores
 from saliency_engine.tables.selection import MOS_COLUMNS
 from saliency_engine.tables.whole import Whole, read_whole
 
-MORE_COLUMNS = ("mos_std_dev", "mos_n_ratings", "split", "corpus", "corpus_version", "content", "chug_content_name")
+MORE_COLUMNS = ("mos_std_dev", "mos_n_ratings", "split", "corpus", "corpus_version")
 """What else a table of labels may say of a clip; the first two are numbers, the others text."""
+CHUG_CONTENT = "chug_content_name"
+CONTENT_COLUMNS = ("content", CHUG_CONTENT, "content_name", "content_id")
+"""Columns that name what a clip shows, the likeliest first; versions of one content never part."""
 _NUMBERS = ("mos_std_dev", "mos_n_ratings")
 _OF_RAW = ("mos_raw_0_100",)
 _FEWEST = 3
@@ -45,6 +48,8 @@ class LabelTable:
     """Rows whose label is there and no number."""
     first_no_number: str = ""
     """The first of these and its row, for people."""
+    content_column: str = ""
+    """The column that says what a clip shows; empty where there is none."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,8 @@ class Labels:
     strange: NDArray[np.bool_]
     """``[n]``: whether the key has a label that is no number."""
     more: _Columns = field(default_factory=dict)
-    """Those of ``MORE_COLUMNS`` that a table has; NaN or ``None`` where it says nothing. The deviation is that of
-    ``mos``, so on its scale."""
+    """Those of ``MORE_COLUMNS`` that a table has, and ``content``; NaN or ``None`` where it says nothing. The deviation
+    is that of ``mos``, so on its scale."""
     tables: tuple[LabelTable, ...] = ()
 
     @property
@@ -81,15 +86,17 @@ def read_labels(
     regex: str | None = None,
     scale: str = "auto",
     header: bool = True,
+    contents: Sequence[str] = (),
 ) -> Labels:
     """The labels of the tables at ``paths``, joined by key.
 
     Without names the columns are the first of ``KEY_COLUMNS`` and of ``MOS_COLUMNS``. ``how`` and ``regex`` make keys
     alike as in ``normalize_keys``. ``scale`` is ``LOW-HIGH``, as in 1-5, or ``auto``: what each table's whole column
     proves. A key that is there again must have the same label. Without ``header`` CSV has columns column_1, column_2
-    and so on. Raises ``InputError`` and ``ConfigError``.
+    and so on. The first of ``contents`` that a table has says what its clips show. Raises ``InputError`` and
+    ``ConfigError``.
     """
-    options = _Options(key_column, mos_column, how, regex, scale)
+    options = _Options(key_column, mos_column, how, regex, scale, tuple(contents))
     pairs = [_read_table(read_whole(path, header=header), path, options) for path in paths]
     return _unite([table for table, _ in pairs], [columns for _, columns in pairs])
 
@@ -103,6 +110,7 @@ class _Options:
     how: str
     regex: str | None
     scale: str
+    contents: tuple[str, ...]
 
 
 def _read_table(table: Whole, path: str, options: _Options) -> tuple[LabelTable, _Columns]:
@@ -126,11 +134,15 @@ def _read_table(table: Whole, path: str, options: _Options) -> tuple[LabelTable,
     for name in MORE_COLUMNS:
         if name in table.names:
             values[name] = table.numbers(name) if name in _NUMBERS else table.texts(name)
+    content = next((name for name in options.contents if name in table.names and name != key_column), "")
+    if content:
+        values["content"] = table.texts(content)
     if "mos_std_dev" in values:
         values["mos_std_dev"] = values["mos_std_dev"] * (4 / (high - low))
     strange, without = int(column.strange.sum()), sum(key is None for key in keys)
     nulls, first = int(np.isnan(scores).sum()) - strange, column.first_strange
-    return LabelTable(path, key_column, mos_column, bounds, reason, table.rows, nulls, without, strange, first), values
+    counts = table.rows, nulls, without, strange
+    return LabelTable(path, key_column, mos_column, bounds, reason, *counts, first, content), values
 
 
 def _first_mos_column(table: Whole, path: str) -> str:
@@ -182,7 +194,7 @@ def _check_range(
 
 
 def _unite(tables: Sequence[LabelTable], columns: Sequence[_Columns]) -> Labels:
-    names = [name for name in MORE_COLUMNS if any(name in values for values in columns)]
+    names = [name for name in (*MORE_COLUMNS, "content") if any(name in values for values in columns)]
     rows: dict[str, dict[str, object]] = {}
     for table, values in zip(tables, columns, strict=True):
         lists = {name: column.tolist() for name, column in values.items()}

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from saliency_engine.errors import ConfigError, InputError
 from saliency_engine.tables.keys import KEY_COLUMNS
-from saliency_engine.tables.labels import MORE_COLUMNS
+from saliency_engine.tables.labels import CONTENT_COLUMNS, MORE_COLUMNS
 from saliency_engine.tables.selection import MOS_COLUMNS
 from saliency_engine.tables.whole import Whole
 
 REGRESSOR_NAMES = ("ridge", "svr", "boosting")
 TAGS = ("model_id", "aggregator", "ema_alpha", "sampling")
-_NO_FEATURES = frozenset((*MOS_COLUMNS, *MORE_COLUMNS, "fold", *(f"saliency_{tag}" for tag in TAGS)))
+_NO_FEATURES = frozenset((*MOS_COLUMNS, *MORE_COLUMNS, *CONTENT_COLUMNS, "fold", *(f"saliency_{tag}" for tag in TAGS)))
 _LABELS = frozenset((*MOS_COLUMNS, "mos_std_dev", "mos_n_ratings"))
 _WILD = "*?["
 
@@ -96,7 +96,7 @@ def choose_columns(table: Whole, patterns: str, target: str, option: str, withou
 def _check_feature(table: Whole, name: str, target: str, option: str) -> None:
     if name == target or name in _LABELS:
         raise InputError(f"--{option} {name}: that is a label, from which everything could be told: leave it out")
-    if name in table.names and (name in KEY_COLUMNS or name == "content"):
+    if name in table.names and (name in KEY_COLUMNS or name in CONTENT_COLUMNS):
         raise InputError(f"{table.name}: --{option} {name}: this column names clips and is no feature: leave it out")
     if name in table.names and not table.holds_numbers(name):
         raise InputError(f"{table.name}: --{option} {name}: this column does not hold numbers alone")

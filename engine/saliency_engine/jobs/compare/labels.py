@@ -66,16 +66,17 @@ def find_features(
 
 
 def find_contents(tables: Sequence[KeyedTable], column: str, clips: int) -> NDArray[np.int64]:
-    """``[clips]``: the content of each clip as a number; a clip of which none is known is one of its own."""
+    """``[clips]``: the content of each clip as a number; a clip of which none is known is one of its own.
+
+    Without ``column`` it is ``content``, where a table has it. Raises ``InputError`` where no table has ``column``.
+    """
     contents = np.arange(clips)
-    if not column:
-        return contents
-    having = [table for table in tables if column in table.whole.names]
-    if not having:
+    having = [table for table in tables if (column or "content") in table.whole.names]
+    if column and not having:
         raise InputError(f"no table has a column {column!r} (--content)")
     names: dict[str, int] = {}
     for table in having:
-        for code, text in zip(table.codes.tolist(), table.whole.texts(column), strict=True):
+        for code, text in zip(table.codes.tolist(), table.whole.texts(column or "content"), strict=True):
             if code >= 0 and text is not None:
                 contents[code] = names.setdefault(text, clips + len(names))
     return contents

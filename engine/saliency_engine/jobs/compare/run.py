@@ -44,7 +44,7 @@ class CompareJob:
     given: tuple[str, ...] = ()
     """Patterns of the features that partial correlations are given; empty: VMAF's own."""
     content: str = ""
-    """The column that says which content a clip is of; empty: each of its own."""
+    """The column that says which content a clip is of; empty: ``content``, where there is one."""
     json: str = ""
     html: str = ""
     clips: int = 6

@@ -91,8 +91,8 @@ def predict_target(
 
     The label ``target`` is taken from ``labels``, or from the tables where there are none; features whose names fit a
     pattern of ``given`` (empty: VMAF's own, as far as there are any) and the column ``content`` from either. Without it
-    each clip is a content of its own. Raises ``InputError`` where a label contradicts another, or no clip has all that
-    is needed.
+    the column is ``content``, and where there is none, each clip is a content of its own. Raises ``InputError`` where a
+    label contradicts another, or no clip has all that is needed.
     """
     known = find_labels(labels or tables, target, keys)
     names = [name for name in sides[0].signals if all(name in side.signals for side in sides)]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saliency_engine.errors import InputError
-from saliency_engine.jobs.mos_prep.settings import CONTENT_COLUMNS, OF_FRAMES, OF_LABELS, TAGS, Settings
+from saliency_engine.jobs.mos_prep.settings import OF_FRAMES, OF_LABELS, TAGS, Settings
 from saliency_engine.tables.keys import KEY_COLUMNS, first_key_column, normalize_keys
 from saliency_engine.tables.prefixes import DEFAULT, choose_prefix, others_columns
 from saliency_engine.tables.whole import Whole
@@ -167,8 +167,5 @@ def _find_features(table: Whole, key_column: str, prefix: str, settings: Setting
 
 def _find_texts(table: Whole, key_column: str, settings: Settings) -> dict[str, str]:
     columns = {name: name for name in _TEXTS if name in table.names}
-    content = settings.content_column
-    if content and content not in table.names:
-        return columns
-    content = content or next((name for name in CONTENT_COLUMNS if name in table.names and name != key_column), "")
+    content = next((name for name in settings.contents if name in table.names and name != key_column), "")
     return columns | ({"content": content} if content else {})

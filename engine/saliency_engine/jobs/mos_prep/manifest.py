@@ -18,6 +18,7 @@ from saliency_engine.jobs.mos_prep.gather import Gathered, describe
 from saliency_engine.jobs.mos_prep.settings import FEATURES, Settings
 from saliency_engine.report.provenance import describe as describe_file
 from saliency_engine.report.provenance import run_provenance
+from saliency_engine.tables.formats import strip_suffix
 from saliency_engine.tables.labels import Labels
 from saliency_engine.tags import Tags
 
@@ -153,7 +154,7 @@ def croissant_of(settings: Settings, columns: Mapping[str, NDArray[Any]]) -> dic
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": _CROISSANT,
-        "name": path.name.partition(".")[0],
+        "name": strip_suffix(path.name),
         "description": "Features and mean opinion scores of video clips, a row each, made by saliency-batch mos-prep",
         "distribution": [file],
         "recordSet": [{"@type": "cr:RecordSet", "@id": "clips", "name": "clips", "field": fields}],

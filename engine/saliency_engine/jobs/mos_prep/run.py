@@ -24,12 +24,12 @@ from saliency_engine.jobs.mos_prep.gather import Gathered, gather, label
 from saliency_engine.jobs.mos_prep.logs import match_logs
 from saliency_engine.jobs.mos_prep.manifest import Prepared, croissant_of, manifest_of
 from saliency_engine.jobs.mos_prep.one_hot import tag_columns
-from saliency_engine.jobs.mos_prep.settings import CHUG_CONTENT, FEATURES, Settings
+from saliency_engine.jobs.mos_prep.settings import FEATURES, Settings
 from saliency_engine.machine import require_analysis
 from saliency_engine.report.mos_table import print_mos_table
 from saliency_engine.storage.atomic import write_json, write_together
 from saliency_engine.storage.overwrite import Files
-from saliency_engine.tables.labels import Labels, read_labels
+from saliency_engine.tables.labels import CHUG_CONTENT, Labels, read_labels
 from saliency_engine.tables.vmaf_logs import KEY, read_vmaf_logs
 from saliency_engine.tables.whole import read_whole, write_whole
 
@@ -96,6 +96,7 @@ def _read_labels(settings: Settings) -> Labels:
         regex=(settings.feature_key_regex if own else settings.label_key_regex) or None,
         scale=settings.label_scale,
         header=not settings.label_no_header,
+        contents=settings.contents,
     )
 
 
@@ -103,8 +104,7 @@ def _divide(
     tables: list[Clips], gathered: Gathered, labels: Labels, places: NDArray[np.int64], settings: Settings
 ) -> tuple[NDArray[np.object_], Division]:
     """What each clip shows, and its split; the tables of features come before those of labels."""
-    of_labels = [labels.more[name] for name in ("content", CHUG_CONTENT) if name in labels.more]
-    content = _first_of(gathered.texts.get("content"), of_labels[0] if of_labels else None, places)
+    content = _first_of(gathered.texts.get("content"), labels.more.get("content"), places)
     if settings.content_column and content is None:
         raise InputError(f"no table has a column {settings.content_column!r} (--content)")
     contents = gathered.keys.copy()
@@ -112,8 +112,8 @@ def _divide(
         known = np.array([value is not None for value in content])
         contents[known] = content[known]
     given = _first_of(gathered.texts.get("split"), labels.more.get("split"), places)
-    are_chug = CHUG_CONTENT in labels.more or any(table.content_column == CHUG_CONTENT for table in tables)
-    return contents, divide(contents, given, labels.mos[places], settings, are_chug=are_chug)
+    columns = {table.content_column for table in tables} | {table.content_column for table in labels.tables}
+    return contents, divide(contents, given, labels.mos[places], settings, are_chug=CHUG_CONTENT in columns)
 
 
 def _first_of(

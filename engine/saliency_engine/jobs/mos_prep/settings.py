@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from saliency_engine.errors import ConfigError
-from saliency_engine.tables.labels import MORE_COLUMNS
+from saliency_engine.tables.formats import strip_suffix
+from saliency_engine.tables.labels import CONTENT_COLUMNS, MORE_COLUMNS
 from saliency_engine.tables.selection import MOS_COLUMNS
 
 FEATURES = (
@@ -17,10 +18,7 @@ FEATURES = (
 """What a MOS head of VMAFx reads, in its order."""
 TAGS = ("model_id", "aggregator", "ema_alpha", "sampling")
 """The tag columns of a table with saliency, without its prefix."""
-CHUG_CONTENT = "chug_content_name"
-CONTENT_COLUMNS = ("content", CHUG_CONTENT, "content_name", "content_id")
-"""Columns that name what a clip shows, the likeliest first; versions of one content never part."""
-OF_LABELS = frozenset((*MOS_COLUMNS, *MORE_COLUMNS, "mos_label_status", "mos_label_source", "fold"))
+OF_LABELS = frozenset((*MOS_COLUMNS, *MORE_COLUMNS, *CONTENT_COLUMNS, "mos_label_status", "mos_label_source", "fold"))
 """Columns that are labels, or say how rows are divided, and so no features."""
 OF_FRAMES = frozenset(("frame", "frame_index", "frame_number", "frame_num", "frameNum", "Frame", "pts"))
 """Columns that number the frames of a clip."""
@@ -64,7 +62,11 @@ class Settings:
                 f"--folds is {self.folds}: one fold is for testing, one for validation, the rest to train"
             )
 
+    @property
+    def contents(self) -> tuple[str, ...]:
+        """The columns that may say what a clip shows, the likeliest first."""
+        return (self.content_column,) if self.content_column else CONTENT_COLUMNS
+
     def beside(self, suffix: str) -> str:
         """The path of a file that is written beside the output."""
-        path = Path(self.output)
-        return str(path.with_name(path.name.partition(".")[0] + suffix))
+        return str(Path(self.output).with_name(strip_suffix(self.output) + suffix))

@@ -124,6 +124,8 @@ def test_prediction_is_scipys_and_intervals_resample_contents(tmp_path: Path) ->
     assert gain["value"] == pytest.approx(abs(second["srocc"]["value"]) - abs(first["srocc"]["value"]))
     assert gain["interval"][0] < gain["value"] < gain["interval"][1] < 0, "m2 is noisier, and that is shown"
     assert target["best"] == {"side": "m1", "signal": "mean"}
+    usual = compare(tmp_path, *tables[:2], "--labels", tables[2])
+    assert usual["target"] == target, "the column content is the one by default"
 
 
 def test_noise_is_not_shown_to_go_with_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

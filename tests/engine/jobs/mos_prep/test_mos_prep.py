@@ -193,6 +193,18 @@ def test_the_manifest_says_where_everything_is_from(tmp_path: Path) -> None:
     assert [field["name"] for field in fields] == list(rows[0]) == [column["name"] for column in manifest["columns"]]
 
 
+def test_each_table_has_a_manifest_of_its_own(tmp_path: Path) -> None:
+    """Names may have dots, as those of sweeps do."""
+    table, labels = write(tmp_path / "features.parquet", CLIPS), [write_labels(tmp_path / "labels.csv", 60)]
+    for name in ("train.mean.parquet", "train.ema0.3.parquet", "train.csv.gz"):
+        prepare(Settings(tables=[table], labels=labels, output=str(tmp_path / "out" / name)))
+    stems = ("train", "train.ema0.3", "train.mean")
+    made = [f"{stem}.{kind}.json" for stem in stems for kind in ("croissant", "manifest")]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.json")) == sorted(made)
+    described = json.loads((tmp_path / "out" / "train.ema0.3.croissant.json").read_text())
+    assert described["name"] == "train.ema0.3"
+
+
 def test_nothing_is_written_over_what_is_read(tmp_path: Path) -> None:
     table = write(tmp_path / "features.parquet", CLIPS)
     labels = [write_labels(tmp_path / "labels.csv", 60)]

@@ -25,6 +25,25 @@ def test_versions_of_a_content_stay_together(tmp_path: Path) -> None:
     assert other["splits"]["seed"] == 1
 
 
+@pytest.mark.parametrize(("column", "option"), [("scene", "scene"), ("content_name", ""), ("content_id", "")])
+def test_the_table_of_scores_may_say_what_clips_show(tmp_path: Path, column: str, option: str) -> None:
+    lines = [f"{number:04d}.mp4,{1 + 4 * (number * 7 % 60) / 60},scene {number // 6}\n" for number in range(60)]
+    labels = tmp_path / "scores.csv"
+    labels.write_text(f"name,mos,{column}\n" + "".join(lines))
+    manifest, written = run(tmp_path, CLIPS, labels=[str(labels)], label_key_column="name", content_column=option)
+    assert manifest["counts"]["contents"] == 10
+    assert [row["content"] for row in written] == [f"scene {number // 6}" for number in range(60)]
+
+
+def test_the_column_that_was_named_is_the_one_that_is_used(tmp_path: Path) -> None:
+    """In both tables, beside others with the usual names."""
+    lines = [f"{number:04d}.mp4,{1 + 4 * (number * 7 % 60) / 60},wrong,s{number // 6}\n" for number in range(60)]
+    (tmp_path / "scores.csv").write_text("name,mos,content,scene\n" + "".join(lines))
+    rows = [clip(number, content="wrong, too") for number in range(60)]
+    _, written = run(tmp_path, rows, labels=[str(tmp_path / "scores.csv")], content_column="scene")
+    assert [row["content"] for row in written] == [f"s{number // 6}" for number in range(60)]
+
+
 def test_scores_are_spread_over_the_folds(tmp_path: Path) -> None:
     _, rows = run(tmp_path, CLIPS, folds=3)
     means = [np.mean([row["mos"] for row in rows if row["fold"] == fold]) for fold in range(3)]
