@@ -33,6 +33,24 @@ def test_columns_of_every_type_are_shown(tmp_path: Path, capsys: pytest.CaptureF
     assert "2024-02-29" in capsys.readouterr().out
 
 
+def test_saliency_of_every_prefix_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"src": "a.mp4", "open_mean": 0.125, "open_var": 0.0625, "open_model_id": "m", "saliency_mean": 0.5}
+    pq.write_table(pa.Table.from_pylist([row | {"mos": 4.75}]), tmp_path / "in.parquet")
+    command("show", tmp_path / "in.parquet")
+    shown = capsys.readouterr().out
+    assert [word for word in ("a.mp4", "0.125000", "0.062500", "0.500000", "4.75") if word not in shown] == ["4.75"]
+
+
+def test_an_index_is_shown(tmp_path: Path, clips: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    size = str(clips["bikes"].stat().st_size)
+    for suffix in ("jsonl", "parquet"):
+        with pytest.raises(SystemExit, match="0"):
+            command("index", clips["bikes"], "-o", tmp_path / f"index.{suffix}")
+        command("show", tmp_path / f"index.{suffix}")
+        shown = capsys.readouterr().out
+        assert [word for word in ("bikes", "h264", "width", size) if word not in shown] == []
+
+
 @pytest.mark.parametrize("suffix", ["parquet", "arrow"])
 def test_a_preview_converts_the_clips_alone(tmp_path: Path, clips: dict[str, Path], suffix: str) -> None:
     near: Any = pa.array([1], pa.int64()).cast(pa.timestamp("ns"))
