@@ -87,7 +87,7 @@ def run(config_file: str | None, inputs: tuple[str, ...], **given: Any) -> None:
 @click.option("--rows", default=20, show_default=True, help="Print this many rows.")
 @click.option("--path-column", default="", help="Column with the clip's path.  [default: src, else the first]")
 def show(inputs: tuple[str, ...], rows: int, path_column: str) -> None:
-    """Print path and saliency columns of the first rows of INPUTS, a table or clips as `run` takes them.
+    """Print path and saliency of the first rows of INPUTS, as `run` takes them; of an index all it tells.
 
     \b
     Example:

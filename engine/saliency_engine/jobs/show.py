@@ -22,6 +22,8 @@ from saliency_engine.tables.prefixes import DEFAULT, find_prefixes
 from saliency_engine.tables.row_values import names_of, read_values
 
 _PATH_WIDTH = 40
+_PIPE_WIDTH = 240
+"""In which an index stands whole."""
 _FACTS = frozenset(field.name for field in dataclasses.fields(ClipFacts))
 
 
@@ -33,13 +35,12 @@ def show_table(inputs: Sequence[str], rows: int, path_column: str) -> None:
     """
     shown = list(islice(_read_rows(inputs, path_column, rows), rows))
     path_column, *names = dict.fromkeys(name for row in shown for name in row) or [path_column]
-    titles = (path_column, *(name.removeprefix(DEFAULT) for name in names))
-    grid = Grid(*(Column(_format_cell(title)) for title in titles))
-    for row in shown:
-        clip = printable(row.get(path_column) or "")
-        clip = clip if len(clip) <= _PATH_WIDTH else "…" + clip[1 - _PATH_WIDTH :]
+    clips = [_shorten(printable(row.get(path_column) or "")) for row in shown]
+    titles = (Column(_format_cell(name.removeprefix(DEFAULT))) for name in names)
+    grid = Grid(Column(_format_cell(path_column), min_width=max(map(len, clips), default=0)), *titles)
+    for clip, row in zip(clips, shown, strict=True):
         grid.add_row(Text(clip), *(_format_cell(row.get(name)) for name in names))
-    Console(width=None if Console().is_terminal else 160).print(grid)
+    Console(width=None if Console().is_terminal else _PIPE_WIDTH).print(grid)
 
 
 def _read_rows(inputs: Sequence[str], path_column: str, most: int) -> Iterator[dict[str, Any]]:
@@ -58,6 +59,11 @@ def _read_rows(inputs: Sequence[str], path_column: str, most: int) -> Iterator[d
 
 def _is_shown(path_column: str, prefixes: tuple[str, ...], facts: frozenset[str], name: str) -> bool:
     return name == path_column or name in facts or name.startswith(prefixes)
+
+
+def _shorten(path: str) -> str:
+    """Its end is what tells clips apart."""
+    return path if len(path) <= _PATH_WIDTH else "…" + path[1 - _PATH_WIDTH :]
 
 
 def _choose_path_column(names: Sequence[str]) -> str:
