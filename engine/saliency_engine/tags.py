@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from itertools import combinations
 from math import isclose
+from typing import Any
 
 _WORDS = {"model_id": "model", "aggregator": "aggregator", "ema_alpha": "alpha", "sampling": "sampling"}
 
@@ -25,6 +28,12 @@ class Tags:
     def __post_init__(self) -> None:
         object.__setattr__(self, "sampling", sampling_alone(self.sampling))
 
+    @property
+    def kind(self) -> str:
+        """For people: model, aggregator, alpha where that matters, and sampling; empty where none is stated."""
+        alpha = f" {self.ema_alpha:g}" if self.aggregator == "ema" and self.ema_alpha is not None else ""
+        return ", ".join(filter(None, (self.model_id, f"{self.aggregator or ''}{alpha}", self.sampling)))
+
     def contradictions(self, other: Tags) -> tuple[str, ...]:
         """The fields in which numbers with these tags cannot be those that ``other`` names.
 
@@ -38,6 +47,30 @@ class Tags:
         """For people: the tags that contradict ``other``, each beside the other's."""
         pairs = ((name, getattr(self, name), getattr(other, name)) for name in self.contradictions(other))
         return ", ".join(f"{_WORDS[name]} {mine!r} (this run: {theirs!r})" for name, mine, theirs in pairs)
+
+
+def unite_tags(kinds: Iterable[Tags]) -> dict[Tags, Tags]:
+    """What each of ``kinds`` is of: tags that contradict neither it nor each other are those of one kind.
+
+    What some of these leave open the others say, and an alpha that does not matter is the first one's. Tags that fit
+    several kinds stay what they are, and say nothing of others.
+    """
+    distinct = list(dict.fromkeys(kinds))
+    fitting = {tags: [other for other in distinct if not tags.contradictions(other)] for tags in distinct}
+    clear = [tags for tags, others in fitting.items() if not any(map(_contradict, combinations(others, 2)))]
+    united = {tags: tags for tags in distinct}
+    for tags in clear:
+        alike = [other for other in clear if other in fitting[tags]]
+        united[tags] = Tags(*(_first_stated(alike, role) for role in TAG_ROLES))
+    return united
+
+
+def _contradict(pair: tuple[Tags, Tags]) -> bool:
+    return bool(pair[0].contradictions(pair[1]))
+
+
+def _first_stated(kinds: Sequence[Tags], role: str) -> Any:
+    return next((value for tags in kinds if (value := getattr(tags, role)) is not None), None)
 
 
 TAG_ROLES = tuple(field.name for field in fields(Tags))

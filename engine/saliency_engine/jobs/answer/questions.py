@@ -14,7 +14,7 @@ from saliency_engine.report.terminal import counted
 from saliency_engine.tables.keys import KEY_COLUMNS
 from saliency_engine.tables.scores import Scores, read_scores
 from saliency_engine.tables.whole import Whole, read_whole
-from saliency_engine.tags import sampling_alone
+from saliency_engine.tags import Tags, unite_tags
 
 _FEWEST = 20
 _VMAF = ("adm", "vif", "motion", "vmaf", "integer_", "float_")
@@ -85,7 +85,9 @@ def _ask(table: Whole, settings: Settings) -> Iterator[Question]:
     table.require_rows()
     target = read_scores(table, settings.target)
     contents, note = _read_contents(table, settings.content)
-    for kind, rows in _find_kinds(table).items():
+    kinds = _find_kinds(table)
+    unknown = kinds.pop("", np.zeros(table.rows, bool)) if len(kinds) > 1 else np.zeros(table.rows, bool)
+    for kind, rows in kinds.items():
         scored = rows & np.isfinite(target.numbers)
         for patterns in settings.add:
             base, added = choose_both(table, settings, patterns)
@@ -100,6 +102,9 @@ def _ask(table: Whole, settings: Settings) -> Iterator[Question]:
             notes = [note] if note else []
             if constant:
                 notes.append(f"left out, with one number in all rows: {', '.join(constant)}")
+            untold = unknown & np.isfinite(target.numbers) & np.isfinite(_stack(table, added)).any(axis=1)
+            if gone := int(untold.sum()):
+                notes.append(f"{counted(gone, 'row')} that could be of several kinds of saliency {_be(gone)} left out")
             yield _take_rows(Columns(table, kind, base, added, target, contents), rows, notes)
 
 
@@ -189,17 +194,28 @@ def _read_contents(table: Whole, column: str) -> tuple[NDArray[np.object_], str]
 
 
 def _find_kinds(table: Whole) -> dict[str, NDArray[np.bool_]]:
-    """Each kind of saliency in the table, for people, with its rows; the alpha counts for ema alone."""
+    """Each kind of saliency in the table, for people, with its rows; the alpha counts for ema alone.
+
+    Rows whose tags leave open which of several kinds they are of, and rows that failed, are under the empty name.
+    """
     columns = [_SALIENCY + tag for tag in TAGS]
     present = [table.texts(name) if name in table.names else np.full(table.rows, None, object) for name in columns]
-    kinds: dict[str, list[int]] = {}
-    for row, (model, aggregator, alpha, sampling) in enumerate(zip(*present, strict=True)):
-        shown = f"{aggregator} {float(alpha):g}" if aggregator == "ema" and alpha else aggregator
-        kinds.setdefault(", ".join(filter(None, (model, shown, sampling_alone(sampling)))), []).append(row)
-    if len(kinds) > 1:
-        kinds.pop("", None)  # rows that failed
+    tags = [
+        Tags(model, aggregator, _read_alpha(alpha), sampling)
+        for model, aggregator, alpha, sampling in zip(*present, strict=True)
+    ]
+    united, kinds = unite_tags(tags), dict[str, list[int]]()
+    for row, own in enumerate(tags):
+        kinds.setdefault(united[own].kind, []).append(row)
     masks = {}
     for kind, rows in kinds.items():
         masks[kind] = np.zeros(table.rows, bool)
         masks[kind][rows] = True
     return masks
+
+
+def _read_alpha(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None

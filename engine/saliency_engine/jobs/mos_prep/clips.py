@@ -13,7 +13,7 @@ from saliency_engine.jobs.mos_prep.settings import OF_FRAMES, OF_LABELS, TAGS, S
 from saliency_engine.tables.keys import KEY_COLUMNS, first_key_column, normalize_keys
 from saliency_engine.tables.prefixes import DEFAULT, choose_prefix, others_columns
 from saliency_engine.tables.whole import Whole
-from saliency_engine.tags import Tags
+from saliency_engine.tags import Tags, unite_tags
 from saliency_engine.types import Status
 
 _DONE = frozenset({None, str(Status.OK), str(Status.SKIPPED_EXISTING)})
@@ -61,6 +61,8 @@ def read_clips(table: Whole, settings: Settings, key_column: str = "") -> Clips:
     kept = np.flatnonzero(reasons == "")
     dropped = Counter(reasons[reasons != ""].tolist())
     tags = _read_tags(table, prefix)
+    united = unite_tags(tags[row] for row in kept)
+    tags = [united.get(own, own) for own in tags]
     unit_of_row, first_rows = _number_units([(keys[row], tags[row]) for row in kept])
     numbers, infinite, texts = {}, {}, {}
     for name, column in _find_features(table, key_column, prefix, settings).items():
@@ -156,7 +158,9 @@ def _find_features(table: Whole, key_column: str, prefix: str, settings: Setting
     """The columns with features: the name that each is written with, and its own."""
     tags = {prefix + name for name in (*TAGS, "status", "error")}
     others = {key_column, settings.content_column, *KEY_COLUMNS, *OF_LABELS, *OF_FRAMES, *tags}
-    others |= others_columns(table.names, prefix)
+    others |= others_columns(table.names, prefix) | {settings.label_mos_column}
+    if prefix != DEFAULT:  # such columns would be written with the names of those that are meant
+        others |= {name for name in table.names if name.startswith(DEFAULT) and not name.startswith(prefix)}
     columns = {}
     for name in table.names:
         if name not in others and table.holds_numbers(name):

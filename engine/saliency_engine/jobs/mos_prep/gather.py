@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 import numpy as np
@@ -14,7 +14,7 @@ from saliency_engine.errors import InputError
 from saliency_engine.jobs.mos_prep.clips import Clips, Units
 from saliency_engine.tables.keys import NORMALIZATIONS, normalize_keys
 from saliency_engine.tables.labels import Labels
-from saliency_engine.tags import Tags
+from saliency_engine.tags import Tags, unite_tags
 
 _SALIENCY = ("saliency_mean", "saliency_var")
 _SAME = 1e-6
@@ -54,6 +54,8 @@ def gather(tables: Sequence[Clips], *, allow_mixed: bool) -> Gathered:
     """
     if not allow_mixed:
         _refuse_mixture(tables)
+    united = unite_tags(tags for table in tables for tags in table.tags if tags != Tags())
+    tables = [replace(table, tags=[united.get(tags, tags) for tags in table.tags]) for table in tables]
     units = _unite(tables, separate=allow_mixed)
     gathered = Gathered(
         np.array([key for key, _ in units], object),
@@ -77,17 +79,11 @@ def _refuse_mixture(tables: Sequence[Clips]) -> None:
         counts.update(table.tags)
     for first, second in combinations(counts, 2):
         if first.contradictions(second):
-            kinds = "; ".join(f"{describe(tags)} ({count} clips)" for tags, count in counts.items() if tags != Tags())
+            kinds = "; ".join(f"{tags.kind} ({count} clips)" for tags, count in counts.items() if tags != Tags())
             raise InputError(
                 f"saliency of several kinds would stand in one column: {kinds}. Prepare a table of each, or give "
                 "--allow-mixed for a column that tells which"
             )
-
-
-def describe(tags: Tags) -> str:
-    """A kind of saliency for people: its model, aggregator, alpha where that matters, and sampling."""
-    alpha = f" {tags.ema_alpha:g}" if tags.aggregator == "ema" and tags.ema_alpha is not None else ""
-    return ", ".join(filter(None, (tags.model_id, f"{tags.aggregator or ''}{alpha}", tags.sampling))) or "unknown"
 
 
 def _unite(tables: Sequence[Clips], *, separate: bool) -> Units:

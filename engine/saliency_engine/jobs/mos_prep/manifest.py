@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from saliency_engine.jobs.mos_prep.checks import Filled
 from saliency_engine.jobs.mos_prep.clips import Clips
 from saliency_engine.jobs.mos_prep.divide import Division
-from saliency_engine.jobs.mos_prep.gather import Gathered, describe
+from saliency_engine.jobs.mos_prep.gather import Gathered
 from saliency_engine.jobs.mos_prep.settings import FEATURES, Settings
 from saliency_engine.report.provenance import describe as describe_file
 from saliency_engine.report.provenance import run_provenance
@@ -73,7 +73,7 @@ def manifest_of(
             "constant": bool(np.ptp(prepared.columns["mos"]) == 0),
             "tables": [asdict(table) | {"scale": list(table.scale)} for table in labels.tables],
         },
-        "saliency": sorted({describe(tags) for tags in prepared.gathered.tags if tags != Tags()}),
+        "saliency": sorted({tags.kind or "unknown" for tags in prepared.gathered.tags if tags != Tags()}),
         "features": {
             "order": list(FEATURES),
             "zero_filled": {

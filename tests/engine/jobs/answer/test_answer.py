@@ -93,6 +93,23 @@ def test_rows_of_one_content_are_counted_once(tmp_path: Path) -> None:
     assert (one.question.content_count, one.verdict) == (30, NOT_SHOWN)
 
 
+def test_clips_that_say_less_of_their_saliency_are_of_the_one_kind_that_there_is(tmp_path: Path) -> None:
+    table = pq.read_table(write(tmp_path / "t.parquet", 1, signal=0.35, saliency_sampling=["head:8@320x320"] * 120))
+    untold = [pa.nulls(60, column.type) for column in (table[name] for name in (*TAGS, "saliency_sampling"))]
+    half = table.slice(60)
+    for name, nulls in zip((*TAGS, "saliency_sampling"), untold, strict=True):
+        half = half.set_column(half.schema.get_field_index(name), name, nulls)
+    pq.write_table(pa.concat_tables([table.slice(0, 60), half]), tmp_path / "half.parquet")
+    (one,) = ask([str(tmp_path / "half.parquet")])
+    assert one.sentence.endswith("over VMAF features on 120 clips: shown to help")
+    assert "(u2netp, ema 0.6, head:8@320x320)" in one.sentence
+    other = table.set_column(table.schema.get_field_index("saliency_model_id"), "saliency_model_id", [["m2"] * 120])
+    pq.write_table(pa.concat_tables([half, other, table]), tmp_path / "three.parquet")
+    for answered in ask([str(tmp_path / "three.parquet")]):
+        assert len(answered.question.target) == 120
+        assert "60 rows that could be of several kinds of saliency are left out" in answered.question.notes
+
+
 def test_models_and_aggregators_are_questions_of_their_own(tmp_path: Path) -> None:
     """One of four has a signal; intervals are wide enough for all of them together."""
     tables = [

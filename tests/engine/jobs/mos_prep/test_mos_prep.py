@@ -107,6 +107,39 @@ def test_several_kinds_may_be_told_apart_by_a_column(tmp_path: Path) -> None:
     assert len(manifest["saliency"]) == 2
 
 
+@pytest.mark.parametrize("allow_mixed", [False, True])
+def test_tags_that_do_not_contradict_are_of_one_kind(tmp_path: Path, allow_mixed: bool) -> None:
+    """As where another program writes no sampling, and another alpha where none matters."""
+    others = [{name: value for name, value in row.items() if name != "saliency_sampling"} for row in CLIPS]
+    others = [row | {"saliency_ema_alpha": 0.3, "motion2": number} for number, row in enumerate(others)]
+    tables = [write(tmp_path / "a.parquet", CLIPS), write(tmp_path / "b.parquet", others)]
+    manifest, rows = run(tmp_path, [], tables=tables, allow_mixed=allow_mixed)
+    assert [row["motion2"] for row in rows] == [float(number) for number in range(60)]
+    assert manifest["saliency"] == ["u2netp_mirror_v1, mean, head:8@320x320"]
+
+
+def test_rows_of_a_clip_are_pooled_though_not_all_say_what_they_are(tmp_path: Path) -> None:
+    rows = [clip(number, adm2=1.0 + 2 * frame, frame_index=frame) for number in range(60) for frame in range(2)]
+    for row in rows[1::2]:
+        row["saliency_sampling"] = None
+    _, written = run(tmp_path, rows)
+    assert [row["adm2"] for row in written] == [2.0] * 60
+
+
+def test_what_has_no_tags_is_not_taken_for_what_a_prefix_names(tmp_path: Path) -> None:
+    rows = [{"src": row["src"]} | of_prefix(row, "x_") for row in CLIPS]
+    rows = [row | {"saliency_mean": 0.99, "saliency_var": 0.09} for row in rows]
+    _, written = run(tmp_path, rows, prefix="x_")
+    assert [row["saliency_mean"] for row in written] == [row["saliency_mean"] for row in CLIPS]
+
+
+def test_a_label_is_no_feature_whatever_it_is_called(tmp_path: Path) -> None:
+    rows = [clip(number, subjective=1 + 4 * (number * 7 % 60) / 60) for number in range(60)]
+    _, written = run(tmp_path, rows, labels=[], label_mos_column="subjective")
+    assert written[7]["mos"] == rows[7]["subjective"]
+    assert "subjective" not in written[0]
+
+
 def test_tables_are_joined_by_key(tmp_path: Path) -> None:
     bare = [{name: row[name] for name in row if name != "adm2"} for row in CLIPS]
     vmaf = [{"clip_name": f"{number:04d}.mp4", "adm2": number / 100, "psnr": 40.0} for number in range(58)]
