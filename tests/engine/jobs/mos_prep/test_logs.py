@@ -86,3 +86,9 @@ def test_logs_without_numbers_and_folders_without_logs(tmp_path: Path) -> None:
         (tmp_path / "empty").mkdir(exist_ok=True)
         with pytest.raises(InputError, match=message):
             prepare(Settings(tables=[], vmaf_logs=[str(tmp_path / folder)], output=str(tmp_path / "t.parquet")))
+
+
+def test_two_logs_of_one_clip(tmp_path: Path) -> None:
+    logs = {f"c{number}.json": json.dumps(JSON) for number in range(12)} | {"c3.mp4.json": json.dumps(JSON)}
+    with pytest.raises(InputError, match=r"the logs 'c3' and 'c3.mp4' are both of the clip 'c3.mp4': move one"):
+        prepare_with(tmp_path, logs)
