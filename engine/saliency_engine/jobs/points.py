@@ -36,7 +36,8 @@ def expand(options: Mapping[str, Any]) -> tuple[TableJob, list[RunConfig]]:
     for model in models:
         for aggregator in aggregators:
             job, config = split_options({**common, "model": model, "temporal_aggregator": aggregator})
-            if config in points:
+            others = (point for point in points if (point.model, point.model_path) == (config.model, config.model_path))
+            if name_of(config) in map(name_of, others):
                 raise ConfigError(f"{name_of(config)} is given twice, by --model or --temporal-aggregator: keep one")
             points.append(config)
     return job, points
@@ -64,8 +65,13 @@ def has_placeholder(text: str) -> bool:
 
 
 def fill(template: str, model_id: str, config: RunConfig) -> str:
-    """``template`` with a point's model id and aggregator in their places. An id makes no folders."""
-    return template.replace("{model_id}", model_id.replace("/", "_")).replace("{aggregator}", name_of(config))
+    """``template`` with a point's model id and aggregator in their places."""
+    return template.replace("{model_id}", name_in_files(model_id)).replace("{aggregator}", name_of(config))
+
+
+def name_in_files(model_id: str) -> str:
+    """What a model is called in names of files and columns: an id makes no folders."""
+    return model_id.replace("/", "_")
 
 
 def _prefix_of_points(prefix: str, models: Sequence[Any], aggregators: Sequence[Any]) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from saliency_engine.config import MEMO_NAME, RunConfig
 from saliency_engine.errors import ConfigError
 from saliency_engine.extras import EXTRA_ROLES
-from saliency_engine.jobs.points import fill, has_placeholder, name_of
+from saliency_engine.jobs.points import fill, has_placeholder, name_in_files, name_of
 from saliency_engine.jobs.table import Point, process_table
 from saliency_engine.models.load import Model, load_model
 from saliency_engine.numerics.kernels import load_numba
@@ -44,8 +44,6 @@ def run_sweep(job: TableJob, configs: Sequence[RunConfig], config_file: str = ""
         _check_shard(job, configs[0])
     files = Files()
     files.reads("--config", config_file)
-    if len(configs) > 1 and not has_placeholder(job.output):
-        _refuse_shared_columns(configs[0])
     for config in configs:
         list_reads(files, job, config)
     if not has_placeholder(job.output):
@@ -55,6 +53,8 @@ def run_sweep(job: TableJob, configs: Sequence[RunConfig], config_file: str = ""
         _refuse_shared_files(job, points)
         for point in points:
             list_writes(files, point.job, point.config)
+    else:
+        _refuse_shared_columns(configs, points)
     models = list({point.model.sha256: point.model for point in points if point.model}.values())
 
     def start() -> Engine:
@@ -79,15 +79,14 @@ def _check_shard(job: TableJob, config: RunConfig) -> None:
 
 def _make_points(job: TableJob, configs: Sequence[RunConfig], files: Files) -> Iterator[Point]:
     """The points with their models, and with what these are called in the names of files and columns."""
-    models: dict[tuple[str, str], Model] = {}
+    models: dict[str, Model] = {}
     memo = ""
     for config in configs:
-        named = config.model, config.model_path
+        named = config.model or config.model_path
         if named not in models:
-            models[named] = load(config, files)
-            twice = [other for other, model in models.items() if model.sha256 == models[named].sha256]
-            if len(twice) > 1:
-                raise ConfigError(f"--model {twice[0][0] or twice[0][1]} and {named[0] or named[1]} are the same model")
+            model = load(config, files)
+            _refuse_alike(models, named, model)
+            models[named] = model
         model = models[named]
         paths: dict[str, Any] = {
             name: fill(getattr(job, name), model.model_id, config) for name in ("output", "audit_json", "rejects")
@@ -104,14 +103,33 @@ def _make_points(job: TableJob, configs: Sequence[RunConfig], files: Files) -> I
         yield Point(point_job, config, model)
 
 
-def _refuse_shared_columns(config: RunConfig) -> None:
-    """Raise ``ConfigError`` where an output column has a name that is the same for all points."""
-    for role, name in config.output_columns.items():
-        if name and not has_placeholder(name):
+def _refuse_alike(models: Mapping[str, Model], named: str, model: Model) -> None:
+    """Raise ``ConfigError`` where ``model`` is one of ``models``, or would be called as one in columns and files."""
+    for other_named, other in models.items():
+        if other.sha256 == model.sha256:
+            raise ConfigError(f"--model {other_named} and {named} are the same model")
+        if name_in_files(other.model_id) == name_in_files(model.model_id):
             raise ConfigError(
-                f"--{role.replace('_', '-')}-column {name} is one column for all points: leave it out, or name it with "
-                "{model_id} and {aggregator}"
+                f"--model {other_named} has the id {other.model_id} and {named} the id {model.model_id}, so that one "
+                "would overwrite the other's numbers: rename the file where the id is its name, else run the models "
+                "one by one, with --model-id and --prefix"
             )
+
+
+def _refuse_shared_columns(configs: Sequence[RunConfig], points: Sequence[Point]) -> None:
+    """Raise ``ConfigError`` where two ``points``, whose options are ``configs``, would write one column."""
+    owners: dict[str, Point] = {}
+    for config, point in zip(configs, points, strict=True):
+        for role, name in point.config.output_columns.items():
+            other = owners.setdefault(name, point)
+            if name and other is not point:
+                template = config.output_columns[role]
+                given = f"--{role.replace('_', '-')}-column {template}"
+                raise ConfigError(
+                    f"{f'--prefix {config.prefix}' if template == config.prefix + role else given} gives one column, "
+                    f"{name}, to {_describe(other)} and {_describe(point)}: name it with {{model_id}} and "
+                    "{aggregator}, or leave it out"
+                )
 
 
 def _refuse_shared_files(job: TableJob, points: Sequence[Point]) -> None:

@@ -217,7 +217,15 @@ def test_the_command(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
             {"temporal_aggregator": ("mean", "max"), "output": "{aggregator}.jsonl", "audit_json": "a.json"},
             "--audit-json a.json is one file for one mean and one max",
         ),
-        ({"temporal_aggregator": ("mean", "max"), "mean_column": "m"}, "--mean-column m is one column for all points"),
+        (
+            {"temporal_aggregator": ("mean", "max"), "mean_column": "m"},
+            "--mean-column m gives one column, m, to one mean and one max",
+        ),
+        (
+            {"model": BOTH, "prefix": "{aggregator}_", "output": "out.jsonl"},
+            "--prefix {aggregator}_ gives one column, mean_mean, to one mean and two mean",
+        ),
+        ({"temporal_aggregator": ("ema:0.3", "ema:0.30000001")}, "ema0.3 is given twice"),
     ],
 )
 def test_what_is_refused(here: Path, options: dict[str, Any], words: str) -> None:
@@ -232,6 +240,22 @@ def test_what_is_refused(here: Path, options: dict[str, Any], words: str) -> Non
         )
     assert words in str(error.value)
     assert not list(here.glob("out*"))
+
+
+@pytest.mark.parametrize("output", ["out.parquet", "out.jsonl", "out.{model_id}.jsonl"])
+def test_two_models_of_one_id_are_refused(here: Path, output: str) -> None:
+    """Both would have the same columns: the second's numbers were in the place of the first's, without a word."""
+    for folder, model, model_id in (("e1", "one.onnx", "x/y"), ("e2", "two.onnx", "x_y")):
+        Path(folder).mkdir()
+        shutil.copy(model, Path(folder, "m.onnx"))
+        named = onnx.load(model)
+        onnx.helper.set_model_props(named, {"lusoris.model_id": model_id})
+        onnx.save(named, Path(folder, "named.onnx"))
+    for file, ids in (("m.onnx", ("m", "m")), ("named.onnx", ("x/y", "x_y"))):
+        with pytest.raises(ConfigError) as error:
+            sweep(output, model=(f"e1/{file}", f"e2/{file}"), series="series.parquet")
+        assert f"--model e1/{file} has the id {ids[0]} and e2/{file} the id {ids[1]}" in str(error.value)
+    assert not [*here.glob("out*"), *here.glob("series*")]
 
 
 def test_a_file_may_be_named_as_a_model() -> None:
