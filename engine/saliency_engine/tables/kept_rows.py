@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
+from math import isfinite
 from typing import Any
 
 from saliency_engine.config import RunConfig
@@ -51,7 +52,10 @@ class KeptRows:
 
     def as_json(self) -> dict[str, Any]:
         """The audit's part about the rows that keep their numbers."""
-        tags = [{**{role: getattr(one, role) for role in self._roles}, "rows": n} for one, n in self.others.items()]
+        tags = [
+            {**{role: _as_json(getattr(one, role)) for role in self._roles}, "rows": n}
+            for one, n in self.others.items()
+        ]
         return {
             "other_settings": self.others.total(),
             "untagged": self.untagged,
@@ -109,3 +113,8 @@ class KeptRows:
             "of their own with --prefix NAME_, or keep both kinds with --keep-others, which counts them. The output is "
             "not written; clips that were computed are in the memo"
         )
+
+
+def _as_json(value: str | float | None) -> str | float | None:
+    """``value``; an alpha that JSON has no number for, as text."""
+    return str(value) if isinstance(value, float) and not isfinite(value) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -98,8 +99,14 @@ class ArrowTags:
 
 def make_tags(model_id: Any, aggregator: Any, ema_alpha: Any, sampling: Any) -> Tags:
     """Tags of values as a table has them."""
-    alpha = None if ema_alpha is None else float(ema_alpha)
-    return Tags(model_id or None, aggregator or None, alpha, sampling or None)
+    return Tags(model_id or None, aggregator or None, _alpha_of(ema_alpha), sampling or None)
+
+
+def _alpha_of(value: Any) -> float | None:
+    try:
+        return None if value is None else float(value)
+    except OverflowError:  # a whole number of hundreds of digits, which JSON may hold: no run has that alpha
+        return math.inf
 
 
 def _are_of_no_number(status: Any, *, own: bool) -> bool:

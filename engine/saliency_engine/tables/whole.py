@@ -161,7 +161,7 @@ def _read_json(path: str) -> pa.Table:
 def _as_array(values: list[Any]) -> pa.Array:
     try:
         return pa.array(values)
-    except pa.ArrowException:  # several types: what each value spells
+    except (pa.ArrowException, OverflowError):  # several types, or numbers that none holds: what each value spells
         return pa.array([_spell(value) for value in values], pa.string())
 
 

@@ -14,7 +14,8 @@ import pyarrow.csv as pa_csv
 import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 import pytest
-from tests.in_process import run
+from tests.in_process import run, stderr_of
+from tests.rows import write_rows
 from tests.small_models import miniature
 
 from saliency_engine.config import RunConfig
@@ -125,6 +126,25 @@ def test_a_table_of_other_settings_that_needs_nothing_is_told_in_the_last_line(t
 
 def test_another_alpha_matters_for_ema_alone(table: Path) -> None:
     assert enrich(table, table, ema_alpha=0.9)["kept"]["other_settings"] == 0
+
+
+def test_an_alpha_beyond_all_numbers_is_another_one(tmp_path: Path, clips: dict[str, Path]) -> None:
+    """One such line ended the run with a traceback."""
+    numbers: dict[str, Any] = {"saliency_mean": 0.5, "saliency_var": 0.1, "saliency_aggregator": "ema"}
+    row = {"src": str(clips["bikes"]), **numbers, "saliency_ema_alpha": int("1" * 400)}
+    source, audit = write_rows(tmp_path / "in.jsonl", [row]), tmp_path / "audit.json"
+    enrich(source, tmp_path / "out.jsonl", str(audit), temporal_aggregator="ema")
+    kept = json.loads(audit.read_text(), parse_constant=pytest.fail)["kept"]
+    assert [(other["ema_alpha"], other["rows"]) for other in kept["others"]] == [("inf", 1)]
+    write_rows(source, [row, {"src": str(clips["bikes"])}])
+    with pytest.raises(InputError, match=r"1 with alpha inf \(this run: 0\.6\)"):
+        enrich(source, tmp_path / "out.jsonl", temporal_aggregator="ema")
+    write_rows(source, [{**row, "saliency_mean": None}])
+    with pytest.raises(InputError, match="column 'saliency_aggregator' says 'ema' of numbers that stay"):
+        enrich(source, tmp_path / "out.jsonl", mean_column="v1_mean")
+    assert "has tags that are no settings" in stderr_of(
+        "preview", write_rows(source, [row]), "-o", tmp_path / "a.png", code=2
+    )
 
 
 @pytest.mark.parametrize("table", FORMATS, indirect=True)

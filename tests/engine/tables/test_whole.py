@@ -73,6 +73,12 @@ def test_keys_that_pandas_has_made_fractions_are_whole_numbers_again() -> None:
     assert whole.texts("id").tolist() == ["3339962845", None, "2.5"]
 
 
+def test_whole_numbers_that_no_type_of_arrow_holds_together_are_fractions(tmp_path: Path) -> None:
+    """Such a list ended in a traceback."""
+    (tmp_path / "t.json").write_text('[{"n": 18446744073709551615}, {"n": -3}]')
+    assert read_whole(str(tmp_path / "t.json")).numbers("n").tolist() == [2.0**64, -3.0]
+
+
 def test_what_is_no_number_is_nan() -> None:
     table = pa.table(
         {"text": ["1.5", "good", ""], "list": [[1.0], [2.0], []], "words": pa.array(list("aab")).dictionary_encode()}
