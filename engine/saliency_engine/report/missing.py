@@ -41,6 +41,8 @@ def _look_around(example: dict[str, str], audit: dict[str, Any]) -> Iterator[str
     wanted, clip, config = Path(example["path"]), example["clip"], audit["config"]
     if not example["path"].startswith("/") or ", " in example["path"]:  # none, or one for each suffix
         return
+    if not wanted.name:  # the root folder, beside which there is nothing
+        return
     for suffix in _SUFFIXES:
         if (file := wanted.with_name(wanted.name + suffix)).is_file():
             yield f"{file} is there: give --path-suffix {suffix}"

@@ -113,6 +113,14 @@ def test_a_look_at_the_disk_finds_what_would_help(
     assert cure.format(folder=tmp_path) in text
 
 
+def test_the_root_folder_is_no_clip(table: Path, tmp_path: Path) -> None:
+    """The look at the disk ended in a traceback, after the output was written."""
+    table.write_text('{"src": "/"}\n')
+    text = stderr_of("run", table, "-o", tmp_path / "out.jsonl", *MODEL, code=1)
+    assert "1 missing-source: " in text
+    assert "no clip was found: column 'src' gives '/'" in text
+
+
 def test_reasons_have_their_own_numbers(table: Path, clips: dict[str, Path], tmp_path: Path) -> None:
     rows = [{"src": str(clips[name])} for name in ("bikes", "bigbuckbunny")]
     table.write_text("".join(json.dumps(row) + "\n" for row in rows))
