@@ -12,7 +12,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,13 @@ class Claim:
     """For reading and writing, at the file's start."""
     is_whole: bool
     """Else it is to be filled, then ``Cache.publish`` ed or ``Cache.abandon`` ed."""
+
+    def write(self, part: bytes, place: int) -> None:
+        """Write all of ``part`` at ``place``; a disk that is full takes some of it before it raises ``OSError``."""
+        left = memoryview(part)
+        while left:
+            written = os.pwrite(self.fd, left, place)
+            left, place = left[written:], place + written
 
 
 class Cache:
@@ -45,17 +52,31 @@ class Cache:
         path = self._folder / name
         while True:
             with self._locked():
-                if (fd := _lock(path, os.O_RDWR, fcntl.LOCK_SH)) is not None:
-                    os.utime(fd)  # the files that were used last stay longest
-                    return Claim(fd, is_whole=True)
-                if (fd := _lock(_partial(path), os.O_RDWR | os.O_CREAT, fcntl.LOCK_EX)) is not None:
-                    if self._make_room(size, _partial(path)):
-                        os.ftruncate(fd, 0)
-                        os.ftruncate(fd, size)
-                        return Claim(fd, is_whole=False)
-                    _partial(path).unlink()
-                    os.close(fd)
+                if claim := self._claim_whole(path) or self._claim_partial(path, size):
+                    return claim
             time.sleep(_LOOK_EVERY)
+
+    def _claim_whole(self, path: Path) -> Claim | None:
+        with ExitStack() as failed:
+            if (fd := _lock(path, os.O_RDWR, fcntl.LOCK_SH)) is None:
+                return None
+            failed.callback(os.close, fd)
+            os.utime(fd)  # the files that were used last stay longest
+            failed.pop_all()
+            return Claim(fd, is_whole=True)
+
+    def _claim_partial(self, path: Path, size: int) -> Claim | None:
+        with ExitStack() as failed:
+            if (fd := _lock(_partial(path), os.O_RDWR | os.O_CREAT, fcntl.LOCK_EX)) is None:
+                return None
+            failed.callback(os.close, fd)  # else who claims it next would wait for this process's end
+            failed.callback(_partial(path).unlink)
+            if not self._make_room(size, _partial(path)):
+                return None
+            os.ftruncate(fd, 0)
+            os.ftruncate(fd, size)
+            failed.pop_all()
+            return Claim(fd, is_whole=False)
 
     def publish(self, name: str, claim: Claim) -> None:
         """Give a file that has been filled its name. It stays claimed."""
@@ -68,9 +89,8 @@ class Cache:
 
     def abandon(self, name: str, claim: Claim) -> None:
         """Remove a file that could not be filled."""
-        with self._locked():
+        with _closing(claim.fd), self._locked():
             _partial(self._folder / name).unlink(missing_ok=True)
-            os.close(claim.fd)
 
     def _make_room(self, size: int, own: Path) -> bool:
         files = []
@@ -84,19 +104,17 @@ class Cache:
             if total + size <= self._limit:
                 break
             if (fd := _lock(path, os.O_RDWR, fcntl.LOCK_EX)) is not None:
-                path.unlink()
-                os.close(fd)
+                with _closing(fd):
+                    path.unlink()
                 total -= held
         return total + size <= self._limit
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
+        with _closing(fd):
             fcntl.flock(fd, fcntl.LOCK_EX)
             yield
-        finally:
-            os.close(fd)
 
 
 def cache_home() -> Path | None:
@@ -108,6 +126,14 @@ def cache_home() -> Path | None:
         return Path.home() / ".cache" / "saliency-batch"
     except RuntimeError:
         return None
+
+
+@contextmanager
+def _closing(fd: int) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        os.close(fd)
 
 
 def _partial(path: Path) -> Path:

@@ -6,7 +6,6 @@ Nothing else opens a connection for a clip, and this only for requests that a ``
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from collections import OrderedDict, deque
 from concurrent.futures import Future
@@ -110,7 +109,7 @@ def open_remote(request: ClipRequest) -> int:
 def _fill(claim: Claim, path: str, remote: RemoteFile) -> None:
     state = FileState(remote.size, remote.etag, remote.mtime_ns)
     try:
-        transfer(remote.url, state, lambda part, place: os.pwrite(claim.fd, part, place))
+        transfer(remote.url, state, claim.write)
     except ChangedError as error:
         raise DecodeError(str(error)) from error
     except TransferError as error:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -99,6 +102,40 @@ def test_what_a_dead_process_left_is_begun_anew_or_removed(cache: Cache, tmp_pat
     assert os.read(claim.fd, 10) == bytes(10)
     assert names(tmp_path) == {"a.partial"}
     cache.abandon("a", claim)
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """As on a full disk, the kernel writes what fits into ``size`` bytes, and refuses the next write."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_part_that_does_not_fit_is_an_error(cache: Cache) -> None:
+    """What was missing of the last part was taken for zeros."""
+    claim = cache.claim("a", SIZE)
+    with largest_file(SIZE - 10), pytest.raises(OSError, match="File too large"):
+        claim.write(b"x" * 100, SIZE - 100)
+    assert os.pread(claim.fd, SIZE, SIZE - 100) == b"x" * 90 + bytes(10)
+    claim.write(b"x" * 100, SIZE - 100)
+    assert os.pread(claim.fd, SIZE, SIZE - 100) == b"x" * 100
+    cache.abandon("a", claim)
+
+
+def test_what_could_not_be_claimed_is_nobodys(cache: Cache, tmp_path: Path) -> None:
+    """Its lock stayed, and who claimed it next waited for ever."""
+    with largest_file(SIZE - 1), pytest.raises(OSError, match="File too large"):
+        cache.claim("a", SIZE)
+    assert names(tmp_path) == set()
+    claims: list[Claim] = []
+    late = threading.Thread(target=lambda: claims.append(cache.claim("a", SIZE)), daemon=True)
+    late.start()
+    late.join(HANG)
+    cache.abandon("a", claims[0])
 
 
 def test_the_folder_is_its_users_alone(cache: Cache, tmp_path: Path) -> None:
