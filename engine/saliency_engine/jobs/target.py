@@ -87,7 +87,7 @@ class Target:
     def audit(self, runs_on: RunsOn, clock: Clock, rejects: Rejects) -> dict[str, Any]:
         """The audit, when all rows are written; ``provenance_of`` is the rest of it."""
         counts = together([part.task.counts for part in self.parts])
-        audit = audit_of(self.job, self.config, runs_on, counts=counts, clock=clock, rejected=rejects.count)
+        audit = audit_of(self.job, self.config, runs_on, counts=counts, clock=clock, rejects=rejects)
         total, skipped, failed = self._summary.tolist()
         audit["summary"] |= {
             "total": total + rejects.count,

@@ -15,6 +15,7 @@ from saliency_engine.pipeline.clock import Clock
 from saliency_engine.pipeline.counts import Counts
 from saliency_engine.report.provenance import run_provenance
 from saliency_engine.table_job import TableJob
+from saliency_engine.tables.rejects import Rejects
 
 
 @dataclass(frozen=True)
@@ -32,17 +33,17 @@ class RunsOn:
 
 
 def audit_of(
-    job: TableJob, config: RunConfig, runs_on: RunsOn, *, counts: Counts, clock: Clock, rejected: int
+    job: TableJob, config: RunConfig, runs_on: RunsOn, *, counts: Counts, clock: Clock, rejects: Rejects
 ) -> dict[str, Any]:
     """The audit of a run that has ended; JSON values only. ``provenance_of`` is the rest of it.
 
-    ``counts`` and ``clock`` are the engine's. ``rejected`` is the number of lines that are no rows: the summary counts
-    them among the rows, as failed.
+    ``counts`` and ``clock`` are the engine's. The summary counts the lines in ``rejects`` among the rows, as failed.
     """
+    rejected = rejects.count
     return {
         "input": job.input,
         "output": job.output,
-        "rejects": job.rejects_path if rejected else None,
+        "rejects": rejects.path if rejected else None,  # of a sweep's tables all have that of the first
         "config": {**asdict(job), **asdict(config)},
         "summary": {
             "total": counts.rows + rejected,

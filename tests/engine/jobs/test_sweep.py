@@ -172,8 +172,11 @@ def test_models_of_two_sizes_and_one_that_fails(here: Path, decoded: list[str]) 
 def test_lines_that_are_no_rows_are_kept_once(here: Path) -> None:
     with Path("in.jsonl").open("a") as file:
         file.write("no row\n")
-    audits = sweep("{aggregator}.jsonl", model="one.onnx", temporal_aggregator=("mean", "max"))
+    options = {"model": "one.onnx", "audit_json": "{aggregator}.json", "temporal_aggregator": ("mean", "max")}
+    audits = sweep("{aggregator}.jsonl", **options)
     assert [audit["summary"]["rejected"] for audit in audits] == [1, 1]
+    assert {audit["rejects"] for audit in audits} == {"mean.jsonl.rejects.jsonl"}
+    assert all(audit["run_provenance"]["outputs"]["rejects"]["exists"] for audit in audits)
     assert [path.name for path in here.glob("*.rejects.jsonl")] == ["mean.jsonl.rejects.jsonl"]
     assert len(read_rows(here / "max.jsonl")) == 4
 
