@@ -21,6 +21,7 @@ from saliency_engine.tables.csv_table import CsvRows
 from saliency_engine.tables.formats import Format, Opened, RawTable
 from saliency_engine.tables.jsonl_lines import Lines, Reject
 from saliency_engine.tables.line_rows import LineRows
+from saliency_engine.tables.reading import naming
 from saliency_engine.tables.remote_table import fetch_table
 from saliency_engine.tables.rows import ArrowRows
 from saliency_engine.types import RowBatch
@@ -53,13 +54,13 @@ class Table:
         self.count_rows = opened.count_rows
         """To be called at the end: how many rows the input has by its own account, rejected lines among them."""
         self._name, self._pieces = name, opened.pieces
-        with _reading(name):
+        with naming(name):
             self._rows: list[Any] = [_choose_rows(self.schema, columns) for columns in views]
 
     def __iter__(self) -> Iterator[RowBatch[pa.RecordBatch | Lines]]:
         first_row = 0
         while True:
-            with _reading(self._name):
+            with naming(self._name):
                 self.fraction, piece = next(self._pieces, (1.0, None))
                 if piece is None:
                     for rows in self._rows:
@@ -112,7 +113,7 @@ def open_table(
     """
     with ExitStack() as files:
         inputs = Inputs([paths] if isinstance(paths, str) else paths, output, remote=remote)
-        with _reading(inputs.name):
+        with naming(inputs.name):
             if inputs.table:
                 opened = _open_one(inputs, columns, lines_as_arrow, header, reject, stdin, files)
             elif inputs.parts:
@@ -174,26 +175,3 @@ def _check_fields(fields: Iterable[pa.Field], column: str = "") -> None:
             raise InputError(f"column {name!r} holds a {kind}, which PyArrow cannot read: leave the column out")
         inside = [pa.field("", kind.value_type)] if pa.types.is_dictionary(kind) else []
         _check_fields([*inside, *(kind.field(i) for i in range(kind.num_fields))], name)
-
-
-@contextmanager
-def _reading(name: str) -> Iterator[None]:
-    """Turn whatever reading raises into an ``InputError`` that begins with the table's name."""
-    try:
-        yield
-    except InputError as error:
-        where = f"{name}, " if str(error).startswith("line") else f"{name}: "
-        raise InputError(where + str(error)) from error
-    except FileNotFoundError:
-        raise InputError(f"{name}: no such file") from None
-    except OSError as error:
-        raise InputError(f"{name}: {error.strerror or error}") from error
-    except MemoryError:
-        raise InputError(
-            f"{name}: there is not enough memory to read it. The file may be damaged; if it is not, write it again in "
-            "smaller batches or row groups"
-        ) from None
-    except pa.ArrowException as error:
-        raise InputError(f"{name}: {error}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{name}: a column's name is not UTF-8: {error}") from error

@@ -10,10 +10,11 @@ import pyarrow as pa
 from saliency_engine.errors import InputError
 from saliency_engine.tables import parquet
 from saliency_engine.tables.formats import Opened
+from saliency_engine.tables.reading import naming
 
 
 def open_parts(paths: Sequence[str], former: str = "") -> Opened:
-    """The rows of the files at ``paths``, one file after the other; raises as ``parquet.open_file`` does.
+    """The rows of the files at ``paths``, one file after the other; an ``InputError`` names the one that is at fault.
 
     All must have the columns of the first one, in its order and of its types; else an ``InputError`` names the file.
     ``former`` is what an earlier run has written beside them. It must have other columns: it might be one of the parts
@@ -35,8 +36,8 @@ def open_parts(paths: Sequence[str], former: str = "") -> Opened:
 
     def pieces() -> Iterator[tuple[float | None, pa.RecordBatch]]:
         for place, path in enumerate(paths):
-            with ExitStack() as files:
-                for fraction, batch in _open_part(path, files).pieces:
+            with naming(path), ExitStack() as files:
+                for fraction, batch in parquet.open_file(path, files).pieces:
                     columns = pa.RecordBatch.from_arrays(batch.columns, schema=first.schema)
                     yield (place + (fraction or 0.0)) / len(paths), columns
 
@@ -44,14 +45,8 @@ def open_parts(paths: Sequence[str], former: str = "") -> Opened:
 
 
 def _open_part(path: str, files: ExitStack) -> Opened:
-    try:
+    with naming(path):
         return parquet.open_file(path, files)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except pa.ArrowException as error:
-        raise InputError(f"{path}: {error}") from error
 
 
 def _check_same(first: pa.Schema, schema: pa.Schema, first_path: str, path: str) -> None:

@@ -140,6 +140,21 @@ def test_parquet_parts_are_one_table(folder: Path, named: Sequence[str]) -> None
         assert table.fraction == 1.0
 
 
+@pytest.mark.parametrize("damaged", ["start", "1-9.mp4", "end"])
+def test_the_part_that_is_damaged_is_named(folder: Path, damaged: str) -> None:
+    """In a folder of hundreds nobody could tell which one it was: the first rows are read at once, the others later."""
+    (folder / "parts").mkdir()
+    table = pa.table({"src": [f"{group}-{row}.mp4" for group in range(2) for row in range(10)]})
+    for number in (1, 2):
+        path = folder / "parts" / f"{number}.parquet"
+        pq.write_table(table, path, row_group_size=10, use_dictionary=False, write_statistics=False, compression="none")
+    data = path.read_bytes()
+    wrong = {"start": data[:4] + b"\xff" * 20 + data[24:], "end": data[:-8]}
+    path.write_bytes(wrong.get(damaged, data.replace(damaged.encode(), b"\xff" * 7)))
+    with pytest.raises(InputError, match=r"^parts: parts/2\.parquet: \S"):
+        paths_of("parts")
+
+
 def test_parts_that_are_not_of_one_table_stop_the_run(folder: Path) -> None:
     write_part(folder / "parts" / "1.parquet", ["a"], mos=pa.array([1]))
     write_part(folder / "parts" / "2.parquet", ["a"], mos=pa.array([1.5]))
