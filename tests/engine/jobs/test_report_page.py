@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -138,6 +139,19 @@ def test_only_the_audit_of_this_table_is_taken(table: Path, tmp_path: Path) -> N
     assert "--temporal-aggregator ema" in text_of(tmp_path / "out.jsonl.html"), "a folder that was moved"
     with pytest.raises(InputError, match=r"in\.jsonl is not (an audit|JSON)"):
         command("report", own, "--audit", table.with_name("in.jsonl"))
+
+
+def test_an_audit_may_be_called_anything_and_other_files_beside_it(table: Path, tmp_path: Path) -> None:
+    shutil.copy(table, tmp_path / "out.jsonl")
+    shutil.copy(table.with_name("audit.json"), tmp_path / "run 3.json")
+    (tmp_path / "old-audit.json").symlink_to("gone.json")
+    (tmp_path / "folder.json").mkdir()
+    os.mkfifo(tmp_path / "fifo.json")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    (tmp_path / "list.json").write_text('[{"summary": 1}]')
+    (tmp_path / "no.json").write_text("{")
+    command("report", tmp_path / "out.jsonl", "--clips", "0")
+    assert "--temporal-aggregator ema" in text_of(tmp_path / "out.jsonl.html")
 
 
 def test_a_page_replaces_nothing_but_pages(table: Path, tmp_path: Path) -> None:
