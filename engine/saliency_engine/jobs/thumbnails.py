@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from saliency_engine.config import RunConfig
-from saliency_engine.errors import ClipError, InputError, ModelError, SaliencyError
+from saliency_engine.errors import ClipError, ConfigError, InputError, ModelError, SaliencyError
 from saliency_engine.jobs.tiles import Models, make_tile
 from saliency_engine.report.contact_sheet import PICTURE, Tile
 from saliency_engine.storage.locate import Locator
@@ -26,7 +26,7 @@ def draw_rows(path: str, rows: Iterable[int], options: Mapping[str, Any], no_mod
 
     ``options`` are those of ``RunConfig`` that were given; settings are those of the rows' tags. Where a model is not
     here, the tile has a frame and no map, and says ``no_model``, or what its error says. A clip that cannot be found or
-    decoded is a tile that says why. None where the table has no column of paths.
+    decoded is a tile that says why. None where the table has no column of paths, or is a list in a ``.json`` file.
     """
     config = RunConfig(**options)
     names = config.output_columns
@@ -35,7 +35,7 @@ def draw_rows(path: str, rows: Iterable[int], options: Mapping[str, Any], no_mod
     try:
         with open_table(path, columns, root=config.root, lines_as_arrow=lambda format: format.kind == "csv") as table:
             chosen = find_rows(table, rows, wanted)
-    except InputError:  # it has no column of paths: its clips are known by their keys alone
+    except (ConfigError, InputError):  # its clips are known by their keys alone
         return {}
     with ExitStack() as opened:
         models = Models(Files(), opened)

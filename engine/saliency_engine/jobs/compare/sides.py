@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from math import nan
+from math import isnan, nan
 from pathlib import Path
 
 import numpy as np
@@ -212,8 +213,16 @@ def _group_by_tags(whole: Whole, prefix: str, computed: NDArray[np.bool_]) -> It
 
 def _tags_of(values: Sequence[str | None]) -> Tags:
     model_id, aggregator, alpha, sampling = values
-    weighs = alpha is not None and aggregator in {"ema", None}  # of the others no number follows from it
-    return Tags(model_id, aggregator, round(float(alpha or nan), 6) if weighs else None, sampling)
+    weighs = aggregator in {"ema", None}  # of the others no number follows from it
+    return Tags(model_id, aggregator, _alpha_of(alpha) if weighs else None, sampling)
+
+
+def _alpha_of(text: str | None) -> float | None:
+    """An alpha as a table spells it; what is no number, such as a dash, says nothing."""
+    with suppress(ValueError):
+        alpha = float(text or nan)
+        return None if isnan(alpha) else round(alpha, 6)
+    return None
 
 
 def _first_of(chosen: NDArray[np.bool_], codes: NDArray[np.int64], clips: int) -> NDArray[np.int64]:

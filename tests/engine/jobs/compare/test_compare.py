@@ -66,6 +66,16 @@ def test_clips_with_fewer_keyframes_are_of_the_same_side(tmp_path: Path) -> None
     ]
 
 
+@pytest.mark.parametrize("aggregator", [None, "ema"])
+def test_an_alpha_that_is_no_number_says_nothing(tmp_path: Path, aggregator: str | None) -> None:
+    """Tables made by hand have dashes where nothing belongs; they ended in a traceback."""
+    rows = rows_of(2, saliency_ema_alpha="-", saliency_aggregator=aggregator)
+    rows[3]["saliency_ema_alpha"] = "nan"
+    tables = [write_rows(tmp_path / "a.jsonl", rows), write_rows(tmp_path / "b.jsonl", rows_of(3))]
+    sides = compare(tmp_path, *tables)["sides"]
+    assert [(side["rows"], side["ema_alpha"]) for side in sides] == [(ROWS, None), (ROWS, None)]
+
+
 def test_settings_and_prefixes_in_one_table_are_sides_of_their_own(tmp_path: Path) -> None:
     rows = rows_of(2)
     for place, row in enumerate(rows):

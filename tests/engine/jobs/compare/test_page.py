@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -61,6 +62,17 @@ def test_a_page_without_clips_says_how_to_show_them(tmp_path: Path) -> None:
     gone = [row | {"src": "gone.mp4"} for row in rows_of(2)]
     command("compare", write_rows(tables[0], gone), tables[1], "--html", tmp_path / "page.html")
     assert f"no such file: {Path.cwd() / 'gone.mp4'}" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_lists_in_json_files_have_a_page(tmp_path: Path) -> None:
+    """Their numbers were compared, and then the clips of what is no table of a run were looked for."""
+    tables = [tmp_path / "2.json", tmp_path / "3.json"]
+    for seed, table in enumerate(tables, 2):
+        table.write_text(json.dumps([row | {"src": "a.mp4"} for row in rows_of(seed)]))
+    command("compare", *tables, "--html", tmp_path / "page.html")
+    assert "data:image" not in (tmp_path / "page.html").read_text(encoding="utf-8")
+    command("report", tables[0], "--html", tmp_path / "report.html")
+    assert "All 90 rows have saliency" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_model_that_is_a_file_is_drawn_as_far_as_an_audit_names_it(tmp_path: Path, clips: dict[str, Path]) -> None:
