@@ -60,6 +60,18 @@ def enlarging(weights: NDArray[np.float32], *, kept: int = 2) -> ModelProto:
     return saliency_model(*nodes, frames=(1, 3, 32, 48), maps=(1, 1, 32, 48), w=weights, **ints)
 
 
+def enlarging_with_empty(opset: int, weights: NDArray[np.float32]) -> ModelProto:
+    """``enlarging`` with empty ``roi`` and ``scales`` beside the sizes, as files of opset 11 have them."""
+    model = enlarging(weights)
+    model.opset_import[0].version = opset
+    resize = next(node for node in model.graph.node if node.op_type == "Resize")
+    resize.input[1], resize.input[2] = "roi", "scales"
+    empty = helper.make_tensor("", TensorProto.FLOAT, [0], [])
+    for name in ("roi", "scales"):
+        model.graph.node.insert(0, helper.make_node("Constant", [], [name], value=empty))
+    return model
+
+
 def quantized() -> ModelProto:
     """A saliency model that holds a frame in eight bits on its way."""
     nodes = (

@@ -6,9 +6,11 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import onnx
 from onnx import helper
 from tests.exporter.upstream import saliency_export
 from tests.exporter.variants.checks import check_variant, run_model, save_model
+from tests.small_models import WEIGHTS, enlarging_with_empty
 
 from saliency_exporter.sample_frames import draw_natural
 
@@ -58,3 +60,13 @@ def test_fix_shape_refuses_a_batch_that_the_nodes_contradict(tmp_path: Path) -> 
     assert result.exit_code == 2
     assert result.stderr.startswith("ModelError: ")
     assert list(tmp_path.iterdir()) == [parent]
+
+
+def test_fix_shape_of_a_graph_whose_opset_demands_empty_scales(tmp_path: Path) -> None:
+    parent, output = tmp_path / "empty.onnx", tmp_path / "fixed.onnx"
+    onnx.save(enlarging_with_empty(11, WEIGHTS), parent)
+    result = saliency_export("fix-shape", parent, "--output", output, "--batch", 1, "--height", 32, "--width", 48)
+    assert result.exit_code == 0, result.stderr
+    check_variant(output, parent, "empty_48x32_b1")
+    (resize,) = (node for node in onnx.load(output).graph.node if node.op_type == "Resize")
+    assert list(resize.input[1:3]) == ["roi", "scales"]

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+import pytest
+from onnx import TensorProto
 from tests.exporter.upstream import saliency_export
 from tests.exporter.variants.checks import check_variant
-from tests.small_models import enlarging
+from tests.small_models import enlarging_with_empty
 
 
 def test_fp16(exported: Path, tmp_path: Path, short_clips: list[Path]) -> None:
@@ -27,16 +28,11 @@ def test_fp16(exported: Path, tmp_path: Path, short_clips: list[Path]) -> None:
     assert metadata["lusoris.upstream_commit"] == "ac7e1c81"  # the parent's own origin stays
 
 
-def test_a_graph_with_empty_scales_beside_its_sizes(tmp_path: Path) -> None:
-    parent = tmp_path / "empty.onnx"  # as files of opset 11 have them, U-2-Net's by rembg among them
+@pytest.mark.parametrize("opset", [11, 12, 17])
+def test_a_graph_with_empty_scales_beside_its_sizes(tmp_path: Path, opset: int) -> None:
+    parent = tmp_path / "empty.onnx"  # U-2-Net's by rembg has them, which is of opset 11
     weights = np.random.default_rng(1).normal(0, 0.3, (1, 3, 3, 3)).astype(np.float32)
-    model = enlarging(weights)
-    resize = next(node for node in model.graph.node if node.op_type == "Resize")
-    resize.input[1], resize.input[2] = "roi", "scales"
-    empty = helper.make_tensor("", TensorProto.FLOAT, [0], [])
-    for name in ("roi", "scales"):
-        model.graph.node.insert(0, helper.make_node("Constant", [], [name], value=empty))
-    onnx.save(model, parent)
+    onnx.save(enlarging_with_empty(opset, weights), parent)
     result = saliency_export("fp16", parent, "--output", tmp_path / "empty_fp16.onnx")
     assert result.exit_code == 0, result.stderr
     check_variant(tmp_path / "empty_fp16.onnx", parent, "empty_fp16")
