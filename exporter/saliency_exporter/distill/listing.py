@@ -51,7 +51,7 @@ def _list_one(path: str) -> Iterator[Listed]:
         return
     clips, indirect = list_clips([path])
     for clip in clips:
-        yield Listed(clip, False, clip.path, clip not in indirect)
+        yield Listed(clip, _is_picture(clip.path), clip.path, clip not in indirect)
 
 
 def _list_pictures(path: str, pictures: list[str]) -> Iterator[Listed]:

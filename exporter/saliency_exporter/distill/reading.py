@@ -28,25 +28,24 @@ class Reader:
     """Reads what is listed; ``size`` are the height and width that frames get, ``files`` those of the command."""
 
     def __init__(self, size: tuple[int, int], files: Files) -> None:
-        self._size, self._files = size, files
+        self._size = size
         self._locator = Locator(RunConfig(model=BUILT_IN_MODEL), files)
         self._spec = DecodeSpec(size[1], size[0], Uniform(PER_CLIP), color="auto", accept_short=True)
 
     def hash(self, listed: Listed) -> str:
         """The sha256 of its file. Raises ``ClipError``, and ``ConfigError`` where the command would write that file."""
-        path = listed.clip.path if listed.is_picture else self._locator.locate(listed.clip).path
         try:
-            with Path(path).open("rb") as file:
+            with Path(self._locator.locate(listed.clip).path).open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise MissingSourceError(f"it cannot be read: {error.strerror or error}") from error
 
     def read(self, listed: Listed) -> Pictures:
         """Its frames; raises as ``hash`` does."""
+        located = self._locator.locate(listed.clip)
         if listed.is_picture:
-            self._files.reads("--frames", listed.clip.path)
-            return _read_picture(Path(listed.clip.path), self._size)
-        pictures, _ = decode_frames(self._locator.locate(listed.clip), self._spec)
+            return _read_picture(Path(located.path), self._size)
+        pictures, _ = decode_frames(located, self._spec)
         return ((pictures.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 

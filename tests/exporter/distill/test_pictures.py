@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import warnings
 from pathlib import Path
@@ -65,6 +66,22 @@ def test_clips_and_pictures_of_folders_patterns_lists_and_tables(
     second = np.moveaxis(np.asarray(draw_picture(1)), -1, 0)
     assert np.array_equal(corpus.frames[corpus.sources[1].frames[0]], second)
     assert not corpus.left_out
+
+
+def test_lists_and_tables_name_pictures_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_pictures(tmp_path / "a", 6)
+    monkeypatch.chdir(tmp_path)
+    Path("list.txt").write_text("a/00.png\na/01.png\na/missing.png\n")
+    named = ["a/02.png", "a/03.png", "a", "nul\0.png"]
+    Path("table.jsonl").write_text("".join(json.dumps({"src": name}) + "\n" for name in named))
+    os.mkfifo("fifo.png")
+    Path("other.txt").write_text("a/04.png\nfifo.png\n")
+    corpus = gather(tmp_path, "list.txt", "table.jsonl", "other.txt")
+    assert names_of(corpus) == [f"{at:02}.png" for at in range(5)]
+    for at, source in enumerate(corpus.sources):
+        drawn = np.moveaxis(np.asarray(draw_picture(at)), -1, 0)
+        assert np.array_equal(corpus.frames[source.frames], drawn[np.newaxis])
+    assert [reason.partition(":")[0] for reason in corpus.left_out] == ["a/missing.png", "a", "nul\0.png", "fifo.png"]
 
 
 def test_an_eighth_is_held_out_whatever_folder_it_lies_in(tmp_path: Path) -> None:
