@@ -8,8 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
-import onnx
 import torch
+from onnx import TensorProto, numpy_helper
 from torch import Tensor, nn
 
 from saliency_engine.errors import ConfigError, ModelError
@@ -149,13 +149,13 @@ def _read_student(path: Path) -> FineTuned:
     """A student from its file. Raises ``ModelError`` where it cannot be read, or is no student of this network."""
     parent = open_parent(path)
     model = parent.load()
-    tensors = {tensor.name: torch.tensor(onnx.numpy_helper.to_array(tensor)) for tensor in model.graph.initializer}
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     layers = {}
     try:
         for node in model.graph.node:
             if node.op_type == "Conv":
                 _, weight, bias = node.input
-                layers[_name_layer(node.name)] = tensors[weight], tensors[bias]
+                layers[_name_layer(node.name)] = _read_tensor(tensors[weight]), _read_tensor(tensors[bias])
         Student().load_folded(layers)
     except (KeyError, RuntimeError, ValueError) as error:
         raise ModelError(
@@ -164,6 +164,13 @@ def _read_student(path: Path) -> FineTuned:
         ) from error
     conversion = read_metadata(model).get("lusoris.conversion", "nothing")
     return FineTuned(path, parent.model_id, parent.sha256, conversion, layers)
+
+
+def _read_tensor(tensor: TensorProto) -> Tensor:
+    """Raises ``ValueError`` where it is not float32."""
+    if tensor.data_type != TensorProto.FLOAT:
+        raise ValueError(f"{tensor.name} is not float32")
+    return torch.tensor(numpy_helper.to_array(tensor))
 
 
 def _name_layer(node: str) -> str:

@@ -15,6 +15,8 @@ from PIL import Image
 from tests.exporter.distill.lesson import Lesson
 from tests.exporter.upstream import manifest_of
 
+from saliency_exporter.half_precision import halve
+
 pytest.importorskip("torch", reason="torch is not installed (extra: export)")
 pytestmark = pytest.mark.usefixtures("small_steps")
 
@@ -60,6 +62,33 @@ def test_what_is_no_student(lesson: Lesson, tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert f"ModelError: {lesson.teacher} cannot be trained further: it is not a student" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_its_variants_in_half_precision_are_none(lesson: Lesson, tmp_path: Path) -> None:
+    half = tmp_path / "half.onnx"
+    half.write_bytes(halve(onnx.load(lesson.output), "pupil.onnx"))
+    result = lesson.begin(tmp_path / "pupil.onnx", "--fine-tune", half)
+    assert result.exit_code == 2
+    assert f"ModelError: {half} cannot be trained further: it is not a student" in result.stderr
+    assert list(tmp_path.iterdir()) == [half]
+
+
+@pytest.mark.parametrize("kind", [onnx.TensorProto.BFLOAT16, onnx.TensorProto.STRING])
+def test_weights_that_torch_cannot_take(lesson: Lesson, tmp_path: Path, kind: int) -> None:
+    student = onnx.load(lesson.output)
+    values = [b"a"] if kind == onnx.TensorProto.STRING else [1.0]
+    student.graph.initializer.append(onnx.helper.make_tensor("more", kind, [1], values))
+    onnx.save(student, tmp_path / "more.onnx")
+    result = lesson.begin(tmp_path / "again.onnx", "--fine-tune", tmp_path / "more.onnx", "--steps", 1)
+    assert result.exit_code == 0, result.output  # nothing of the network reads them
+    taken = next(node.input[1] for node in student.graph.node if node.op_type == "Conv")
+    for tensor in student.graph.initializer:
+        if tensor.name == taken:
+            tensor.CopyFrom(onnx.helper.make_tensor(taken, kind, [1], values))
+    onnx.save(student, tmp_path / "other.onnx")
+    result = lesson.begin(tmp_path / "pupil.onnx", "--fine-tune", tmp_path / "other.onnx")
+    assert result.exit_code == 2
+    assert f"ModelError: {tmp_path / 'other.onnx'} " in result.stderr
 
 
 def test_it_begins_with_one_thing(lesson: Lesson, tmp_path: Path) -> None:
