@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,7 +38,8 @@ def find_model(_context: click.Context, _parameter: click.Parameter, model: Path
 
 def print_output(manifest: Mapping[str, Any]) -> None:
     """The written model's line on stdout: its sha256 and its path, as ``sha256sum`` prints them."""
-    click.echo(f"{manifest['outputs']['onnx_sha256']}  {manifest['outputs']['onnx_path']}")
+    line = f"{manifest['outputs']['onnx_sha256']}  {manifest['outputs']['onnx_path']}"
+    click.echo(os.fsencode(line))  # as text, stdout may refuse a path that is not UTF-8
 
 
 class Lines:

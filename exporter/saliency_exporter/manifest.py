@@ -39,8 +39,9 @@ def describe_run(
 
 
 def serialize(manifest: Mapping[str, Any]) -> bytes:
-    """Sorted keys, indented, with a newline at the end."""
-    return orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
+    """Sorted keys, indented, with a newline at the end; bytes of paths that are not UTF-8 are escaped."""
+    options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
+    return orjson.dumps(_escape(manifest), option=options)
 
 
 def read(path: Path, schema: str) -> dict[str, Any]:
@@ -61,3 +62,12 @@ def _to_json_value(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     return list(value) if isinstance(value, tuple) else value
+
+
+def _escape(value: Any) -> Any:
+    """``value`` with escapes, in all of its texts, for bytes that are not UTF-8, which JSON cannot hold."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {_escape(key): _escape(one) for key, one in value.items()}
+    return [_escape(one) for one in value] if isinstance(value, list | tuple) else value

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +38,16 @@ def test_a_manifest_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert path.name == "model.onnx.manifest.json"
     path.write_bytes(manifest.serialize({"schema": "mine-v1", "b": [1.5, None], "a": "é"}))
     assert list(manifest.read(path, "mine-v1")) == ["a", "b", "schema"]
+
+
+def test_paths_that_are_not_utf8_are_escaped() -> None:
+    """JSON has no NaN either: it is null, as ever."""
+    path = os.fsdecode(b"caf\xe9/\xc3\xa9.png")
+    content = manifest.serialize({"paths": [path, (path,)], path: {"nan": math.nan, "number": 1}})
+    assert json.loads(content) == {
+        "caf\\udce9/\u00e9.png": {"nan": None, "number": 1},
+        "paths": ["caf\\udce9/\u00e9.png", ["caf\\udce9/\u00e9.png"]],
+    }
 
 
 def test_the_engine_is_not_loaded() -> None:

@@ -39,7 +39,7 @@ def describe(
         "export": {"opset": OPSET, "input_shape": [1, *corpus.frames.shape[1:]]},
         "gate": {"correlation": options.gate_r},
         "frames": [_describe_source(source) for source in corpus.sources],
-        "left_out": [_as_text(reason) for reason in corpus.left_out],
+        "left_out": list(corpus.left_out),
         "outputs": manifest.describe_output(options.output, content),
         "run_provenance": manifest.describe_run({"teacher": options.teacher}, options.output, content, asdict(options)),
         **measured,
@@ -48,14 +48,9 @@ def describe(
 
 def _describe_source(source: Source) -> dict[str, Any]:
     return {
-        "path": _as_text(source.path),
+        "path": source.path,
         "sha256": source.sha256,
         "frames": len(source.frames),
-        "group": _as_text(source.group),
+        "group": source.group,
         "held_out": source.is_held_out,
     }
-
-
-def _as_text(path: str) -> str:
-    """``path`` with escapes for bytes that are not UTF-8, which JSON cannot hold."""
-    return path.encode("utf-8", "backslashreplace").decode()
