@@ -23,8 +23,6 @@ NEWEST_IR = 10
 """The newest IR version that files are written with; ONNX Runtime reads it since 1.18."""
 _WEIGHTS_ALONE = 4
 """The IR version from which on weights need not be inputs."""
-EMPTY_IS_OPTIONAL = 13
-"""The opset from which on Resize need not be given ``roi`` and ``scales``."""
 MODEL_ID_KEY = "lusoris.model_id"
 _STANDARD_DOMAINS = frozenset({"", "ai.onnx"})
 
@@ -60,17 +58,10 @@ class Parent:
 
 
 def load_graph(data: bytes) -> ModelProto:
-    """The graph of a model's bytes, whose only input are the frames, with nothing empty that may be left out."""
+    """The graph of a model's bytes, whose only input are the frames."""
     model = onnx.load_from_string(data)
     _keep_frames(model)
-    if read_opset(model) >= EMPTY_IS_OPTIONAL:
-        leave_out_empty(model)
     return model
-
-
-def read_opset(model: ModelProto) -> int:
-    """The version of ONNX's own operators in the graph."""
-    return max((entry.version for entry in model.opset_import if entry.domain in _STANDARD_DOMAINS), default=1)
 
 
 def _keep_frames(model: ModelProto) -> None:
@@ -81,25 +72,6 @@ def _keep_frames(model: ModelProto) -> None:
         del model.graph.input[:]
         model.graph.input.extend(frames)
         model.ir_version = max(model.ir_version, _WEIGHTS_ALONE)
-
-
-def leave_out_empty(model: ModelProto) -> bool:
-    """Leave out what Resize nodes are given that is empty, as opset 11 wants it beside sizes; returns whether any is.
-
-    Only while it is a constant does it count as left out: converted to half precision it is one no more.
-    """
-    is_any = False
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            constants[node.output[0]] = node.attribute[0].t
-    for node in model.graph.node:
-        if node.op_type == "Resize":
-            for at, name in enumerate(node.input):
-                if name in constants and 0 in constants[name].dims:
-                    node.input[at] = ""
-                    is_any = True
-    return is_any
 
 
 def open_parent(path: Path) -> Parent:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,7 @@ from saliency_exporter.distill.statement import compose_metadata, describe
 from saliency_exporter.distill.teacher import Maps, TaughtMaps, ask
 from saliency_exporter.distill.training import Lesson, Training
 from saliency_exporter.distill.work_folder import WorkFolder, key_of, open_work_folder
-from saliency_exporter.graphs import compute_maps, open_parent
+from saliency_exporter.graphs import compute_maps, load_graph
 from saliency_exporter.half_precision import halve
 from saliency_exporter.sample_frames import Frames
 
@@ -51,8 +50,9 @@ class _Job:
     files: Files
     beginning: Beginning
     teacher: Model
+    """As its file is, in float32."""
     session: Session
-    """The teacher's."""
+    """The teacher's, of the precision that was asked for."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,10 @@ def distill(options: DistillOptions, watcher: Watcher) -> dict[str, Any]:
     in_half = options.precision == "float16"
     precision = "float32" if in_half else options.precision
     config = RunConfig(model_path=str(options.teacher), provider=options.provider, precision=precision)
-    teacher = _halve(load_model(config)) if in_half else load_model(config)
-    session = _open_teacher(teacher, config)
+    teacher = load_model(config)
+    if in_half:
+        teacher = replace(teacher, model_id=f"{teacher.model_id}_fp16")  # as its variant would be called
+    session = _open_teacher(_halve(teacher) if in_half else teacher, config)
     job = _Job(options, watcher, files, beginning, teacher, session)
     try:
         with open_work_folder(options.work_folder) as folder:
@@ -109,9 +111,8 @@ def _finish(job: _Job, model_id: str, taught: _Taught, training: Training) -> di
 
 
 def _halve(teacher: Model) -> Model:
-    """The model in half precision, by the name that its variant would have."""
-    data = halve(open_parent(Path(teacher.source)).load(), teacher.source)
-    return replace(teacher, model_id=f"{teacher.model_id}_fp16", data=data)
+    """The model in half precision."""
+    return replace(teacher, data=halve(load_graph(teacher.data), teacher.source))
 
 
 def _open_teacher(teacher: Model, config: RunConfig) -> Session:

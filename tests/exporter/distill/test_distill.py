@@ -171,8 +171,36 @@ def test_a_teacher_in_half_precision(lesson: Lesson, tmp_path: Path) -> None:
         assert (half != single.astype(np.float16)).any()
 
 
+def test_a_teacher_in_half_precision_whose_maps_have_no_channel(
+    lesson: Lesson, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is timed is its file, in float32."""
+    from saliency_exporter.distill import export
+
+    timed: list[tuple[bytes, bytes]] = []
+    time_models = export.time_models
+
+    def watch(*models_and_frame: Any) -> Any:
+        timed.append(models_and_frame[:2])
+        return time_models(*models_and_frame)
+
+    monkeypatch.setattr(export, "time_models", watch)
+    model = make_teacher()
+    model.graph.node[-1].output[0] = "map"
+    model.graph.node.append(onnx.helper.make_node("Squeeze", ["map", "channel"], ["saliency_map"]))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1]), "channel"))
+    del model.graph.output[0].type.tensor_type.shape.dim[1]
+    onnx.save(model, tmp_path / "teacher.onnx")
+    output = tmp_path / "pupil.onnx"
+    result = run_distill(tmp_path / "teacher.onnx", lesson.frames, output, "--precision", "float16")
+    assert result.exit_code == 0, result.output
+    assert manifest_of(output)["teacher"]["model_id"] == "teacher_fp16"
+    assert timed == [((tmp_path / "teacher.onnx").read_bytes(), output.read_bytes())]
+
+
 def with_empty_scales(model: onnx.ModelProto) -> onnx.ModelProto:
-    """With a Resize to the same size, which has empty inputs beside it as those of U-2-Net's file have."""
+    """With a Resize to the same size, which has empty inputs beside it as those of U-2-Net's file have, of opset 11."""
+    model.opset_import[0].version = 11
     model.graph.node[0].output[0] = "before"
     empty = onnx.helper.make_tensor("", onnx.TensorProto.FLOAT, [0], [])
     nodes = [onnx.helper.make_node("Constant", [], [name], value=empty) for name in ("roi", "scales")]
