@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -74,8 +75,7 @@ def distill(options: DistillOptions, watcher: Watcher) -> dict[str, Any]:
     Raises ``ModelError`` when the teacher cannot be used or the student misses a gate, ``InputError``, ``ConfigError``
     and ``OutputError``; no model is left then, but the work that an interrupted command goes on from.
     """
-    if (options.minutes is None) == (options.steps is None):
-        raise ConfigError("how long to train: give either --minutes or --steps")
+    _check_length(options)
     model_id = check_id(options.model_id or options.output.stem)
     files = options.list_files()
     for path in options.results:
@@ -96,6 +96,14 @@ def distill(options: DistillOptions, watcher: Watcher) -> dict[str, Any]:
             return _finish(job, model_id, taught, training)
     finally:
         session.close()
+
+
+def _check_length(options: DistillOptions) -> None:
+    """Raise ``ConfigError`` where the options do not say how long to train."""
+    if (options.minutes is None) == (options.steps is None):
+        raise ConfigError("how long to train: give either --minutes or --steps")
+    if options.minutes is not None and not math.isfinite(options.minutes):
+        raise ConfigError(f"--minutes {options.minutes} is no length of time: give a number of minutes")
 
 
 def _finish(job: _Job, model_id: str, taught: _Taught, training: Training) -> dict[str, Any]:

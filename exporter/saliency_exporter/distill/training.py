@@ -196,6 +196,8 @@ class Training:
             return
         self._set_learning()
         chosen = np.random.default_rng(lesson.seed).permutation(lesson.indices)[:_SETTLING_FRAMES]
+        if len(chosen) % BATCH == 1:
+            chosen = chosen[:-1]  # one frame of 32×32 has one value where it is smallest, which has no variance
         with torch.no_grad():
             for at in range(0, len(chosen), BATCH):
                 part = torch.from_numpy(lesson.frames[chosen[at : at + BATCH]] / np.float32(255))

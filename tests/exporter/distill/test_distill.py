@@ -308,3 +308,11 @@ def test_either_minutes_or_steps(lesson: Lesson, tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "give either --minutes or --steps" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("minutes", ["inf", "nan"])
+def test_minutes_have_an_end(lesson: Lesson, tmp_path: Path, minutes: str) -> None:
+    result = lesson.again(tmp_path / "pupil.onnx", "--minutes", minutes)
+    assert result.exit_code == 2
+    assert f"--minutes {minutes} is no length of time" in result.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -37,3 +37,17 @@ def test_a_student_takes_frames_for_what_they_are_and_not_for_disturbed_crops(mo
     again = training.Training(lesson, Nothing())
     again.take_up(states[-1])
     np.testing.assert_array_equal(again.predict(frames), in_use)
+
+
+def test_a_last_frame_that_is_alone_is_no_hindrance() -> None:
+    """Of a frame of 32×32 the smallest stage has one value a channel, and torch refuses to normalise one value."""
+    from saliency_exporter.distill import training
+    from saliency_exporter.distill.beginning import Nothing
+
+    count = training.BATCH + 1
+    frames = np.random.default_rng(3).integers(0, 256, (count, 3, 32, 32), dtype=np.uint8)
+    maps = (frames[:, 0] > 127).astype(np.float16)
+    lesson = training.Lesson(frames, maps, np.arange(count), None, np.arange(count), seed=1, minutes=None, steps=1)
+    trained = training.Training(lesson, Nothing())
+    trained.run(lambda _state: None, lambda: 0.0, lambda _progress: None)
+    assert np.isfinite(trained.predict(frames)).all()
