@@ -35,7 +35,7 @@ class Beginning(Protocol):
         """The share of the training after which frames have their whole size, as they will have in use."""
 
     def give(self, student: Student) -> list[nn.Module]:
-        """Give ``student`` its weights; returns what of it learns nothing."""
+        """Give ``student`` its weights; returns what of it is kept in evaluation mode while it learns."""
 
     @property
     def key(self) -> str:
@@ -113,7 +113,10 @@ class FineTuned:
     whole_from = 0.0
 
     def give(self, student: Student) -> list[nn.Module]:
-        """The first blocks learn nothing, nor do the normalisations, which have been folded into the convolutions."""
+        """The first blocks learn nothing. The normalisations' statistics stay as they are; their scale and bias learn.
+
+        They have been folded into the convolutions.
+        """
         student.load_folded(self.layers)
         norms = [module for module in student.modules() if isinstance(module, nn.BatchNorm2d)]
         return [*student.encoder.freeze(), *norms]

@@ -31,6 +31,7 @@ def describe(
     options: DistillOptions, metadata: dict[str, str], corpus: Corpus, content: bytes, measured: dict[str, Any]
 ) -> dict[str, Any]:
     """The manifest of the student ``content``; ``measured`` is what else belongs into it."""
+    inputs = {"teacher": options.teacher} | ({"fine_tune": options.fine_tune} if options.fine_tune else {})
     teacher = {"model_id": metadata["lusoris.teacher_model_id"], "sha256": metadata["lusoris.teacher_sha256"]}
     return {
         "schema": SCHEMA,
@@ -41,7 +42,7 @@ def describe(
         "frames": [_describe_source(source) for source in corpus.sources],
         "left_out": list(corpus.left_out),
         "outputs": manifest.describe_output(options.output, content),
-        "run_provenance": manifest.describe_run({"teacher": options.teacher}, options.output, content, asdict(options)),
+        "run_provenance": manifest.describe_run(inputs, options.output, content, asdict(options)),
         **measured,
     }
 

