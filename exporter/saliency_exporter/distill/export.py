@@ -141,7 +141,15 @@ def _open_teacher(teacher: Model, config: RunConfig) -> Session:
 
 def _collect(job: _Job, folder: WorkFolder) -> Corpus:
     options, size = job.options, (job.session.height, job.session.width)
-    corpus = collect(options.frames, size, folder.frames, files=job.files, seed=options.seed, show=job.watcher.read)
+    corpus = collect(
+        options.frames,
+        size,
+        folder.frames,
+        files=job.files,
+        seed=options.seed,
+        show=job.watcher.read,
+        results=options.results,
+    )
     for reason in corpus.left_out[:_NAMED_REASONS]:
         job.watcher.say(f"left out: {reason}")
     if (more := len(corpus.left_out) - _NAMED_REASONS) > 0:

@@ -29,17 +29,19 @@ class Listed:
     """It was named itself, so that it must be readable."""
 
 
-def list_sources(paths: Sequence[str]) -> list[Listed]:
+def list_sources(paths: Sequence[str], without: Sequence[Path] = ()) -> list[Listed]:
     """The clips and pictures that ``paths`` name, in order. Raises ``InputError`` and ``ConfigError``.
 
-    A table's relative paths start from the current folder.
+    A table's relative paths start from the current folder. Of a folder or pattern the files ``without`` are left out:
+    those that an earlier command has written there.
     """
-    return [listed for path in paths for listed in _list_one(path)]
+    left_out = {os.path.realpath(path) for path in without}
+    return [listed for path in paths for listed in _list_one(path, left_out)]
 
 
-def _list_one(path: str) -> Iterator[Listed]:
+def _list_one(path: str, left_out: set[str]) -> Iterator[Listed]:
     if is_group(path):
-        files = list(list_files(path))
+        files = [file for file in list_files(path) if os.path.realpath(file) not in left_out]
         pictures = [file for file in files if _is_picture(file)]
         yield from _list_pictures(path, pictures)
         if pictures and not any(map(is_clip, files)):

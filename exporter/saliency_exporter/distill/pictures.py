@@ -78,18 +78,20 @@ def collect(
     files: Files,
     seed: int,
     show: Callable[[int, int], None],
+    results: Sequence[Path] = (),
 ) -> Corpus:
     """The frames of what ``paths`` name: clips, pictures, folders of both, and tables. They are kept in ``store``.
 
     ``size``: the height and width that they get, in pixels. ``show`` is told how many of how many have been read. A
     file that is there twice is taken once; of more than give ``MOST_FRAMES`` as many are taken, evenly over the list.
+    ``results``, the files that the command writes, are passed over in folders.
 
     An eighth of the groups is held out, at least 8 where there are 32 of them, and a quarter where there are fewer:
     those whose contents' hashes, which ``seed`` changes, are least. Raises ``InputError`` when a file that ``paths``
     name itself cannot be read, or there are fewer than 4 groups; ``ConfigError`` when the command would write one of
     them; ``OutputError`` when ``store`` cannot be written.
     """
-    listed, left_out = _limit(list_sources(paths))
+    listed, left_out = _limit(list_sources(paths, results))
     # Pillow warns of large pictures, which a camera makes. Not in the threads that read: the filters are one for all.
     with naming(store), store.open("wb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")

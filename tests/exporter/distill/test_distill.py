@@ -260,6 +260,17 @@ def test_an_interrupted_command_goes_on_and_ends_the_same(
     assert sum(asked) == 24
 
 
+@pytest.mark.parametrize("pattern", ["", "*"])
+def test_the_output_may_stand_among_the_frames(lesson: Lesson, tmp_path: Path, pattern: str) -> None:
+    frames = Path(shutil.copytree(lesson.frames, tmp_path / "frames"))
+    output = frames / "pupil.onnx"
+    for steps in (STEPS, STEPS + 1):
+        result = run_distill(lesson.teacher, frames / pattern, output, "--steps", steps)
+        assert result.exit_code == 0, result.output
+        assert len(manifest_of(output)["frames"]) == 24
+    assert f"going on at {STEPS / (STEPS + 1):.0%} of the training" in result.stderr
+
+
 def stop_at(place: str, call: int) -> Any:
     """A stand-in for a function of the room in whose call of this number Ctrl-C comes."""
     real, calls = pkgutil.resolve_name(f"saliency_exporter.distill.{place}"), 0
