@@ -17,7 +17,11 @@ SIDE = 320
 SHAPES = (16 / 9, 16 / 9, 16 / 9, 4 / 3, 4 / 3, 1.85, 3 / 2, 1.0, 3 / 4, 9 / 16)
 """Aspects of a crop, width to height, each as often as it stands here; a picture is squeezed from these to a square."""
 SMALLEST = 190
-"""The shortest side in pixels that a crop may have: a smaller one would be enlarged to a blur."""
+"""The least number of pixels that a smaller crop's share of the picture's shorter side may be: fewer would be a blur.
+
+The aspect is applied afterwards, so that a crop's own shorter side may have about half as many. The whole picture is
+taken whatever its size.
+"""
 
 
 def squeezed(image: Image.Image) -> Image.Image:
@@ -40,7 +44,7 @@ def crops(image: Image.Image, rng: random.Random, most: int, largest: float = 1.
 
     With ``largest`` below 1 a crop of at least this share stands in the whole picture's place.
     """
-    for scale in (1.0, 0.8, 0.6, 0.4, 0.6, 0.25, 0.4, 0.8, 0.25, 0.4, 0.6, 0.25, 0.5, 0.3, 0.5, 0.3)[:most]:
+    for scale in (1.0, 0.8, 0.6, 0.4, 0.6, 0.25, 0.4, 0.8, 0.25, 0.4, 0.6, 0.25, 0.5, 0.3)[:most]:
         if scale == 1.0:
             yield crop(image, 1.0 if largest == 1 else rng.uniform(largest, 1), rng)
             continue

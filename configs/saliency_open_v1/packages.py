@@ -6,7 +6,6 @@ import hashlib
 import struct
 import subprocess
 import sys
-import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -44,16 +43,13 @@ def fetch(package: dict[str, Any], cache: Path) -> Path:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpacks a .deb, a wheel or a source archive, and each Qt resource file (.rcc) inside it."""
+    """Unpacks a .deb or a wheel, and each Qt resource file (.rcc) inside it."""
     folder.mkdir(parents=True, exist_ok=True)
     if archive.suffix == ".deb":
         subprocess.run(["dpkg-deb", "-x", str(archive), str(folder)], check=True)
-    elif archive.suffix == ".whl":
+    else:
         with zipfile.ZipFile(archive) as wheel:
             wheel.extractall(folder)
-    else:
-        with tarfile.open(archive) as source:
-            source.extractall(folder, filter="data")
     for resource in sorted(folder.rglob("*.rcc")):
         for name, data in resource_files(resource.read_bytes()):
             target = resource.with_suffix("") / name
