@@ -176,16 +176,15 @@ def test_a_teacher_in_half_precision_whose_maps_have_no_channel(
     lesson: Lesson, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is timed is its file, in float32."""
-    from saliency_exporter.distill import export
+    from saliency_exporter.distill.judge import time_models
 
     timed: list[tuple[bytes, bytes]] = []
-    time_models = export.time_models
 
     def watch(*models_and_frame: Any) -> Any:
         timed.append(models_and_frame[:2])
         return time_models(*models_and_frame)
 
-    monkeypatch.setattr(export, "time_models", watch)
+    monkeypatch.setattr("saliency_exporter.distill.export.time_models", watch)
     model = make_teacher()
     model.graph.node[-1].output[0] = "map"
     model.graph.node.append(onnx.helper.make_node("Squeeze", ["map", "channel"], ["saliency_map"]))
@@ -226,6 +225,15 @@ def test_it_begins_with_imagenet_weights(lesson: Lesson, tmp_path: Path) -> None
     assert manifest_of(tmp_path / "pupil.onnx")["encoder"] == encoder
     metadata = {entry.key: entry.value for entry in onnx.load(tmp_path / "pupil.onnx").metadata_props}
     assert digest in metadata["lusoris.conversion"]
+
+
+def test_pictures_whose_names_are_not_utf8(lesson: Lesson, tmp_path: Path) -> None:
+    frames = Path(shutil.copytree(lesson.frames, tmp_path / os.fsdecode(b"caf\xe9")))
+    (frames / "23.png").rename(frames / os.fsdecode(b"\xff.png"))  # still the last of them
+    result = run_distill(lesson.teacher, frames, tmp_path / "pupil.onnx")
+    assert result.exit_code == 0, result.output
+    paths = {source["path"] for source in manifest_of(tmp_path / "pupil.onnx")["frames"]}
+    assert rf"{tmp_path}/caf\udce9/\udcff.png" in paths
 
 
 def test_a_student_that_is_too_far_off_is_not_written(lesson: Lesson, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -91,7 +92,7 @@ def test_its_variants_in_half_precision_are_none(lesson: Lesson, tmp_path: Path)
 @pytest.mark.parametrize("kind", [onnx.TensorProto.BFLOAT16, onnx.TensorProto.STRING])
 def test_weights_that_torch_cannot_take(lesson: Lesson, tmp_path: Path, kind: int) -> None:
     student = onnx.load(lesson.output)
-    values = [b"a"] if kind == onnx.TensorProto.STRING else [1.0]
+    values: Any = [b"a"] if kind == onnx.TensorProto.STRING else [1.0]
     student.graph.initializer.append(onnx.helper.make_tensor("more", kind, [1], values))
     onnx.save(student, tmp_path / "more.onnx")
     result = lesson.begin(tmp_path / "again.onnx", "--fine-tune", tmp_path / "more.onnx", "--steps", 1)
