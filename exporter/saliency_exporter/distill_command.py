@@ -41,6 +41,13 @@ from saliency_exporter.torch_version import check_torch
     metavar="STUDENT",
     help="Train this student further, by its file or id. saliency_open_v1 is one.",
 )
+@click.option(
+    "--keep",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="With --fine-tune: write the mean of its weights, by this share, and of those that were learned.",
+)
 @click.option("--from-scratch", is_flag=True, help="Begin with nothing, not with ImageNet weights in the encoder.")
 @click.option("--model-id", help="Id to write into the file.  [default: OUTPUT's name without .onnx]")
 @click.option(

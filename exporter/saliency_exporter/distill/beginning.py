@@ -106,6 +106,8 @@ class FineTuned:
     sha256: str
     conversion: str
     """What the file says of how it was made."""
+    keep: float
+    """The share of its weights in the mean that is written."""
     layers: Mapping[str, tuple[Tensor, Tensor]]
     """Weights and biases by the names of convolutions."""
     rate = 3e-4
@@ -129,26 +131,29 @@ class FineTuned:
     @property
     def sentence(self) -> str:
         """See the class."""
-        return f"it began as {self.model_id} ({self.sha256}), of which its file says: {self.conversion}"
+        kept = f" and has {self.keep:g} of its weights" if self.keep else ""
+        return f"it began as {self.model_id} ({self.sha256}){kept}, of which its file says: {self.conversion}"
 
     def describe(self) -> dict[str, Any]:
         """See the class."""
         return {
             "encoder": None,
-            "fine_tuned": {"path": str(self.path), "model_id": self.model_id, "sha256": self.sha256},
+            "fine_tuned": {"path": str(self.path), "model_id": self.model_id, "sha256": self.sha256, "kept": self.keep},
         }
 
 
 def read_beginning(options: DistillOptions) -> Beginning:
     """What the options ask for. Raises ``ConfigError`` and ``ModelError``."""
     if options.fine_tune is None:
+        if options.keep:
+            raise ConfigError("--keep is of the student that --fine-tune names: give both, or neither")
         return Nothing() if options.from_scratch else ImageNet(load_encoder_weights())
     if options.from_scratch:
         raise ConfigError("a student begins either with nothing (--from-scratch) or as another (--fine-tune)")
-    return _read_student(options.fine_tune)
+    return _read_student(options.fine_tune, options.keep)
 
 
-def _read_student(path: Path) -> FineTuned:
+def _read_student(path: Path, keep: float) -> FineTuned:
     """A student from its file. Raises ``ModelError`` where it cannot be read, or is no student of this network."""
     parent = open_parent(path)
     model = parent.load()
@@ -166,7 +171,7 @@ def _read_student(path: Path) -> FineTuned:
             "it (its variants in int8 or half precision are none)"
         ) from error
     conversion = read_metadata(model).get("lusoris.conversion", "nothing")
-    return FineTuned(path, parent.model_id, parent.sha256, conversion, layers)
+    return FineTuned(path, parent.model_id, parent.sha256, conversion, keep, layers)
 
 
 def _read_tensor(tensor: TensorProto) -> Tensor:

@@ -110,7 +110,7 @@ def _finish(job: _Job, model_id: str, taught: _Taught, training: Training) -> di
     """Prove the student, and write it; returns the manifest."""
     corpus, results = taught.corpus, job.options.results
     metadata = compose_metadata(model_id, job.teacher, job.beginning)
-    content, parity = write_model(training.student, corpus.size, metadata)
+    content, parity = write_model(training.finish(job.options.keep), corpus.size, metadata)
     figures, sheet = _judge(job, taught, content)
     measured = {"training": training.describe(), "parity": asdict(parity), "held_out": figures}
     document = describe(job.options, metadata, corpus, content, {**job.beginning.describe(), **measured})

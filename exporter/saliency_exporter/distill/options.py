@@ -27,6 +27,8 @@ class DistillOptions:
     from_scratch: bool = False
     fine_tune: Path | None = None
     """A student that is trained further, in place of one that begins with ImageNet weights."""
+    keep: float = 0.0
+    """The share of that student's weights in the mean of both that is written, 0 to 1."""
     model_id: str | None = None
     """``None``: the stem of ``output``."""
     work: Path | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import statistics
 import time
@@ -77,6 +78,7 @@ class Training:
         self.student = Student()
         self._rate, self._whole_from = beginning.rate, beginning.whole_from
         self._frozen = beginning.give(self.student)
+        self._first = copy.deepcopy(self.student)
         self.student.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimizer = self._make_optimizer(beginning.encoder_share)
         self._step, self._seconds = 0, 0.0
@@ -146,6 +148,16 @@ class Training:
                 part = normalize(torch.from_numpy(frames[at : at + BATCH] / np.float32(255)).to(self._device))
                 maps.append(self.student(part)[0].sigmoid()[:, 0].cpu().numpy())
         return np.concatenate(maps)
+
+    def finish(self, keep: float) -> Student:
+        """A student whose weights are the mean of those that it began with, by the share ``keep``, and of the present.
+
+        Source: M. Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022.
+        """
+        finished, first = copy.deepcopy(self.student).cpu(), self._first.state_dict()
+        for name, weight in finished.named_parameters():
+            weight.data.lerp_(first[name], keep)
+        return finished
 
     def describe(self) -> dict[str, Any]:
         """How long it has learned, for a manifest."""
