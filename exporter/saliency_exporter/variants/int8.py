@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import onnx
 import onnxruntime
-from onnx import ModelProto
+from onnx import ModelProto, version_converter
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
@@ -33,6 +33,8 @@ _ALLOWED = 1 - 0.998
 _BUDGETS = (0.9 * _ALLOWED, 0.7 * _ALLOWED, 0.5 * _ALLOWED, 0.3 * _ALLOWED)
 """What blocks that stay in int8 may cost together, in turn; costs add up only roughly."""
 _HOPELESS = 10 * _ALLOWED
+_PER_CHANNEL = 13
+"""The opset from which on quantization has an axis."""
 _PROBES = 4  # frames that a block's cost is measured on: the 252 blocks of U-2-Net take minutes as it is
 
 
@@ -132,7 +134,7 @@ def _prepare(parent: Parent, folder: Path) -> ModelProto:
     """The parent with its constants folded and its shapes inferred, every node with a name of its own."""
     folded = folder / "folded.onnx"
     open_session(
-        parent.load().SerializeToString(),
+        _raise_opset(parent).SerializeToString(),
         graph_optimization_level=onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
         optimized_model_filepath=str(folded),
     )
@@ -145,6 +147,19 @@ def _prepare(parent: Parent, folder: Path) -> ModelProto:
     model = onnx.shape_inference.infer_shapes(model)
     add_pre_process_metadata(model)
     return model
+
+
+def _raise_opset(parent: Parent) -> ModelProto:
+    """The parent's graph, of opset 13 at least, which weights quantized per channel need."""
+    model = parent.load()
+    if max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")) >= _PER_CHANNEL:
+        return model
+    try:
+        return version_converter.convert_version(model, _PER_CHANNEL)
+    except RuntimeError as error:
+        raise ModelError(
+            f"{parent.path} cannot be quantized: its graph cannot be raised to opset {_PER_CHANNEL}: {error}"
+        ) from error
 
 
 class _CalibrationFrames(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime is not typed

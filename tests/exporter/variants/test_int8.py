@@ -11,6 +11,7 @@ from onnx import TensorProto
 from tests.exporter.upstream import saliency_export
 from tests.exporter.variants.checks import check_variant, run_model
 from tests.rows import write_rows
+from tests.small_models import enlarging_with_empty
 
 from saliency_exporter import commands
 from saliency_exporter.sample_frames import decode_clips
@@ -32,6 +33,19 @@ def test_int8(exported: Path, tmp_path: Path, short_clips: list[Path]) -> None:
     frames = decode_clips([str(short_clips[1])], 48, 64)[1::2]
     pairs = [(run_model(exported, frame[None]), run_model(output, frame[None])) for frame in frames]
     assert min(np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in pairs) > 0.99
+
+
+@pytest.mark.parametrize("opset", [11, 12])
+def test_a_graph_of_an_older_opset_is_raised_to_one_that_can_be_quantized(
+    tmp_path: Path, short_clips: list[Path], opset: int
+) -> None:
+    parent, output = tmp_path / "old.onnx", tmp_path / "old_int8.onnx"
+    weights = np.random.default_rng(1).normal(0, 0.3, (1, 3, 3, 3)).astype(np.float32)
+    onnx.save(enlarging_with_empty(opset, weights), parent)
+    result = saliency_export("int8", parent, "--output", output, "--calibration", short_clips[0])
+    assert result.exit_code == 0, result.stderr
+    check_variant(output, parent, "old_int8")
+    assert "QuantizeLinear" in {node.op_type for node in onnx.load(output).graph.node}
 
 
 def test_int8_of_a_student_leaves_sensitive_layers_in_float(
