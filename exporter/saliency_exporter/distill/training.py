@@ -200,12 +200,12 @@ class Training:
         lesson = self._lesson
         frozen = {module for part in self._frozen for module in part.modules()}
         norms = [each for each in self.student.modules() if isinstance(each, nn.BatchNorm2d) and each not in frozen]
+        if not norms:
+            return
         momenta = [norm.momentum for norm in norms]
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None  # the mean over all batches
-        if not norms:
-            return
         self._set_learning()
         chosen = np.random.default_rng(lesson.seed).permutation(lesson.indices)[:_SETTLING_FRAMES]
         if len(chosen) % BATCH == 1:

@@ -196,7 +196,8 @@ def _read_contents(table: Whole, column: str) -> tuple[NDArray[np.object_], str]
 def _find_kinds(table: Whole) -> dict[str, NDArray[np.bool_]]:
     """Each kind of saliency in the table, for people, with its rows; the alpha counts for ema alone.
 
-    Rows whose tags leave open which of several kinds they are of, and rows that failed, are under the empty name.
+    Rows without any tag are of the one kind that there is. Where there are several, they, and rows that failed, are
+    under the empty name.
     """
     columns = [_SALIENCY + tag for tag in TAGS]
     present = [table.texts(name) if name in table.names else np.full(table.rows, None, object) for name in columns]
