@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from saliency_engine.errors import ModelError
-from saliency_engine.models.entry import read_model
+from saliency_engine.models.entry import id_of_file, read_model
 from saliency_engine.models.graph.inspect import parse_model, read_graph
 from saliency_engine.models.graph.operators import ADMITTED
 
@@ -97,7 +97,7 @@ def open_parent(path: Path) -> Parent:
             f"{path} is not a saliency model: it takes {takes} and gives {gives}; a saliency model takes [N, 3, H, W] "
             "and gives [N, 1, H, W]"
         )
-    return Parent(path, data, read_metadata(model).get(MODEL_ID_KEY) or path.stem, takes, gives)
+    return Parent(path, data, read_metadata(model).get(MODEL_ID_KEY) or id_of_file(path), takes, gives)
 
 
 def read_shapes(model: ModelProto, name: str) -> tuple[list[int | str], list[int | str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,15 @@ def test_inputs_that_are_no_model(tmp_path: Path) -> None:
     result = saliency_export("fp16", tmp_path / "absent.onnx", "--output", tmp_path / "o.onnx")
     assert (result.exit_code, "No such file" in result.stderr) == (2, True)
     assert list(tmp_path.iterdir()) == [wrong]
+
+
+def test_a_parent_whose_name_is_no_text(tmp_path: Path) -> None:
+    parent = tmp_path / os.fsdecode(b"model\xff.onnx")
+    parent.write_bytes(miniature().SerializeToString())
+    result = saliency_export("fp16", parent, "--output", tmp_path / "o.onnx")
+    assert result.exit_code == 2
+    assert "does not state a model's id, and its name, which would be the id, is not UTF-8" in result.stderr
+    assert list(tmp_path.iterdir()) == [parent]
 
 
 @pytest.mark.parametrize("size", [0, -1])

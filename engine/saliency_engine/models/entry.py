@@ -144,6 +144,17 @@ def check_id(model_id: str) -> str:
     return model_id
 
 
+def id_of_file(path: Path) -> str:
+    """The id of a model that states none: its file's name without the suffix. ``ModelError`` where that is no text."""
+    try:
+        path.stem.encode()
+    except UnicodeEncodeError as error:
+        raise ModelError(
+            f"{path} does not state a model's id, and its name, which would be the id, is not UTF-8: rename the file"
+        ) from error
+    return path.stem
+
+
 def read_entry(document: Any) -> Entry:
     """The entry that ``as_json`` gave. Raises ``ModelError`` or ``TypeError`` for anything else."""
     if not isinstance(document, dict):

@@ -15,7 +15,7 @@ from typing import Any
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import FetchError, ModelError
 from saliency_engine.models import registry
-from saliency_engine.models.entry import Entry, Evidence, evidence_json, read_model
+from saliency_engine.models.entry import Entry, Evidence, evidence_json, id_of_file, read_model
 from saliency_engine.models.graph.edit import with_plain_input
 from saliency_engine.models.graph.inspect import check_operators, read_graph
 from saliency_engine.storage.urls import is_remote, refusal_of, show_path
@@ -81,7 +81,7 @@ def load_model(config: RunConfig) -> Model:
         raise ModelError(f"the model {source} is refused: {error}") from error
     own_id = graph.metadata.get("lusoris.model_id", "")
     if not (named or config.model_id):
-        model_id = own_id or path.stem
+        model_id = own_id or id_of_file(path)
     _check_id(model_id, own_id, source, sha256)
     if config.precision == "bfloat16" and not config.model_id:
         model_id += "_bf16"  # rows of another precision must not be mixed unseen

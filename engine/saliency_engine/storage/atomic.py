@@ -87,9 +87,11 @@ class PartialFile:
 
     def release(self) -> None:
         """Let go of the file; without ``publish`` it is removed."""
-        if not self._published:
-            self._partial.unlink(missing_ok=True)
-        os.close(self._handle)
+        try:
+            if not self._published:
+                self._partial.unlink(missing_ok=True)
+        finally:
+            os.close(self._handle)
 
     def _lock(self) -> int:
         while True:

@@ -55,6 +55,18 @@ def test_a_registered_id_is_not_given_to_another_model(model_id: str, mini: Path
             load_model(config)
 
 
+def test_a_name_that_is_no_text_is_no_id(tmp_path: Path, mini: Path) -> None:
+    path = tmp_path / os.fsdecode(b"mini\xff.onnx")
+    path.write_bytes(mini.read_bytes())
+    with pytest.raises(ModelError, match=r"does not state a model's id, .* is not UTF-8: rename the file"):
+        load_model(RunConfig(model_path=str(path)))
+    assert load_model(RunConfig(model_path=str(path), model_id="mine")).model_id == "mine"
+    model = onnx.load(mini)
+    helper.set_model_props(model, {"lusoris.model_id": "mini"})
+    path.write_bytes(model.SerializeToString())
+    assert load_model(RunConfig(model_path=str(path))).model_id == "mini"
+
+
 def test_the_id_inside_a_file_is_that_of_its_rows(tmp_path: Path, mini: Path) -> None:
     model = onnx.load(mini)
     helper.set_model_props(model, {"lusoris.model_id": "u2netp_mirror_v1"})
