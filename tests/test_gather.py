@@ -138,6 +138,19 @@ def test_a_photograph_is_used_once_and_never_when_it_is_held_back(tmp_path: Path
     assert {kept.name for kept in gather.distinct(items)} == {"large", "kept", "other"}
 
 
+def test_what_is_held_back_lies_in_a_folder_for_each_kind_of_source(tmp_path: Path) -> None:
+    items = []
+    for number, package in enumerate(("of-debian", "of-pypi", "of-git", "of-git")):
+        photograph(number, 1600, 1200).save(tmp_path / f"{number}.png")
+        use = "scene" if number == 3 else "held"
+        items.append(gather.Item(package, tmp_path / f"{number}.png", use, str(number), "g", is_taken_once=False))
+    gather.hold_back(items, {"of-debian": "deb", "of-pypi": "pypi", "of-git": "git"}, tmp_path / "held")
+    files = {file.relative_to(tmp_path / "held").as_posix() for file in (tmp_path / "held").rglob("*.jpg")}
+    assert files == {"packages/of-debian-0-0.jpg", "packages/of-pypi-1-0.jpg", "repositories/of-git-2-0.jpg"}
+    with Image.open(tmp_path / "held" / "repositories" / "of-git-2-0.jpg") as picture:
+        assert picture.size == (1280, 960)
+
+
 def test_poses_of_one_person_share_a_group() -> None:
     names = [
         gather.family_of(name) for name in ("anna-1", "anna-2", "dan6", "dan1", "girl4-standing", "cassy-jumping-2")

@@ -34,8 +34,8 @@ GROUPS = {"g": 40, "h": 10, "i": 4, "j": 6, "k": 40}
 CLIPS = {".mp4", ".avi", ".webm", ".mkv", ".gif"}
 ROUNDS = {"": 0.0, "mirrored": 1.0, "again": 0.5}
 """The share of pictures that each mirrors; each draws other crops and other composites of the same files."""
-HELD_BACK = {"packages": ("deb", "pypi"), "repositories": ("git",)}
-"""The folders of the pictures that are held back, with the kinds of packages that they come from."""
+HELD_BACK = {"deb": "packages", "pypi": "packages", "git": "repositories"}
+"""The folder of the pictures that are held back, by the kind of package that they come from."""
 LONGEST = 2400
 """Longest side in pixels at which a photograph is worked on."""
 _POSE = re.compile(r"-?\d+[a-z]?$|-(standing|walking|running|laughing|screaming|stop|sitting|crouching)?(-[a-z])?$")
@@ -180,11 +180,15 @@ def make_round(which: str, name: str, items: list[Item], folder: Path) -> list[t
     return rows
 
 
-def hold_back(items: list[Item], folder: Path) -> None:
-    """Writes the held-back photographs, and four frames of each clip, as they are, at most 1,280 pixels long."""
-    folder.mkdir(parents=True, exist_ok=True)
+def hold_back(items: list[Item], kinds: dict[str, str], output: Path) -> None:
+    """Writes the held-back photographs, and four frames of each clip, as they are, at most 1,280 pixels long.
+
+    ``kinds``: of each package, as in ``sources.toml``; it decides which folder of ``output`` a picture goes to.
+    """
     count: dict[str, int] = defaultdict(int)
-    for item in items:
+    for item in (item for item in items if item.use == "held"):
+        folder = output / HELD_BACK[kinds[item.package]]
+        folder.mkdir(parents=True, exist_ok=True)
         name = f"{item.package}-{item.name}"
         for image in pictures(item.file, 4):
             image.thumbnail((1280, 1280), Image.Resampling.LANCZOS)
@@ -202,10 +206,7 @@ def main() -> None:
     folders = {package["name"]: packages.fetch(package, asked.cache.resolve()) for package in sources["package"]}
     items = distinct([item for source in sources["source"] for item in listed(source, folders[source["package"]])])
     if asked.held_back:
-        kinds = {package["name"]: package["kind"] for package in sources["package"]}
-        for kind, names in HELD_BACK.items():
-            held = [item for item in items if item.use == "held" and kinds[item.package] in names]
-            hold_back(held, asked.held_back / kind)
+        hold_back(items, {package["name"]: package["kind"] for package in sources["package"]}, asked.held_back)
     groups: dict[str, list[Item]] = defaultdict(list)
     for item in items:
         if item.use != "held":
