@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from saliency_engine.config import RunConfig
+from saliency_engine.tables import formats
 from saliency_engine.tables.columns import Columns, columns_of
 from saliency_engine.tables.formats import Format
 from saliency_engine.tables.input import open_table
@@ -100,3 +101,11 @@ def patched(data: bytes, old: int, new: int, good: Callable[[bytes], bool]) -> b
             if good(changed):
                 return changed
     raise AssertionError("there is no such byte")
+
+
+def write_table(path: Path, batches: list[Any], schema: pa.Schema | None = None) -> None:
+    """Write ``batches`` as a run does, in the format of the suffix."""
+    with open_output(str(path), formats.of_path(str(path), "output"), schema or batches[0].schema) as output:
+        for batch in batches:
+            output.write(batch)
+        output.commit(sum(batch.num_rows for batch in batches))

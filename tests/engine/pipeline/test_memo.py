@@ -16,7 +16,6 @@ from saliency_engine.extras import Measured
 from saliency_engine.facts import Signal
 from saliency_engine.pipeline import memo_merge
 from saliency_engine.pipeline.memo import Memo
-from saliency_engine.pipeline.memo_entry import encode
 from saliency_engine.types import ClipRequest, ClipStatistics, RawFormat
 
 REQUEST = ClipRequest("/clips/a.yuv", 1000, 123456789, RawFormat(64, 48, "yuv420p"))
@@ -270,45 +269,6 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -
     with pytest.raises(MemoError, match="choose another --memo"):
         Memo(path, CONTEXT)
     assert path.read_bytes() == content
-
-
-def test_a_damaged_schema_that_is_no_text_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "memo.sqlite"
-    Memo(path, CONTEXT).close()
-    content = path.read_bytes()
-    # SQLite quotes the name of what it cannot parse, byte for byte.
-    path.write_bytes(content.replace(b"tableclips", b"tablecl\xf0ps").replace(b"WITHOUT", b"WITHxUT"))
-    with pytest.raises(MemoError, match="schema is damaged; delete the file"):
-        Memo(path, CONTEXT)
-
-
-@pytest.mark.parametrize("damaged", ["substr(statistics, 1, 100)", "7", "NULL"])
-def test_a_damaged_entry_is_refused(tmp_path: Path, damaged: str) -> None:
-    memo = Memo(tmp_path / "memo.sqlite", CONTEXT)
-    memo.put(memo.key(REQUEST), REQUEST, _statistics())
-    memo.close()
-    with sqlite3.connect(tmp_path / "memo.sqlite") as db:
-        db.execute(f"UPDATE clips SET statistics = {damaged}")
-    db.close()
-    memo = Memo(tmp_path / "memo.sqlite", CONTEXT)
-    with pytest.raises(MemoError, match="damaged"):
-        memo.get(memo.key(REQUEST))
-    memo.close()
-
-
-def test_a_flipped_bit_in_the_numbers_is_told(tmp_path: Path) -> None:
-    path = tmp_path / "memo"
-    memo = Memo(path, CONTEXT)
-    memo.put(memo.key(REQUEST), REQUEST, _statistics())
-    memo.close()
-    content = bytearray(path.read_bytes())
-    at = content.index(encode(_statistics()))
-    content[at + 7] ^= 1
-    path.write_bytes(content)
-    memo = Memo(path, CONTEXT)
-    with pytest.raises(MemoError, match="an entry is damaged"):
-        memo.get(memo.key(REQUEST))
-    memo.close()
 
 
 def test_a_missing_folder_is_made_or_explained(tmp_path: Path) -> None:

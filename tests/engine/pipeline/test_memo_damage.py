@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from pathlib import Path
 
 import pytest
-from tests.memos import ENTRIES, Files, cuts, flipped, memo_of_a_killed_run, survey, whole_memo
+from tests.memos import ENTRIES, Files, cuts, flipped, memo_of_a_killed_run, request, statistics_of, survey, whole_memo
+
+from saliency_engine.errors import MemoError
+from saliency_engine.pipeline.memo import Memo
+from saliency_engine.pipeline.memo_entry import encode
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +64,42 @@ def test_flipped_bits_give_no_wrong_numbers(tmp_path: Path, closed: Files, kille
         entries, message = survey(tmp_path, flipped(killed, "memo-wal", generator))
         assert not message
         assert ENTRIES // 2 <= entries <= ENTRIES
+
+
+def test_a_damaged_schema_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "memo.sqlite"
+    Memo(path, {}).close()
+    content = path.read_bytes()
+    # SQLite quotes the name of what it cannot parse, byte for byte.
+    path.write_bytes(content.replace(b"tableclips", b"tablecl\xf0ps").replace(b"WITHOUT", b"WITHxUT"))
+    with pytest.raises(MemoError, match="schema is damaged; delete the file"):
+        Memo(path, {})
+
+
+@pytest.mark.parametrize("damaged", ["substr(statistics, 1, 100)", "7", "NULL"])
+def test_a_damaged_entry_is_refused(tmp_path: Path, damaged: str) -> None:
+    memo = Memo(tmp_path / "memo.sqlite", {})
+    memo.put(memo.key(request(7)), request(7), statistics_of(7))
+    memo.close()
+    with sqlite3.connect(tmp_path / "memo.sqlite") as db:
+        db.execute(f"UPDATE clips SET statistics = {damaged}")
+    db.close()
+    memo = Memo(tmp_path / "memo.sqlite", {})
+    with pytest.raises(MemoError, match="damaged"):
+        memo.get(memo.key(request(7)))
+    memo.close()
+
+
+def test_a_flipped_bit_in_the_numbers_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "memo"
+    memo = Memo(path, {})
+    memo.put(memo.key(request(7)), request(7), statistics_of(7))
+    memo.close()
+    content = bytearray(path.read_bytes())
+    at = content.index(encode(statistics_of(7)))
+    content[at + 7] ^= 1
+    path.write_bytes(content)
+    memo = Memo(path, {})
+    with pytest.raises(MemoError, match="an entry is damaged"):
+        memo.get(memo.key(request(7)))
+    memo.close()

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.tables import CONFIG, run_without_clips
+from tests.tables import CONFIG, run_without_clips, write_table
 
 from saliency_engine.errors import OutputError
 from saliency_engine.tables import formats, input
@@ -27,14 +27,6 @@ from saliency_engine.tables.output import open_output
 
 BATCH = pa.record_batch({"src": ["a", "b"], "x": [1.5, None]})
 SUFFIXES = ["jsonl", "jsonl.gz", "jsonl.zst", "parquet", "arrow"]
-
-
-def write(path: Path, batches: list[Any], schema: pa.Schema | None = None, codec: str | None = None) -> None:
-    format = Format("parquet", codec) if codec else formats.of_path(str(path), "output")
-    with open_output(str(path), format, schema or batches[0].schema) as output:
-        for batch in batches:
-            output.write(batch)
-        output.commit(sum(batch.num_rows for batch in batches))
 
 
 def names(folder: Path) -> list[str]:
@@ -78,13 +70,13 @@ def test_a_second_writer_is_refused_until_the_first_has_gone(tmp_path: Path) -> 
         ):
             pass
         first.commit(1)
-        write(target, [BATCH])  # after the rename the lock is on a file that has another name
+        write_table(target, [BATCH])  # after the rename the lock is on a file that has another name
     assert target.read_bytes().count(b"\n") == 2
 
 
 def test_a_partial_file_left_by_a_killed_run_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "out.jsonl.partial").write_text("half a row of something much longer than the table" * 9)
-    write(tmp_path / "out.jsonl", [BATCH])
+    write_table(tmp_path / "out.jsonl", [BATCH])
     assert (tmp_path / "out.jsonl").read_text() == '{"src": "a", "x": 1.5}\n{"src": "b", "x": null}\n'
     assert names(tmp_path) == ["out.jsonl"]
 
@@ -92,12 +84,12 @@ def test_a_partial_file_left_by_a_killed_run_is_written_over(tmp_path: Path) -> 
 def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:
     (tmp_path / "no").touch()
     with pytest.raises(OutputError, match=r"no/out\.jsonl: its folder .*/no cannot be made: File exists"):
-        write(tmp_path / "no" / "out.jsonl", [BATCH])
+        write_table(tmp_path / "no" / "out.jsonl", [BATCH])
     (tmp_path / "dir.jsonl").mkdir()
     with pytest.raises(OutputError, match=r"dir\.jsonl: it is there already and is not a regular file"):
-        write(tmp_path / "dir.jsonl", [BATCH])
+        write_table(tmp_path / "dir.jsonl", [BATCH])
     with pytest.raises(OutputError, match="File name too long"):
-        write(tmp_path / ("x" * 250 + ".jsonl"), [BATCH])
+        write_table(tmp_path / ("x" * 250 + ".jsonl"), [BATCH])
 
 
 def test_the_umask_decides_the_mode_and_links_are_followed(tmp_path: Path) -> None:
@@ -105,7 +97,7 @@ def test_the_umask_decides_the_mode_and_links_are_followed(tmp_path: Path) -> No
     (tmp_path / "link.jsonl").symlink_to(tmp_path / "real" / "out.jsonl")
     before = os.umask(0o027)
     try:
-        write(tmp_path / "link.jsonl", [BATCH])
+        write_table(tmp_path / "link.jsonl", [BATCH])
     finally:
         os.umask(before)
     assert (tmp_path / "link.jsonl").is_symlink()
@@ -129,7 +121,7 @@ def test_a_full_disk_is_an_error_with_the_cause_and_the_target_stays(tmp_path: P
     target.write_text("before")
     noise = pa.record_batch({"x": pa.array(range(0, 50_000 * 7919, 7919)), "y": [os.urandom(8) for _ in range(50_000)]})
     with pytest.raises(OutputError, match=f"{target}: File too large"):
-        write(target, [noise] * 3)
+        write_table(target, [noise] * 3)
     assert names(tmp_path) == [target.name]
     assert target.read_text() == "before"
 
@@ -146,86 +138,12 @@ def test_the_same_rows_are_the_same_bytes(tmp_path: Path, suffix: str) -> None:
 
 @pytest.mark.parametrize("name", ["table.jsonl", "table.jsonl.gz", "table.parquet", "table.arrow"])
 def test_a_table_may_be_replaced_by_itself(tmp_path: Path, name: str) -> None:
-    write(tmp_path / name, [BATCH] * 3)
+    write_table(tmp_path / name, [BATCH] * 3)
     run_without_clips(tmp_path / name, tmp_path / name)
     with input.open_table(str(tmp_path / name), columns_of(CONFIG), lines_as_arrow=True) as table:
         batches: list[Any] = [batch.payload for batch in table]
     rows = [row for batch in batches for row in batch.to_pylist()]
     assert [(row["src"], row["saliency_status"]) for row in rows] == [("a", "ok"), ("b", "ok")] * 3
-
-
-@pytest.mark.parametrize("codec", ["snappy", "zstd", "gzip", "uncompressed", "brotli", "lz4"])
-def test_parquet_keeps_its_codec_schema_and_metadata(tmp_path: Path, codec: str) -> None:
-    schema = pa.schema(
-        [
-            pa.field("src", pa.string(), nullable=False),
-            pa.field("n", pa.int64(), metadata={"unit": "frames"}),
-            pa.field("t", pa.timestamp("us", "Europe/Paris")),
-            pa.field("d", pa.dictionary(pa.int32(), pa.string())),
-            pa.field("s", pa.struct([("f", pa.float32()), ("l", pa.list_(pa.large_string()))])),
-        ],
-        metadata={"pandas": '{"index_columns": []}', "who": "me"},
-    )
-    table = pa.table(
-        {"src": ["a", "b"], "n": [2**53 + 1, None], "t": [1, 2], "d": ["x", "x"], "s": [{"f": 0.1, "l": ["y"]}, None]},
-        schema=schema,
-    )
-    source, target = tmp_path / "in.parquet", tmp_path / "out.pq"
-    pq.write_table(table, source, compression="none" if codec == "uncompressed" else codec)
-    run_without_clips(source, target)
-    before, after = pq.read_table(source), pq.read_table(target)
-    assert after.schema.metadata == before.schema.metadata
-    assert pa.schema(list(after.schema)[:5]).equals(before.schema.remove_metadata(), check_metadata=True)
-    assert after.select(before.schema.names).equals(before)
-    group = pq.read_metadata(target).row_group(0)
-    assert {group.column(i).compression for i in range(group.num_columns)} == {codec.upper()}
-
-
-def test_parquet_row_groups_are_of_a_sane_size(tmp_path: Path) -> None:
-    small = pa.record_batch({"x": range(1000)})
-    write(tmp_path / "out.parquet", [small] * 150)
-    wide = pa.record_batch({"x": ["y" * (1 << 20)] * 8})
-    write(tmp_path / "wide.parquet", [wide] * 4)
-    sizes = [pq.read_metadata(tmp_path / name) for name in ("out.parquet", "wide.parquet")]
-    assert [[m.row_group(i).num_rows for i in range(m.num_row_groups)] for m in sizes] == [
-        [66000, 66000, 18000],
-        [8, 8, 8, 8],
-    ]
-
-
-def dictionaries(*batches: tuple[list[int | None], list[str]]) -> list[pa.RecordBatch]:
-    columns = [pa.DictionaryArray.from_arrays(pa.array(i, pa.int8()), pa.array(values)) for i, values in batches]
-    nested = [pa.StructArray.from_arrays([column], ["d"]) for column in columns]
-    return [pa.record_batch({"d": one, "s": other}) for one, other in zip(columns, nested, strict=True)]
-
-
-@pytest.mark.parametrize("suffix", ["arrow", "parquet"])
-def test_dictionaries_may_differ_from_batch_to_batch(tmp_path: Path, suffix: str) -> None:
-    batches = dictionaries(([0, 1, None], ["a", "b"]), ([1, 0], ["c", "b"]), ([0], ["a"]), ([1, 0], ["a", "b"]))
-    write(tmp_path / f"out.{suffix}", batches)
-    if suffix == "arrow":
-        table = pa.ipc.open_file(tmp_path / "out.arrow").read_all()
-        assert table.schema == batches[0].schema
-    else:
-        table = pq.read_table(tmp_path / "out.parquet")
-    assert table["d"].to_pylist() == ["a", "b", None, "b", "c", "a", "b", "a"]
-    assert [row["d"] for row in table["s"].to_pylist()] == table["d"].to_pylist()
-
-
-def test_a_dictionary_too_small_for_an_arrow_file_is_an_error_not_wrong_values(tmp_path: Path) -> None:
-    texts = [[str(i) for i in range(start, start + 100)] for start in (0, 100)]
-    with pytest.raises(OutputError, match=r"out\.arrow: Dictionary replacement"):
-        write(tmp_path / "out.arrow", dictionaries(([0], texts[0]), ([0], texts[1])))
-    assert names(tmp_path) == []
-
-
-def test_what_a_format_cannot_hold_is_said_at_once(tmp_path: Path) -> None:
-    union = pa.schema([("u", pa.sparse_union([pa.field("a", pa.int64())]))])
-    with pytest.raises(OutputError, match=r"out\.parquet: column 'u': Unhandled type .*union"):
-        write(tmp_path / "out.parquet", [], union)
-    twice = pa.schema([("x", pa.int64()), ("x", pa.int64())])
-    with pytest.raises(OutputError, match="two fields named 'x'"):
-        write(tmp_path / "out.jsonl", [], twice)
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "stream"])
