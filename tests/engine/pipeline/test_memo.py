@@ -1,4 +1,4 @@
-"""The memo: what is found again, what is not, and which files are refused."""
+"""What a memo finds again and what it does not, for one run and for several at once."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from saliency_engine.errors import DecodeError, MemoError
+from saliency_engine.errors import DecodeError
 from saliency_engine.extras import Measured
 from saliency_engine.facts import Signal
-from saliency_engine.pipeline import memo_merge
 from saliency_engine.pipeline.memo import Memo
 from saliency_engine.types import ClipRequest, ClipStatistics, RawFormat
 
@@ -95,35 +94,6 @@ def test_why_something_could_not_be_measured_is_known_for_a_run(tmp_path: Path) 
     assert not later.extras.has("shots")
 
 
-def test_merging_gives_an_entry_what_only_the_other_memo_has_measured(tmp_path: Path) -> None:
-    for name, values in (("a", {"y_avg": 1.5, "y_var": 2.5}), ("b", {"y_avg": 1.5, "shot_count_norm": 0.25})):
-        memo = Memo(tmp_path / name, CONTEXT)
-        memo.put(memo.key(REQUEST), REQUEST, replace(_statistics(), extras=Measured(values)))
-        memo.close()
-    assert memo_merge.merge(tmp_path / "a", [tmp_path / "b"]) == (0, 0)
-    memo = Memo(tmp_path / "a", CONTEXT)
-    read = memo.get(memo.key(REQUEST))
-    memo.close()
-    assert isinstance(read, ClipStatistics)
-    assert read.extras == Measured({"y_avg": 1.5, "y_var": 2.5, "shot_count_norm": 0.25})
-
-
-def test_a_memo_of_version_2_is_used_and_becomes_one_of_this_version(tmp_path: Path) -> None:
-    """Its entries are those of clips whose signal is not known."""
-    memo = Memo(tmp_path / "memo.sqlite", CONTEXT)
-    memo.put(memo.key(REQUEST), REQUEST, _statistics())
-    memo.close()
-    with sqlite3.connect(tmp_path / "memo.sqlite") as db:
-        db.execute("PRAGMA user_version = 2")
-    db.close()
-    again = Memo(tmp_path / "memo.sqlite", CONTEXT)
-    assert isinstance(again.get(again.key(REQUEST)), ClipStatistics)
-    again.close()
-    with sqlite3.connect(tmp_path / "memo.sqlite") as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (4,)
-    db.close()
-
-
 @pytest.mark.parametrize(
     "changed",
     [
@@ -174,20 +144,6 @@ def test_eight_frames_take_about_700_bytes(tmp_path: Path) -> None:
     assert size <= 700
 
 
-@pytest.mark.parametrize("name", [":memory:", "file:x", "file:x?mode=memory", "file::memory:?cache=shared", "a%41?b#c"])
-def test_a_name_that_means_something_to_sqlite_is_a_file_like_any_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    memo = Memo(Path(name), CONTEXT)
-    memo.put(memo.key(REQUEST), REQUEST, _statistics())
-    memo.close()
-    assert [path.name for path in tmp_path.iterdir()] == [name]
-    again = Memo(Path(name), CONTEXT)
-    assert again.get(again.key(REQUEST)) is not None
-    again.close()
-
-
 def test_two_runs_share_one_memo(tmp_path: Path) -> None:
     first, second = (Memo(tmp_path / "memo.sqlite", CONTEXT) for _ in range(2))
     first.put(first.key(REQUEST), REQUEST, _statistics())
@@ -230,49 +186,3 @@ def test_many_runs_may_make_it_at_once(tmp_path: Path) -> None:
             memo = Memo(path, CONTEXT)
             assert all(memo.get(memo.key(replace(REQUEST, size=number))) for number in range(8))
             memo.close()
-
-
-def test_the_temporary_memo_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    memo = Memo(None, CONTEXT)
-    memo.put(memo.key(REQUEST), REQUEST, _statistics())
-    assert isinstance(memo.get(memo.key(REQUEST)), ClipStatistics)
-    memo.close()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_somebody_elses_database_is_refused_untouched(tmp_path: Path) -> None:
-    path = tmp_path / "photos.sqlite"
-    with sqlite3.connect(path) as db:
-        db.execute("CREATE TABLE photos (id)")
-    db.close()
-    before = path.read_bytes()
-    with pytest.raises(MemoError, match="not a memo of this program"):
-        Memo(path, CONTEXT)
-    assert path.read_bytes() == before
-
-
-def test_another_version_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "memo.sqlite"
-    Memo(path, CONTEXT).close()
-    with sqlite3.connect(path) as db:
-        db.execute("PRAGMA user_version = 99")
-    db.close()
-    with pytest.raises(MemoError, match="version 99"):
-        Memo(path, CONTEXT)
-
-
-@pytest.mark.parametrize("content", [b"not a database, but long enough to be taken for one" * 40])
-def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "memo.sqlite"
-    path.write_bytes(content)
-    with pytest.raises(MemoError, match="choose another --memo"):
-        Memo(path, CONTEXT)
-    assert path.read_bytes() == content
-
-
-def test_a_missing_folder_is_made_or_explained(tmp_path: Path) -> None:
-    Memo(tmp_path / "no/such/memo.sqlite", CONTEXT).close()
-    (tmp_path / "file").touch()
-    with pytest.raises(MemoError, match=r"file/memo\.sqlite.*choose another --memo"):
-        Memo(tmp_path / "file" / "memo.sqlite", CONTEXT)

@@ -103,3 +103,12 @@ def test_a_merge_that_is_cut_off_leaves_what_was_there(tmp_path: Path) -> None:
     with pytest.raises(MemoError, match="no such column"):
         merge(mine, [_make(tmp_path / "first", {50: statistics_of(50)}), other])
     assert finished_clips(mine) == before
+
+
+def test_merging_gives_an_entry_what_only_the_other_memo_has_measured(tmp_path: Path) -> None:
+    one = _make(tmp_path / "a", {1: _with(1, y_avg=1.5, y_var=2.5)})
+    other = _make(tmp_path / "b", {1: _with(1, y_avg=1.5, shot_count_norm=0.25)})
+    assert merge(one, [other]) == (0, 0)
+    read = _read(one, 1)
+    assert read is not None
+    assert read.extras == Measured({"y_avg": 1.5, "y_var": 2.5, "shot_count_norm": 0.25})

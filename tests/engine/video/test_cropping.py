@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 from tests.clips import Encode, planar_frame, remuxed
-from tests.engine.video.test_decode import decode
+from tests.decoding import decode
 from tests.headers import with_box, with_element
 
 from saliency_engine.config import RunConfig

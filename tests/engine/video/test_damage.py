@@ -8,7 +8,7 @@ from typing import Any
 import av
 import pytest
 from tests.clips import Encode
-from tests.engine.video.test_decode import decode
+from tests.decoding import decode
 
 from saliency_engine.config import RunConfig
 from saliency_engine.errors import DecodeError

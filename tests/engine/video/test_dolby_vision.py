@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 from tests.clips import Encode
-from tests.engine.video.test_decode import decode
+from tests.decoding import decode
 from tests.headers import with_box, with_element
 
 from saliency_engine.errors import DecodeError

@@ -14,7 +14,7 @@ import pytest
 from av.container import OutputContainer
 from PIL import Image
 from tests.clips import Encode
-from tests.engine.video.test_decode import Frames, decode
+from tests.decoding import Frames, decode
 
 from saliency_engine.errors import DecodeError
 from saliency_engine.samplings import Head

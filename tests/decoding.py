@@ -1,0 +1,24 @@
+"""Decode one clip as a run does, for tests of its frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saliency_engine.config import RunConfig
+from saliency_engine.types import ClipRequest, DecodedClip, RawFormat, decode_spec
+from saliency_engine.video.decode import decode_clip
+
+Frames = NDArray[np.float64]
+
+
+def decode(
+    path: Path | str, raw: RawFormat | None = None, *, width: int = 320, height: int = 320, **settings: Any
+) -> tuple[DecodedClip, Frames]:
+    spec = decode_spec(RunConfig(model="frequency_tuned_v1", **settings), width, height)
+    out = np.zeros((spec.frames_per_clip, 3, spec.height, spec.width), np.uint16)
+    clip = decode_clip(ClipRequest(str(path), 0, 0, raw), spec, out)
+    return clip, out[: clip.frames].transpose(0, 2, 3, 1) / 257.0
