@@ -150,3 +150,12 @@ def test_the_examples_are_valid(path: Path) -> None:
 
 def test_every_option_has_help() -> None:
     assert all(len(option.metadata["help"]) > 10 for option in OPTIONS.values())
+
+
+def test_a_file_may_be_named_as_a_model() -> None:
+    assert (RunConfig(model="a/b.ONNX").model_path, RunConfig(model="b.onnx").model) == ("a/b.ONNX", "")
+    assert RunConfig(model=Path("a") / "b.onnx").model_path == "a/b.onnx"  # type: ignore[arg-type]
+    config = RunConfig(temporal_aggregator="ema:0.3")
+    assert (config.temporal_aggregator, config.ema_alpha) == ("ema", 0.3)
+    with pytest.raises(ConfigError, match="--model and --model-path are both given"):
+        RunConfig(model="b.onnx", model_path="c.onnx")

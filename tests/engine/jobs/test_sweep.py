@@ -17,7 +17,6 @@ from tests.engine.conftest import command
 from tests.rows import read_rows, write_clips, write_rows
 from tests.small_models import convolution, miniature, saliency_model
 
-from saliency_engine.config import RunConfig
 from saliency_engine.errors import ConfigError, InputError
 from saliency_engine.jobs.points import expand
 from saliency_engine.jobs.run import run_sweep
@@ -259,12 +258,3 @@ def test_two_models_of_one_id_are_refused(here: Path, output: str) -> None:
             sweep(output, model=(f"e1/{file}", f"e2/{file}"), series="series.parquet")
         assert f"--model e1/{file} has the id {ids[0]} and e2/{file} the id {ids[1]}" in str(error.value)
     assert not [*here.glob("out*"), *here.glob("series*")]
-
-
-def test_a_file_may_be_named_as_a_model() -> None:
-    assert (RunConfig(model="a/b.ONNX").model_path, RunConfig(model="b.onnx").model) == ("a/b.ONNX", "")
-    assert RunConfig(model=Path("a") / "b.onnx").model_path == "a/b.onnx"  # type: ignore[arg-type]
-    config = RunConfig(temporal_aggregator="ema:0.3")
-    assert (config.temporal_aggregator, config.ema_alpha) == ("ema", 0.3)
-    with pytest.raises(ConfigError, match="--model and --model-path are both given"):
-        RunConfig(model="b.onnx", model_path="c.onnx")

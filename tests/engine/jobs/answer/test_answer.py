@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,44 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.browser import check_page, needs_chromium
+from tests.engine.jobs.answer.tables_to_answer import TAGS, ask, write_scores
 
-from saliency_engine.errors import ConfigError, InputError
+from saliency_engine.errors import ConfigError
 from saliency_engine.jobs.answer.measure import measure
 from saliency_engine.jobs.answer.questions import Question
-from saliency_engine.jobs.answer.run import answer_tables
 from saliency_engine.jobs.answer.settings import Settings
-from saliency_engine.jobs.answer.verdict import HELPS, NOT_SHOWN, Answer, answer
-
-TAGS = {"saliency_model_id": "u2netp", "saliency_aggregator": "ema", "saliency_ema_alpha": 0.6}
-
-
-def write(
-    path: Path, seed: int, *, signal: float, clips: int = 120, tags: Mapping[str, Any] | None = None, **columns: Any
-) -> str:
-    """Scores from two features of VMAF, ``signal`` times saliency, and noise."""
-    generator = np.random.default_rng(seed)
-    adm, motion, mean, var, noise = generator.normal(size=(5, clips))
-    mos = np.clip(3 + 0.4 * adm - 0.2 * motion + signal * mean + 0.4 * noise, 1, 5)
-    table = {"key": [f"{number}.mp4" for number in range(clips)], "adm2": adm, "motion2": motion}
-    table |= {"saliency_mean": mean, "saliency_var": var, "mos": mos}
-    table |= {name: [value] * clips for name, value in (TAGS if tags is None else tags).items()}
-    pq.write_table(pa.table(table | columns), path)
-    return str(path)
-
-
-def ask(tables: Sequence[str], **options: Any) -> list[Answer]:
-    given: dict[str, Any] = {
-        "base": "adm2,motion2",
-        "add": ["saliency_*"],
-        "regressor": ["ridge"],
-        "repeats": 2,
-        "resamples": 300,
-    }
-    return answer_tables(Settings(tables=tables, **(given | options)))
+from saliency_engine.jobs.answer.verdict import HELPS, NOT_SHOWN, answer
 
 
 def test_a_planted_signal_is_found(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    (one,) = ask([write(tmp_path / "t.parquet", 1, signal=0.35)])
+    (one,) = ask([write_scores(tmp_path / "t.parquet", 1, signal=0.35)])
     assert one.verdict == HELPS
     low, high = one.chosen.intervals["srocc"]
     assert 0 < low < one.chosen.gains["srocc"] < high
@@ -60,7 +32,7 @@ def test_a_planted_signal_is_found(tmp_path: Path, capfd: pytest.CaptureFixture[
 
 
 def test_noise_is_not(tmp_path: Path) -> None:
-    (one,) = ask([write(tmp_path / "t.parquet", 2, signal=0.0)])
+    (one,) = ask([write_scores(tmp_path / "t.parquet", 2, signal=0.0)])
     assert one.verdict == NOT_SHOWN
     assert one.sentence.endswith("on 120 clips: not shown to help")
 
@@ -88,13 +60,15 @@ def test_rows_of_one_content_are_counted_once(tmp_path: Path) -> None:
         "saliency_mean": generator.normal(size=30)[contents],
         "mos": np.clip(3 + generator.normal(size=30)[contents], 1, 5),
     }
-    path = write(tmp_path / "t.parquet", 6, signal=0, clips=360, **columns)
+    path = write_scores(tmp_path / "t.parquet", 6, signal=0, clips=360, **columns)
     (one,) = ask([path], add=["saliency_mean"], regressor=["svr"], repeats=1)
     assert (one.question.content_count, one.verdict) == (30, NOT_SHOWN)
 
 
 def test_clips_that_say_less_of_their_saliency_are_of_the_one_kind_that_there_is(tmp_path: Path) -> None:
-    table = pq.read_table(write(tmp_path / "t.parquet", 1, signal=0.35, saliency_sampling=["head:8@320x320"] * 120))
+    table = pq.read_table(
+        write_scores(tmp_path / "t.parquet", 1, signal=0.35, saliency_sampling=["head:8@320x320"] * 120)
+    )
     untold = [pa.nulls(60, column.type) for column in (table[name] for name in (*TAGS, "saliency_sampling"))]
     half = table.slice(60)
     for name, nulls in zip((*TAGS, "saliency_sampling"), untold, strict=True):
@@ -113,7 +87,7 @@ def test_clips_that_say_less_of_their_saliency_are_of_the_one_kind_that_there_is
 def test_models_and_aggregators_are_questions_of_their_own(tmp_path: Path) -> None:
     """One of four has a signal; intervals are wide enough for all of them together."""
     tables = [
-        write(
+        write_scores(
             tmp_path / f"{model}-{aggregator}.parquet",
             seed,
             signal=0.35 if seed == 3 else 0.0,
@@ -133,123 +107,35 @@ def test_models_and_aggregators_are_questions_of_their_own(tmp_path: Path) -> No
 
 
 def test_the_regressor_is_chosen_without_the_added_columns(tmp_path: Path) -> None:
-    (one,) = ask([write(tmp_path / "t.parquet", 1, signal=0.35)], regressor=["ridge", "svr"], repeats=1)
+    (one,) = ask([write_scores(tmp_path / "t.parquet", 1, signal=0.35)], regressor=["ridge", "svr"], repeats=1)
     assert one.chosen.base["srocc"] == max(each.base["srocc"] for each in one.measured)
     assert [each.regressor for each in one.measured] == ["ridge", "svr"]
 
 
 def test_the_gate_of_vmafx(tmp_path: Path) -> None:
-    path = write(tmp_path / "t.parquet", 1, signal=0.35)
+    path = write_scores(tmp_path / "t.parquet", 1, signal=0.35)
     gate = ask([path])[0].chosen.gate["both"]
     assert (gate["passed"], gate["on_scale"], gate["passes"]["spread"]) == (False, True, False)
     mos = 3 + np.random.default_rng(1).normal(size=(5, 120))[0] / 4
     columns = {"mos": mos, "saliency_mean": mos}
-    gate = ask([write(tmp_path / "u.parquet", 1, signal=0, **columns)])[0].chosen.gate["both"]
+    gate = ask([write_scores(tmp_path / "u.parquet", 1, signal=0, **columns)])[0].chosen.gate["both"]
     assert gate["passed"]
     assert gate["passes"] == {"plcc": True, "srocc": True, "rmse": True, "spread": True}
-    gate = ask([write(tmp_path / "v.parquet", 1, signal=0, mos=mos * 20, saliency_mean=mos)])[0].chosen.gate["both"]
+    gate = ask([write_scores(tmp_path / "v.parquet", 1, signal=0, mos=mos * 20, saliency_mean=mos)])[0].chosen.gate[
+        "both"
+    ]
     assert (gate["passed"], gate["on_scale"]) == (False, False)
-
-
-def test_what_cannot_be_used_is_left_out_and_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    path = write(tmp_path / "t.parquet", 1, signal=0.35, shot_count_norm=[0.0] * 120)
-    rows = pq.read_table(path).to_pylist()
-    rows[0]["mos"] = None
-    for row in rows[1:4]:
-        row["saliency_mean"] = row["saliency_var"] = None
-    rows[5]["adm2"] = None
-    pq.write_table(pa.Table.from_pylist(rows), path)
-    (one,) = ask([path], base="adm2,motion2,shot_*", repeats=1)
-    assert len(one.question.target) == 116
-    errors = capfd.readouterr().err
-    for note in (
-        "every clip is a content of its own, by the column key",
-        "left out, with one number in all rows: shot_count_norm",
-        "1 row without a score is left out",
-        "3 rows without any of the added columns are left out",
-        "1 gap is filled with the median of the clips that train",
-    ):
-        assert note in errors
-
-
-def test_scores_and_features_that_are_no_numbers_are_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    path = write(tmp_path / "t.parquet", 1, signal=0.35)
-    rows = pq.read_table(path).to_pylist()
-    for row in rows:
-        row["mos"] = str(row["mos"])
-    rows[3]["mos"], rows[4]["mos"], rows[5]["motion2"] = "3,5", "inf", float("inf")
-    pq.write_table(pa.Table.from_pylist(rows), path)
-    (one,) = ask([path], repeats=1)
-    assert len(one.question.target) == 118
-    errors = capfd.readouterr().err
-    first = "first: '3,5' in row 4, with a decimal comma: write 3.5"
-    assert f"2 rows with a score that is no number are left out; {first}\n" in errors
-    assert "1 infinite number is taken for a gap\n" in errors
-    assert "without a score" not in errors
-
-
-def test_keys_of_digits_are_no_features(tmp_path: Path) -> None:
-    path = write(tmp_path / "t.parquet", 1, signal=0.35, key=[f"{number:05d}" for number in range(120)])
-    with pytest.raises(InputError, match="--base key: this column names clips and is no feature"):
-        ask([path], base="key")
-    (one,) = ask([path], base="*", repeats=1)
-    assert list(one.question.base_columns) == ["adm2", "motion2"]
-
-
-def test_an_empty_table_has_no_rows(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("a,b\n")
-    with pytest.raises(InputError, match=r"t\.csv: it has no rows"):
-        ask([str(tmp_path / "t.csv")])
-
-
-def test_labels_and_tags_are_no_features(tmp_path: Path) -> None:
-    path = write(tmp_path / "t.parquet", 1, signal=0.35, mos_raw_0_100=[50.0] * 60 + [60.0] * 60, fold=list(range(120)))
-    (one,) = ask([path], base="*", add=["saliency_*"], repeats=1)
-    assert list(one.question.base_columns) == ["adm2", "motion2"]
-    with pytest.raises(InputError, match="--base mos_raw_0_100: that is a label"):
-        ask([path], base="mos_raw_0_100")
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"base": "vif_*"}, r"--base vif_\* fits no column of numbers; there are key, adm2"),
-        ({"base": "vif"}, "there is no column 'vif'"),
-        ({"base": "key"}, "--base key: this column names clips and is no feature"),
-        ({"base": "words"}, "--base words: this column does not hold numbers alone"),
-        ({"base": "adm2", "add": ["adm2"]}, "--base adm2 stands in --add adm2, too: .* Name it in one of them"),
-        ({"base": "adm2,motion2", "add": ["motion*"]}, r"--base motion2 stands in --add motion\*, too"),
-        ({"base": "saliency_m*", "add": ["saliency_*"]}, r"--base saliency_m\* stands in --add saliency_\*, too"),
-        ({"target": "flat"}, "the scores of all clips are 1: there is nothing to predict, and no correlation is"),
-        ({"base": ","}, "--base names no column"),
-        ({"target": "score"}, "there is no column 'score'"),
-        ({"folds": 1}, "--folds is 1: give at least 2"),
-        ({"content": "scene"}, "there is no column 'scene'"),
-        ({"add": ["flat"]}, "the columns of --add have one number in all rows: nothing can be learned"),
-    ],
-)
-def test_options_that_cannot_be(tmp_path: Path, options: dict[str, Any], message: str) -> None:
-    path = write(tmp_path / "t.parquet", 1, signal=0, flat=[1.0] * 120, words=["a"] * 120)
-    with pytest.raises((ConfigError, InputError), match=message):
-        ask([path], **options)
-
-
-def test_few_clips_give_no_answer(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="12 clips of 12 contents are too few for an answer: it takes at least 20"):
-        ask([write(tmp_path / "t.parquet", 1, signal=0, clips=12)])
-    with pytest.raises(ConfigError, match="answer needs a table"):
-        ask([])
 
 
 def test_a_missing_extra_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "sklearn" else name)
     with pytest.raises(ConfigError, match=r"answer needs scikit-learn: pip install 'saliency-batch\[analysis\]'"):
-        ask([write(tmp_path / "t.parquet", 1, signal=0)])
+        ask([write_scores(tmp_path / "t.parquet", 1, signal=0)])
 
 
 @needs_chromium
 def test_the_page_can_be_read_on_a_phone_and_at_night(tmp_path: Path) -> None:
-    (one,) = ask([write(tmp_path / "t.parquet", 1, signal=0.35)], html=str(tmp_path / "a.html"), repeats=1)
+    (one,) = ask([write_scores(tmp_path / "t.parquet", 1, signal=0.35)], html=str(tmp_path / "a.html"), repeats=1)
     seen = check_page(tmp_path / "a.html", tmp_path)
     assert seen["headline"] == "Does it help?"
     assert len(seen["charts"]) == 2
@@ -257,7 +143,7 @@ def test_the_page_can_be_read_on_a_phone_and_at_night(tmp_path: Path) -> None:
 
 
 def test_json_and_page(tmp_path: Path) -> None:
-    path = write(tmp_path / "t.parquet", 1, signal=0.35)
+    path = write_scores(tmp_path / "t.parquet", 1, signal=0.35)
     add = ["saliency_*", "saliency_var"]
     answers = ask([path], add=add, json=str(tmp_path / "a.json"), html=str(tmp_path / "a.html"), repeats=1)
     document = json.loads((tmp_path / "a.json").read_text())
@@ -268,10 +154,3 @@ def test_json_and_page(tmp_path: Path) -> None:
     assert all(one.sentence in page for one in answers)
     assert "http" not in page.replace("http://www.w3.org", "")
     assert page.count("<svg") == 5
-
-
-def test_a_table_without_scores_has_too_few_clips(tmp_path: Path) -> None:
-    path = write(tmp_path / "t.parquet", 1, signal=0, one=[None] * 119 + [2.0], text=["good"] * 120)
-    for target, left in (("one", "1 clip of 1 content is"), ("text", "0 clips of 0 contents are")):
-        with pytest.raises(InputError, match=f"{left} too few for an answer"):
-            ask([path], target=target)
