@@ -14,8 +14,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tests.torture.fuzz import CONFIG, scratch
 from tests.torture.seeds import Target, Try
+from tests.torture.tries import CONFIG, scratch
 
 from saliency_engine.errors import OutputError
 from saliency_engine.tables import input

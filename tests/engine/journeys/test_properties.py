@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tests.torture import fuzz
+from tests.torture import fuzz, tries
 from tests.torture.seeds import Try, attempt, try_seeds
 
 from saliency_engine.cli.app import main_group
@@ -46,13 +46,13 @@ def lines(draw: st.DrawFn) -> bytes:
 @SETTINGS
 @given(lines())
 def test_any_lines_come_out_with_their_fields_or_are_rejected_as_they_were(data: bytes) -> None:
-    assert attempt(fuzz.lines, data) == "read"
+    assert attempt(tries.lines, data) == "read"
 
 
 @SETTINGS
 @given(lines())
 def test_any_lines_become_rows_of_the_same_values_or_are_rejected(data: bytes) -> None:
-    assert attempt(fuzz.lines_to_arrow, data) in {"read", "refused"}
+    assert attempt(tries.lines_to_arrow, data) in {"read", "refused"}
 
 
 # Options
@@ -156,20 +156,20 @@ evidence_changes = st.dictionaries(st.sampled_from(["how", "identity", "issuer",
 def test_any_entry_of_a_model_is_read_or_refused(entry: dict[str, Any], evidence: dict[str, Any], gone: str) -> None:
     document = {**good_entry, "verified": {**good_entry["verified"], **evidence}, **entry}  # type: ignore[dict-item]
     for changed in (document, {key: value for key, value in document.items() if key != gone}):
-        assert attempt(fuzz.entry, json.dumps(changed).encode()) in {"read", "refused"}
+        assert attempt(tries.entry, json.dumps(changed).encode()) in {"read", "refused"}
 
 
 @SETTINGS
 @given(json_values, st.sampled_from(["schema", "outputs", "onnx_sha256"]))
 def test_any_manifest_is_read_or_refused(value: Any, key: str) -> None:
     for manifest in (value, {key: value}, {"outputs": {key: value}}, {"schema": value, "outputs": value}):
-        assert attempt(fuzz.manifest, json.dumps(manifest).encode()) == "read"
+        assert attempt(tries.manifest, json.dumps(manifest).encode()) == "read"
 
 
-@pytest.mark.parametrize("target", [fuzz.entry, fuzz.manifest, fuzz.config])
+@pytest.mark.parametrize("target", [tries.entry, tries.manifest, tries.config])
 def test_nesting_beyond_every_stack_is_refused(target: Try) -> None:
     deep = b"[" * 100_000
-    assert attempt(target, b"a = " + deep if target is fuzz.config else deep) in {"read", "refused"}
+    assert attempt(target, b"a = " + deep if target is tries.config else deep) in {"read", "refused"}
 
 
 # Mutants of all of them, in a process of their own, which a crash of Arrow's code ends

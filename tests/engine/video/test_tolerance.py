@@ -11,27 +11,13 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from av.container import OutputContainer
 from PIL import Image
 from tests.clips import Encode
-from tests.decoding import Frames, decode
+from tests.decoding import Frames, assert_same_frames, decode
 
 from saliency_engine.errors import DecodeError
-from saliency_engine.samplings import Head
-from saliency_engine.types import ClipRequest, DecodeSpec
-from saliency_engine.video.container import opened
-from saliency_engine.video.frames import read_packets
 
 SIZE = (352, 288)
-
-
-def same(path: Path, reference: Path, frames: int = 12) -> None:
-    """Both samplings give the same of ``path`` as of ``reference``."""
-    for settings in ({"max_frames": frames, "frame_samples": frames}, {"sampling": "uniform", "frame_samples": frames}):
-        clip, pixels = decode(path, width=64, height=48, accept_short=True, **settings)
-        other, expected = decode(reference, width=64, height=48, accept_short=True, **settings)
-        assert clip.frames == other.frames == frames
-        np.testing.assert_array_equal(pixels, expected)
 
 
 def packets_of(path: Path) -> list[bytes]:
@@ -82,11 +68,11 @@ def test_side_data_of_unknown_kinds(encode: Encode, tmp_path: Path) -> None:
     jpeg = encode("plain.avi", size=SIZE, codec="mjpeg", pix_fmt="yuvj420p")
     png = encode("plain.mov", size=SIZE, codec="png", pix_fmt="rgb24")
     h264 = encode("plain.mp4", size=SIZE)
-    same(rewritten(jpeg, tmp_path / "exif.avi", lambda data: jpeg_with(data, 1)), jpeg)
-    same(rewritten(png, tmp_path / "exif.mov", png_with_exif), png)
-    same(rewritten(h264, tmp_path / "lcevc.mp4", h264_with_lcevc), h264)
+    assert_same_frames(rewritten(jpeg, tmp_path / "exif.avi", lambda data: jpeg_with(data, 1)), jpeg)
+    assert_same_frames(rewritten(png, tmp_path / "exif.mov", png_with_exif), png)
+    assert_same_frames(rewritten(h264, tmp_path / "lcevc.mp4", h264_with_lcevc), h264)
     tiff = encode("plain-tiff.mov", size=SIZE, codec="tiff", pix_fmt="rgb24")  # its decoder gives EXIF by itself
-    same(tiff, png)
+    assert_same_frames(tiff, png)
 
 
 @pytest.mark.parametrize(
@@ -162,92 +148,6 @@ def test_frames_that_an_avi_left_out(encode: Encode, codec: str, pix_fmt: str) -
     assert decode(path, sampling="uniform", frame_samples=4)[0].frames == 4
 
 
-# Other streams.
-
-
-def clip_with(path: Path, plain: Path, add: Callable[[OutputContainer], object], timecode: bool = False) -> Path:
-    """The video of ``plain``, its packets as they are: encoded again they may differ, for x264 reads memory that
-    nobody has written. What ``add`` adds comes before it.
-    """
-    with av.open(str(plain)) as source, av.open(str(path), "w") as container:
-        if timecode:
-            container.metadata["timecode"] = "01:00:00:00"
-        add(container)
-        stream = container.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(video=0):
-            if packet.size:
-                packet.stream = stream
-                container.mux(packet)
-    return path
-
-
-def test_other_streams_are_passed_over(tmp_path: Path, encode: Encode) -> None:
-    plain = encode("plain.mp4", size=SIZE)
-    (tmp_path / "words.srt").write_text("1\n00:00:00,000 --> 00:00:00,300\nhello\n\n", encoding="utf-8")
-    Image.new("RGB", (800, 600), "white").save(tmp_path / "cover.png")
-    cover = (tmp_path / "cover.png").read_bytes()
-
-    with av.open(str(tmp_path / "words.srt")) as words:
-        template = words.streams[0]
-        same(clip_with(tmp_path / "words.mkv", plain, lambda out: out.add_stream_from_template(template)), plain)
-    same(
-        clip_with(tmp_path / "cover.mkv", plain, lambda out: out.add_attachment("cover.png", "image/png", cover)),
-        plain,
-    )
-    same(
-        clip_with(tmp_path / "font.mkv", plain, lambda out: out.add_attachment("a.ttf", "font/ttf", bytes(9000))),
-        plain,
-    )
-    same(clip_with(tmp_path / "timecode.mov", plain, lambda _: None, timecode=True), plain)
-    same(clip_with(tmp_path / "data.ts", plain, lambda out: out.add_data_stream("klv")), plain)
-
-
-def test_sound_that_begins_in_mid_recording(encode: Encode, tmp_path: Path) -> None:
-    """FFmpeg finds it while packets are read; PyAV then failed at the end of the file, and with it the run."""
-    silent = encode("silent.ts", frames=9, size=(320, 192), options={"bf": "0"})
-    late = tmp_path / "late.ts"
-    with av.open(str(silent)) as reader, av.open(str(tmp_path / "sound.ts"), "w") as writer:
-        stream = writer.add_stream_from_template(reader.streams.video[0])
-        sound = writer.add_stream("mp2", rate=48000)
-        for packet in [packet for packet in reader.demux(video=0) if packet.size]:
-            packet.stream = stream
-            writer.mux(packet)
-        for _ in range(20):
-            frame = av.AudioFrame.from_ndarray(np.zeros((1, 2304), np.int16), "s16", "stereo")
-            frame.sample_rate = 48000
-            writer.mux(sound.encode(frame))
-        writer.mux(sound.encode(None))
-    part = silent.read_bytes()
-    copies = 600_000 // len(part)  # more than FFmpeg looks through in front and behind
-    late.write_bytes(copies * part + (tmp_path / "sound.ts").read_bytes() + copies * part)
-    with opened(ClipRequest(str(late), late.stat().st_size, 0), DecodeSpec(64, 48, Head(8, 8), "auto")) as clip:
-        assert len(clip.container.streams) == 1
-        packets = list(read_packets(clip))
-        assert [bool(packet.size) for packet in packets] == [*[True] * 9 * (2 * copies + 1), False]
-
-
-def test_a_video_stream_without_a_decoder_beside_one_that_has(encode: Encode, tmp_path: Path) -> None:
-    plain = encode("plain.mp4", size=SIZE)
-    path = tmp_path / "two.mov"
-    with av.open(str(plain)) as source, av.open(str(path), "w") as container:
-        streams = [container.add_stream_from_template(source.streams.video[0]) for _ in range(2)]
-        for packet in source.demux(video=0):
-            for stream in streams if packet.size else ():
-                new = av.Packet(bytes(packet))
-                new.pts, new.dts, new.time_base, new.stream = packet.pts, packet.dts, packet.time_base, stream
-                new.is_keyframe, new.duration = packet.is_keyframe, packet.duration
-                container.mux(new)
-    data = path.read_bytes()
-    for first, second in ((b"zzzz", b"avc1"), (b"avc1", b"zzzz")):
-        parts = data.split(b"avc1")
-        assert len(parts) == 3
-        path.write_bytes(first.join(parts[:2]) + second + parts[2])
-        same(path, plain)
-    path.write_bytes(data.replace(b"avc1", b"zzzz"))
-    with pytest.raises(DecodeError, match=r"^this FFmpeg has no decoder for the file's video codec$"):
-        decode(path)
-
-
 # Times, headers, tags.
 
 
@@ -257,7 +157,7 @@ def test_edit_lists_that_begin_with_nothing(encode: Encode, name: str, bframes: 
     options = {"bf": bframes}
     path = encode(name, size=SIZE, options=options, pts=list(range(50, 62)))
     assert b"elst" in path.read_bytes()
-    same(path, encode(name, size=SIZE, options=options))
+    assert_same_frames(path, encode(name, size=SIZE, options=options))
 
 
 def test_bytes_before_and_behind_and_text_that_is_no_utf8(encode: Encode, tmp_path: Path) -> None:
@@ -265,13 +165,13 @@ def test_bytes_before_and_behind_and_text_that_is_no_utf8(encode: Encode, tmp_pa
     data = plain.read_bytes()
     path = tmp_path / "clip.mp4"
     path.write_bytes(data + struct.pack(">I4s", 1008, b"free") + bytes(1000) + b"TAG" + bytes(125))
-    same(path, plain)
+    assert_same_frames(path, plain)
     path.write_bytes(data.replace(b"Lavf", b"\xff\xfe\xfd\xfc"))
-    same(path, plain)
+    assert_same_frames(path, plain)
     raw = encode("plain.h264", size=SIZE)
     path = tmp_path / "tagged.h264"
     path.write_bytes(b"ID3\x04\0\0\0\0\x07\x76" + bytes(1014) + raw.read_bytes())
-    same(path, raw)
+    assert_same_frames(path, raw)
 
 
 def test_rgb_as_the_matrix_of_subsampled_planes_is_none(encode: Encode) -> None:
@@ -280,7 +180,7 @@ def test_rgb_as_the_matrix_of_subsampled_planes_is_none(encode: Encode) -> None:
     path = encode("rgb.mkv", size=SIZE, codec="ffv1", pix_fmt="yuv420p", colorspace=0)
     with av.open(str(path)) as container:
         assert next(container.decode(video=0)).colorspace == 0
-    same(path, plain)
+    assert_same_frames(path, plain)
 
 
 # Containers that FFmpeg's probe takes for something else.
@@ -297,7 +197,7 @@ def test_raw_motion_jpeg(encode: Encode, tmp_path: Path, head: str) -> None:
         pictures = [jpeg_with(picture, 1) for picture in pictures]
     path = tmp_path / "camera"
     path.write_bytes(b"".join(pictures))
-    same(path, plain)
+    assert_same_frames(path, plain)
     with pytest.raises(DecodeError, match=r"^frames of 352×288 pixels are refused"):
         decode(path, max_pixels=352 * 288 - 1)
 
