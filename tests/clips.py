@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypedDict, Unpack
 
 import av
 import numpy as np
+from av.container import OutputContainer
 from numpy.typing import NDArray
 
 _Y4M_TAGS = {
@@ -126,14 +127,20 @@ def restore_priority() -> None:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
-def remuxed(path: Path, target: Path, options: dict[str, str]) -> Path:
-    """The video of ``path``, its packets as they are, in the container that ``target``'s suffix names."""
-    with av.open(str(path)) as source, av.open(str(target), "w", options=options) as container:
+def copy_video(path: Path, container: OutputContainer) -> None:
+    """The video of ``path`` goes into ``container``, its packets as they are."""
+    with av.open(str(path)) as source:
         stream = container.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(video=0):
             if packet.size:
                 packet.stream = stream
                 container.mux(packet)
+
+
+def remuxed(path: Path, target: Path, options: dict[str, str]) -> Path:
+    """The video of ``path``, its packets as they are, in the container that ``target``'s suffix names."""
+    with av.open(str(target), "w", options=options) as container:
+        copy_video(path, container)
     return target
 
 

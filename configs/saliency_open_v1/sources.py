@@ -18,13 +18,15 @@ _POSE = re.compile(r"-?\d+[a-z]?$|-(standing|walking|running|laughing|screaming|
 
 @dataclass(frozen=True)
 class Item:
+    """A file that is taken, and what for."""
+
     package: str
     file: Path
     use: str
     family: str
     groups: str
     is_taken_once: bool
-    """Whether it has crops in the first of ``ROUNDS`` alone: of many photographs, few of each."""
+    """Whether it has crops in the first round alone: of many photographs, few of each."""
 
     @property
     def group(self) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from av.container import OutputContainer
 from PIL import Image
-from tests.clips import Encode
+from tests.clips import Encode, copy_video
 from tests.decoding import assert_same_frames, decode
 
 from saliency_engine.errors import DecodeError
@@ -26,15 +26,11 @@ def clip_with(path: Path, plain: Path, add: Callable[[OutputContainer], object],
     """The video of ``plain``, its packets as they are: encoded again they may differ, for x264 reads memory that
     nobody has written. What ``add`` adds comes before it.
     """
-    with av.open(str(plain)) as source, av.open(str(path), "w") as container:
+    with av.open(str(path), "w") as container:
         if timecode:
             container.metadata["timecode"] = "01:00:00:00"
         add(container)
-        stream = container.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(video=0):
-            if packet.size:
-                packet.stream = stream
-                container.mux(packet)
+        copy_video(plain, container)
     return path
 
 

@@ -46,8 +46,13 @@ def make_teacher(
     return saliency_model(convolution, last, frames=frames, maps=given, w=weights, b=bias)
 
 
+def feed(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """``pictures`` ``[n, 3, H, W]`` as a model takes them."""
+    mean, deviation = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).reshape(2, 3, 1, 1)
+    return np.asarray((pictures / 255 - mean) / deviation, np.float32)
+
+
 def see_red(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
     """The maps ``[n, H, W]`` that ``make_teacher``'s model gives for ``pictures`` ``[n, 3, H, W]``, computed apart."""
-    mean, deviation = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).reshape(2, 3, 1, 1)
-    values = (pictures / 255 - mean) / deviation
+    values = feed(pictures).astype(np.float64)
     return np.asarray(1 / (1 + np.exp(-(2 * (2 * values[:, 0] - values[:, 1] - values[:, 2]) - 3))))
